@@ -1,0 +1,3 @@
+//! The hashring tables.
+
+fn main() {}
