@@ -1,0 +1,256 @@
+//! The two traits the layers above see of the network: [`Net`] sends, [`Dispatch`] receives.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+use crate::call::{Call, Responder};
+use crate::error::{CallError, ConnectError, Refusal, SendError};
+use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
+
+/// A boxed future, so that [`Net`] can be used as `Arc<dyn Net>`.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a layer above can do with the mesh. Implemented by [`Kernel`](crate::Kernel).
+///
+/// Messages are delivered at most once, in order for each pair of source and destination server, and are lost
+/// only with the link. A message to the local node's own id goes straight to the local [`Dispatch`].
+pub trait Net: Send + Sync + fmt::Debug + 'static {
+    /// This node, with its present incarnation.
+    fn local(&self) -> Node;
+
+    /// Makes this node a new instance of itself: sessions under the old incarnation are closed in good order
+    /// and made again. Incarnations only grow; a lower one is ignored.
+    fn set_incarnation(&self, incarnation: Incarnation);
+
+    /// Queues a message, or hands it back at once.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing was sent.
+    fn try_cast(&self, to: &NodeId, server: &ServerName, body: Bytes) -> Result<(), SendError>;
+
+    /// Queues a message, waiting up to `timeout` for room.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing was sent.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has sent nothing.
+    fn cast<'a>(
+        &'a self,
+        to: &'a NodeId,
+        server: &'a ServerName,
+        body: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<(), SendError>>;
+
+    /// Sends a request and gives the future of its reply. The request is queued before this returns.
+    ///
+    /// Dropping the future tells the peer that nobody waits any more.
+    fn call(&self, to: &NodeId, server: &ServerName, body: Bytes, timeout: Duration) -> Call;
+
+    /// The time a probe takes to the kernel of `to` and back.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]
+    fn ping<'a>(&'a self, to: &'a NodeId, timeout: Duration) -> BoxFuture<'a, Result<Duration, CallError>>;
+
+    /// Keeps a session to this node from now on, dialing again with backoff whenever it is lost. Naming a known
+    /// node again changes the address it is dialed at.
+    fn connect(&self, id: &NodeId, address: &Address);
+
+    /// Makes sure of a session to whoever answers at `address` and says who that is. With `expected`, another
+    /// node there is an error. The session is kept only while in use unless [`connect`](Net::connect) is called too.
+    ///
+    /// # Errors
+    ///
+    /// [`ConnectError`]
+    fn dial<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: Option<&'a NodeId>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Node, ConnectError>>;
+
+    /// Stops keeping a session to this node and ends the one there is. What waits is sent first when `drain` is
+    /// set, else it is dropped and counted.
+    fn disconnect(&self, id: &NodeId, drain: bool);
+
+    /// The peers with a session or a wish for one, ordered by id.
+    fn peers(&self) -> Vec<PeerStatus>;
+
+    /// Changes of sessions from now on.
+    fn events(&self) -> PeerEvents;
+}
+
+/// Receives what arrives. Both methods run on the session's reader: they hand the message on and return, and
+/// never block or decode a body.
+pub trait Dispatch: Send + Sync + 'static {
+    /// A message for a server.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] is counted as a drop under its name.
+    fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal>;
+
+    /// A request for a server, with what answers it. Dropping the responder answers `NoReply`.
+    fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder);
+}
+
+/// The other end of a session, as its handshake proved it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// Id, address and incarnation.
+    pub node: Node,
+    /// What it says it is.
+    pub role: Role,
+}
+
+/// What this node knows of one peer's link.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PeerStatus {
+    /// The peer's id.
+    pub id: NodeId,
+    /// Where it is dialed, or where it said it listens.
+    pub address: Option<Address>,
+    /// Its role, once a session was made.
+    pub role: Option<Role>,
+    /// Its incarnation, while a session is up.
+    pub incarnation: Option<Incarnation>,
+    /// Whether a session is up.
+    pub connected: bool,
+    /// The last round trip measured on the session.
+    pub round_trip: Option<Duration>,
+    /// Messages waiting to be written.
+    pub queued_messages: usize,
+    /// Bytes waiting to be written.
+    pub queued_bytes: usize,
+    /// Messages and bytes over this link since it was first made.
+    pub traffic: Traffic,
+}
+
+/// Counts of one link, since it was first made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Casts, calls and replies written.
+    pub messages_sent: u64,
+    /// Casts, calls and replies received.
+    pub messages_received: u64,
+    /// Bytes written, headers and tags included.
+    pub bytes_sent: u64,
+    /// Bytes read, headers and tags included.
+    pub bytes_received: u64,
+    /// Casts that a full or missing mailbox here turned away.
+    pub casts_refused: u64,
+    /// Queued messages given up: too old, or their link was closed.
+    pub messages_dropped: u64,
+    /// Sessions made.
+    pub sessions: u64,
+}
+
+/// A change of a peer's session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PeerEvent {
+    /// A first session to this instance of the node is up.
+    Up {
+        /// The peer.
+        peer: Arc<Peer>,
+    },
+    /// The node has no session any more. Everything it sent has been dispatched.
+    Down {
+        /// The peer.
+        peer: Arc<Peer>,
+        /// Why.
+        reason: DownReason,
+    },
+    /// A live node was refused because another live node answers to the same id.
+    Duplicate {
+        /// The id both use.
+        id: NodeId,
+        /// The incarnation of the node that was refused.
+        refused: Incarnation,
+    },
+    /// A node refused this node because another live node answers to this node's id.
+    RefusedAsDuplicate {
+        /// The address that refused.
+        address: Address,
+        /// The incarnation of the instance that is already known there.
+        incumbent: Incarnation,
+    },
+    /// Nothing could be reached at a node's address; it will be tried again.
+    Unreachable {
+        /// The node.
+        id: NodeId,
+        /// The attempt, counted from 1 since the link was last up.
+        attempt: u32,
+    },
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DownReason {
+    /// The peer said so: it is shutting down or has no more use for the session.
+    Closed,
+    /// This node closed it.
+    Disconnected,
+    /// The connection broke or the peer ended it without a word.
+    LinkLost,
+    /// Nothing was heard for too long.
+    Silent,
+    /// The peer did not read for too long.
+    Stalled,
+    /// The peer broke the protocol.
+    Protocol,
+    /// A newer instance of the node took its place.
+    Restarted,
+}
+
+/// A stream of [`PeerEvent`]s. A reader that falls more than 1,024 events behind is told how many it missed.
+#[derive(Debug)]
+pub struct PeerEvents(broadcast::Receiver<PeerEvent>);
+
+impl PeerEvents {
+    /// Wraps the receiving half, for implementations of [`Net`].
+    #[must_use]
+    pub(crate) fn new(receiver: broadcast::Receiver<PeerEvent>) -> Self {
+        Self(receiver)
+    }
+
+    /// The next event, or `None` when the kernel has shut down.
+    ///
+    /// # Errors
+    ///
+    /// [`Lagged`] if events were missed: ask [`Net::peers`] for the present state and go on.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has taken no event.
+    pub async fn recv(&mut self) -> Result<Option<PeerEvent>, Lagged> {
+        match self.0.recv().await {
+            Ok(event) => Ok(Some(event)),
+            Err(broadcast::error::RecvError::Closed) => Ok(None),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Err(Lagged { missed }),
+        }
+    }
+}
+
+/// A reader of events was too slow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{missed} events were missed")]
+pub struct Lagged {
+    /// How many events were dropped for this reader.
+    pub missed: u64,
+}
