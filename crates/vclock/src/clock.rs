@@ -1,0 +1,282 @@
+//! The vector clock.
+
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+use core::cmp::Ordering;
+use core::fmt;
+use core::num::NonZeroU64;
+use core::slice;
+
+use smallvec::SmallVec;
+
+use crate::causality::{self, Entry};
+use crate::{Causality, CounterOverflow, Dot, DotRange};
+
+/// How many events of each actor a history holds.
+///
+/// A count of `n` stands for the events 1 to `n` of that actor; an actor never seen counts 0 and takes no
+/// room. Two clocks are equal exactly when they stand for the same events, and then they hash and encode
+/// alike, in whatever order they were built.
+///
+/// Clocks are only partly ordered, so there is [`PartialOrd`] and never `Ord`; [`compare`](Self::compare)
+/// names the four outcomes. `A` identifies an actor: one writer, which never writes twice under one count.
+///
+/// ```
+/// use vclock::{Causality, VClock};
+///
+/// let mut here = VClock::new();
+/// here.increment("a")?;
+/// let mut there = here.clone();
+/// here.increment("a")?;
+/// there.increment("b")?;
+/// assert_eq!(here.compare(&there), Causality::Concurrent);
+///
+/// here.merge(&there);
+/// assert!(here.dominates(&there));
+/// # Ok::<(), vclock::CounterOverflow>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct VClock<A> {
+    /// Sorted by actor, each actor once. Four actors of 8 bytes fit without allocating.
+    entries: SmallVec<[Entry<A>; 4]>,
+}
+
+impl<A> VClock<A> {
+    /// A clock that has seen nothing.
+    pub fn new() -> Self {
+        Self { entries: SmallVec::new() }
+    }
+
+    /// How many actors it has seen.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it has seen nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Every actor seen, in order, with its count (never 0).
+    pub fn iter(&self) -> Iter<'_, A> {
+        Iter(self.entries.iter())
+    }
+
+    /// A clock of entries that are sorted by actor, each actor once.
+    pub(crate) fn from_sorted(entries: Vec<Entry<A>>) -> Self {
+        Self { entries: SmallVec::from_vec(entries) }
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry<A>] {
+        &self.entries
+    }
+}
+
+impl<A: Ord> VClock<A> {
+    /// How many events of `actor` it has seen; 0 for an actor it never met.
+    pub fn get<Q>(&self, actor: &Q) -> u64
+    where
+        A: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.position(actor).map_or(0, |at| self.entries[at].1.get())
+    }
+
+    /// Whether it has seen the event.
+    pub fn contains(&self, dot: &Dot<A>) -> bool {
+        self.get(&dot.actor) >= dot.counter()
+    }
+
+    /// How the history seen here relates to the one seen by `other`.
+    ///
+    /// Trimmed or retired actors are lost to both answers: see [`retire`](Self::retire).
+    pub fn compare(&self, other: &Self) -> Causality {
+        causality::compare(&self.entries, &other.entries)
+    }
+
+    /// Whether it has seen everything `other` has: equal or later. Reflexive.
+    pub fn descends(&self, other: &Self) -> bool {
+        causality::includes(&self.entries, &other.entries)
+    }
+
+    /// Whether it has seen everything `other` has, and something more.
+    pub fn dominates(&self, other: &Self) -> bool {
+        self.compare(other) == Causality::After
+    }
+
+    /// Whether each has seen something the other has not.
+    pub fn is_concurrent(&self, other: &Self) -> bool {
+        self.compare(other) == Causality::Concurrent
+    }
+
+    /// Forgets all events of `actor`, and returns how many those were.
+    ///
+    /// For an actor that will never write again and whose events every holder of a clock has seen. Forgotten
+    /// earlier, its events look new when they come back, and a clock that still counts them no longer
+    /// compares as older.
+    pub fn retire<Q>(&mut self, actor: &Q) -> u64
+    where
+        A: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.position(actor).map_or(0, |at| self.entries.remove(at).1.get())
+    }
+
+    /// Where the entry of `actor` is, or else belongs.
+    fn position<Q>(&self, actor: &Q) -> Result<usize, usize>
+    where
+        A: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
+    }
+}
+
+impl<A: Ord + Clone> VClock<A> {
+    /// Counts one more event of `actor`, and returns that event.
+    ///
+    /// # Errors
+    /// When the count is at `u64::MAX`. The clock is unchanged.
+    pub fn increment(&mut self, actor: A) -> Result<Dot<A>, CounterOverflow> {
+        let counter = match self.position(&actor) {
+            Ok(at) => {
+                let count = &mut self.entries[at].1;
+                *count = count.checked_add(1).ok_or(CounterOverflow)?;
+                *count
+            }
+            Err(at) => {
+                self.entries.insert(at, (actor.clone(), NonZeroU64::MIN));
+                NonZeroU64::MIN
+            }
+        };
+        Ok(Dot { actor, counter })
+    }
+
+    /// The event that [`increment`](Self::increment) would count, without counting it.
+    ///
+    /// # Errors
+    /// When the count is at `u64::MAX`.
+    pub fn next_dot(&self, actor: A) -> Result<Dot<A>, CounterOverflow> {
+        Dot::after(self.get(&actor), actor)
+    }
+
+    /// Counts `dot` and all earlier events of its actor as seen. Returns whether any of them was new.
+    pub fn witness(&mut self, dot: Dot<A>) -> bool {
+        match self.position(&dot.actor) {
+            Ok(at) => {
+                let count = &mut self.entries[at].1;
+                let new = *count < dot.counter;
+                *count = dot.counter.max(*count);
+                new
+            }
+            Err(at) => {
+                self.entries.insert(at, (dot.actor, dot.counter));
+                true
+            }
+        }
+    }
+
+    /// Sees everything `other` has seen: the least clock that descends both. Returns whether any of it was
+    /// new. Allocates only when actors are added.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        let mut changed = false;
+        for (actor, counter) in &other.entries {
+            changed |= match self.position(actor) {
+                Ok(at) => {
+                    let count = &mut self.entries[at].1;
+                    let new = *count < *counter;
+                    *count = (*counter).max(*count);
+                    new
+                }
+                Err(at) => {
+                    self.entries.insert(at, (actor.clone(), *counter));
+                    true
+                }
+            };
+        }
+        changed
+    }
+
+    /// What both have seen: the greatest clock that both descend.
+    #[must_use]
+    pub fn meet(&self, other: &Self) -> Self {
+        let entries = causality::join(&self.entries, &other.entries)
+            .filter_map(|(actor, left, right)| Some((actor.clone(), NonZeroU64::new(left.min(right))?)))
+            .collect();
+        Self { entries }
+    }
+
+    /// The events seen here and not by `other`: what `other` would have to be told. At most one range an
+    /// actor, in order of actors.
+    pub fn missing_from<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = DotRange<A>> + 'a {
+        causality::join(&self.entries, &other.entries).filter_map(|(actor, here, there)| {
+            (here > there).then(|| DotRange::new(actor.clone(), there.saturating_add(1), here))?
+        })
+    }
+}
+
+impl<A> Default for VClock<A> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<A: fmt::Debug> fmt::Debug for VClock<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
+
+/// The causal order: less is part of the other's past, `None` is concurrent.
+impl<A: Ord> PartialOrd for VClock<A> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        self.compare(other).ordering()
+    }
+}
+
+/// The actors' counts, in any order. Of an actor given twice the higher count stays; a count of 0 adds
+/// nothing.
+impl<A: Ord + Clone> FromIterator<(A, u64)> for VClock<A> {
+    fn from_iter<I: IntoIterator<Item = (A, u64)>>(counts: I) -> Self {
+        counts.into_iter().filter_map(|(actor, count)| Dot::new(actor, count)).collect()
+    }
+}
+
+/// The least clock that has seen all of the events.
+impl<A: Ord + Clone> FromIterator<Dot<A>> for VClock<A> {
+    fn from_iter<I: IntoIterator<Item = Dot<A>>>(dots: I) -> Self {
+        let mut entries: SmallVec<[Entry<A>; 4]> =
+            dots.into_iter().map(|dot| (dot.actor, dot.counter)).collect();
+        entries.sort_unstable_by(|left, right| right.cmp(left));
+        entries.dedup_by(|next, kept| next.0 == kept.0);
+        entries.reverse();
+        Self { entries }
+    }
+}
+
+impl<'a, A> IntoIterator for &'a VClock<A> {
+    type Item = (&'a A, u64);
+    type IntoIter = Iter<'a, A>;
+
+    fn into_iter(self) -> Iter<'a, A> {
+        self.iter()
+    }
+}
+
+/// The actors of a [`VClock`] in order, with their counts. From [`VClock::iter`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a, A>(slice::Iter<'a, Entry<A>>);
+
+impl<'a, A> Iterator for Iter<'a, A> {
+    type Item = (&'a A, u64);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(|(actor, count)| (actor, count.get()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+impl<A> ExactSizeIterator for Iter<'_, A> {}

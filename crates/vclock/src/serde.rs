@@ -1,0 +1,97 @@
+//! Serialisation through serde: plain tuples and sequences, decoded only when they are what encoding writes.
+//!
+//! Decoding starts from serde's own `Vec`, which makes room for what has arrived rather than for what a
+//! length claims.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::causality::Entry;
+use crate::{CausalContext, Dot, DotRange, DvvSet, VClock};
+
+impl<A: Serialize> Serialize for VClock<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.entries())
+    }
+}
+
+impl<'de, A: Deserialize<'de> + Ord> Deserialize<'de> for VClock<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries: Vec<Entry<A>> = Deserialize::deserialize(deserializer)?;
+        refuse_disorder("actor", &entries, |(left, _), (right, _)| left < right)?;
+        Ok(Self::from_sorted(entries))
+    }
+}
+
+impl<A: Serialize> Serialize for Dot<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.actor, self.counter).serialize(serializer)
+    }
+}
+
+impl<'de, A: Deserialize<'de>> Deserialize<'de> for Dot<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (actor, counter) = Deserialize::deserialize(deserializer)?;
+        Ok(Self { actor, counter })
+    }
+}
+
+impl<A: Serialize> Serialize for DotRange<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (&self.actor, self.first, self.last).serialize(serializer)
+    }
+}
+
+impl<'de, A: Deserialize<'de>> Deserialize<'de> for DotRange<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (actor, first, last) = Deserialize::deserialize(deserializer)?;
+        Self::new(actor, first, last)
+            .ok_or_else(|| D::Error::custom(format_args!("no run of events goes from {first} to {last}")))
+    }
+}
+
+impl<A: Serialize> Serialize for CausalContext<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.clock(), self.ahead().as_slice()).serialize(serializer)
+    }
+}
+
+impl<'de, A: Deserialize<'de> + Ord> Deserialize<'de> for CausalContext<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (clock, ahead): (VClock<A>, Vec<DotRange<A>>) = Deserialize::deserialize(deserializer)?;
+        refuse_disorder("run ahead of the clock", &ahead, DotRange::comes_apart_before)?;
+        match ahead.iter().position(|run| run.follows(clock.get(&run.actor))) {
+            Some(at) => Err(D::Error::custom(format_args!("run ahead of the clock {at} belongs into it"))),
+            None => Ok(Self::from_canonical(clock, ahead)),
+        }
+    }
+}
+
+impl<A: Serialize, V: Serialize> Serialize for DvvSet<A, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.context(), self.sorted_siblings()).serialize(serializer)
+    }
+}
+
+impl<'de, A, V> Deserialize<'de> for DvvSet<A, V>
+where
+    A: Deserialize<'de> + Ord + Clone + fmt::Debug,
+    V: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (context, siblings): (VClock<A>, Vec<(Dot<A>, V)>) = Deserialize::deserialize(deserializer)?;
+        refuse_disorder("sibling", &siblings, |(left, _), (right, _)| left < right)?;
+        Self::from_parts(context, siblings).map_err(D::Error::custom)
+    }
+}
+
+/// Refuses items of which one is not above the one before it, naming it.
+fn refuse_disorder<T, E: Error>(what: &str, items: &[T], in_order: impl Fn(&T, &T) -> bool) -> Result<(), E> {
+    match items.windows(2).position(|pair| !in_order(&pair[0], &pair[1])) {
+        Some(at) => Err(E::custom(format_args!("{what} {} is not above the one before it", at + 1))),
+        None => Ok(()),
+    }
+}

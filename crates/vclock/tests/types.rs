@@ -1,0 +1,157 @@
+//! What the types promise each other, in single cases; `laws.rs` has the general ones.
+
+use vclock::{CausalContext, Causality, Dot, DotRange, DotReused, DvvSet, PartsError, VClock, WriteError};
+
+fn clock(counts: &[(&'static str, u64)]) -> VClock<&'static str> {
+    counts.iter().copied().collect()
+}
+
+fn dot(actor: &'static str, counter: u64) -> Dot<&'static str> {
+    Dot::new(actor, counter).expect("counters start at 1")
+}
+
+fn range(actor: &'static str, first: u64, last: u64) -> DotRange<&'static str> {
+    DotRange::new(actor, first, last).expect("a run")
+}
+
+#[test]
+fn the_four_outcomes_of_a_comparison() {
+    let seen = clock(&[("a", 2), ("b", 1)]);
+    assert_eq!(seen.compare(&clock(&[("b", 1), ("a", 2)])), Causality::Equal);
+    assert_eq!(seen.compare(&clock(&[("a", 2), ("b", 1), ("c", 1)])), Causality::Before);
+    assert_eq!(seen.compare(&clock(&[("b", 1)])), Causality::After);
+    assert_eq!(seen.compare(&clock(&[("a", 3)])), Causality::Concurrent);
+    assert_eq!(seen.partial_cmp(&clock(&[("a", 3)])), None);
+}
+
+#[test]
+fn an_overflowing_counter_is_refused_and_the_clock_unchanged() {
+    let mut full = clock(&[("a", u64::MAX), ("b", 1)]);
+    let before = full.clone();
+    assert!(full.increment("a").is_err());
+    assert!(full.next_dot("a").is_err());
+    assert_eq!(full, before);
+
+    let mut context = CausalContext::from(full.clone());
+    assert!(!context.insert(dot("a", u64::MAX)));
+    assert!(context.next_dot("a").is_err());
+    assert_eq!(context.missing_from(&CausalContext::new()).count(), 2);
+    assert_eq!(CausalContext::new().missing_from(&context).count(), 0);
+
+    let mut set = DvvSet::new();
+    assert!(matches!(set.write(&full, "value", "a"), Err(WriteError::Overflow(_))));
+    assert_eq!(set, DvvSet::new());
+}
+
+#[test]
+fn missing_events_are_the_ones_to_send() {
+    let here = clock(&[("a", 5), ("b", 2), ("d", 1)]);
+    let there = clock(&[("a", 3), ("b", 2), ("c", 9)]);
+    assert_eq!(here.missing_from(&there).collect::<Vec<_>>(), [range("a", 4, 5), range("d", 1, 1)]);
+    assert_eq!(here.meet(&there), clock(&[("a", 3), ("b", 2)]));
+}
+
+#[test]
+fn an_event_out_of_turn_waits_until_its_gap_closes() {
+    let mut seen = CausalContext::new();
+    for counter in [5, 2, 9, 4, 3] {
+        assert!(seen.insert(dot("a", counter)));
+        assert!(!seen.insert(dot("a", counter)));
+    }
+    assert_eq!(seen.ahead().copied().collect::<Vec<_>>(), [range("a", 2, 5), range("a", 9, 9)]);
+    assert_eq!(seen.latest(&"a"), 9);
+    assert_eq!(seen.next_dot("a"), Ok(dot("a", 10)));
+    assert!(seen.clock().is_empty());
+
+    assert!(seen.insert(dot("a", 1)));
+    assert_eq!(seen.clock().get("a"), 5);
+    assert!(!seen.is_compact());
+    assert!(seen.insert_range(range("a", 3, 8)));
+    assert_eq!(seen, CausalContext::from(clock(&[("a", 9)])));
+}
+
+#[test]
+fn a_context_tells_exactly_the_runs_another_lacks() {
+    let here: CausalContext<_> =
+        [range("a", 1, 10), range("b", 4, 8), range("b", 12, 12)].into_iter().collect();
+    let there: CausalContext<_> =
+        [range("a", 1, 2), range("a", 5, 6), range("b", 5, 5), range("b", 7, 20)].into_iter().collect();
+    let missing: Vec<_> = here.missing_from(&there).collect();
+    assert_eq!(missing, [range("a", 3, 4), range("a", 7, 10), range("b", 4, 4), range("b", 6, 6)]);
+
+    let mut joined = there.clone();
+    assert!(joined.merge(&here));
+    assert!(joined.covers(&here) && joined.covers(&there) && !there.covers(&here));
+    assert_eq!(joined.missing_from(&there).collect::<Vec<_>>(), missing);
+    assert!(joined.retire(&"b") && !joined.retire(&"b"));
+    assert_eq!(joined, CausalContext::from(clock(&[("a", 10)])));
+}
+
+#[test]
+fn a_write_replaces_what_its_writer_read_and_nothing_else() {
+    let mut set = DvvSet::new();
+    let nothing = VClock::new();
+    set.write_at(&nothing, "old", dot("a", 3)).unwrap();
+    let read = set.context().clone();
+    set.write_at(&read, "left", dot("a", 8)).unwrap();
+    set.write_at(&read, "right", dot("b", 2)).unwrap();
+    let siblings: Vec<_> = set.siblings().map(|(dot, value)| (*dot, *value)).collect();
+    assert_eq!(siblings, [(dot("a", 8), "left"), (dot("b", 2), "right")]);
+    assert!(set.contains(&dot("a", 3)));
+    assert_eq!(set.get(&dot("a", 3)), None);
+
+    assert_eq!(set.reconcile(dot("c", 1), |values| values.copied().max().unwrap()), Ok(true));
+    assert_eq!(set.values().collect::<Vec<_>>(), [&"right"]);
+    assert_eq!(set.reconcile(dot("c", 2), |_| unreachable!()), Ok(false));
+    assert_eq!(*set.context(), clock(&[("a", 8), ("b", 2), ("c", 1)]));
+}
+
+#[test]
+fn one_event_writes_one_value() {
+    let mut set = DvvSet::new();
+    set.write_at(&VClock::new(), "value", dot("a", 2)).unwrap();
+    let before = set.clone();
+    let nothing = VClock::new();
+    assert_eq!(set.write_at(&nothing, "value", dot("a", 2)), Ok(false));
+    let reused = DotReused { dot: dot("a", 2) };
+    assert_eq!(set.write_at(&nothing, "other", dot("a", 2)), Err(WriteError::Reused(reused)));
+    assert_eq!(set.write_at(&nothing, "value", dot("a", 1)), Err(WriteError::Covered(dot("a", 1))));
+    let ahead = clock(&[("a", 9)]);
+    assert_eq!(set.write_at(&ahead, "value", dot("a", 9)), Err(WriteError::Covered(dot("a", 9))));
+
+    let twin = DvvSet::from_parts(clock(&[("a", 2), ("b", 1)]), [(dot("a", 2), "other")]).unwrap();
+    assert_eq!(set.sync(&twin), Err(reused));
+    assert_eq!(set, before);
+}
+
+#[test]
+fn a_value_seen_and_replaced_elsewhere_does_not_come_back() {
+    let mut here = DvvSet::new();
+    here.write(&VClock::new(), "first", "a").unwrap();
+    let stale = here.clone();
+    let mut there = here.clone();
+    there.write(&stale.context().clone(), "second", "b").unwrap();
+    assert_eq!(here.sync(&there), Ok(true));
+    assert_eq!(here, there);
+    assert_eq!(here.sync(&stale), Ok(false));
+    assert_eq!(here.values().collect::<Vec<_>>(), [&"second"]);
+    assert!(!here.retire(&"b"));
+    assert!(here.retire(&"a"));
+}
+
+#[test]
+fn the_last_writer_is_a_view_that_drops_nothing() {
+    let parts = [(dot("b", 1), 7), (dot("a", 1), 7), (dot("c", 1), 3)];
+    let set = DvvSet::from_parts(clock(&[("a", 1), ("b", 1), ("c", 1)]), parts).unwrap();
+    assert_eq!(set.lww_by(Ord::cmp), Some((&dot("b", 1), &7)));
+    assert_eq!(set.values().len(), 3);
+}
+
+#[test]
+fn parts_that_no_history_leads_to_are_refused() {
+    let context = clock(&[("a", 2)]);
+    let uncovered = DvvSet::from_parts(context.clone(), [(dot("a", 3), ())]);
+    assert_eq!(uncovered, Err(PartsError::Uncovered(dot("a", 3))));
+    let twice = DvvSet::from_parts(context, [(dot("a", 2), ()), (dot("a", 2), ())]);
+    assert_eq!(twice, Err(PartsError::Duplicate(dot("a", 2))));
+}
