@@ -1,0 +1,103 @@
+//! Settings of a ring, and its nodes in bulk.
+
+use alloc::vec::Vec;
+
+use crate::error::RingError;
+use crate::layout::Layout;
+use crate::members::Members;
+use crate::node::{NodeSpec, RingNode};
+use crate::ring::{HashRing, NODES_MAX, POINTS_MAX, WEIGHT_DEFAULT, WEIGHT_MAX, check_names};
+
+/// Settings of a ring, and its first nodes.
+///
+/// ```
+/// use hashring::{HashRing, NodeSpec};
+///
+/// let ring = HashRing::builder()
+///     .default_weight(40)
+///     .seed(0x5eed)
+///     .nodes([NodeSpec::new("a"), NodeSpec::new("b").weight(80)])
+///     .build()?;
+/// assert_eq!(ring.point_count(), 120);
+/// # Ok::<(), hashring::RingError>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder<N> {
+    default_weight: u32,
+    seed: u64,
+    nodes: Vec<NodeSpec<N>>,
+}
+
+impl<N: RingNode> Builder<N> {
+    pub(crate) fn new() -> Self {
+        Builder { default_weight: WEIGHT_DEFAULT, seed: 0, nodes: Vec::new() }
+    }
+
+    /// The weight of nodes that are inserted without one: [`WEIGHT_DEFAULT`] unless set here.
+    pub fn default_weight(mut self, points: u32) -> Self {
+        self.default_weight = points;
+        self
+    }
+
+    /// A seed that all rings which should agree must share; 0 unless set here.
+    ///
+    /// Kept secret and drawn at random, it keeps others from crafting keys that all fall to one node. It is no
+    /// cryptographic promise: XXH3 is not a keyed hash. Where keys come from an enemy who sees which node answers,
+    /// hash them with one and ask for [`owner_at`](HashRing::owner_at).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Adds nodes. Of several with one id the result is as if they had been inserted in turn.
+    pub fn nodes(mut self, nodes: impl IntoIterator<Item = NodeSpec<N>>) -> Self {
+        self.nodes.extend(nodes);
+        self
+    }
+
+    /// The ring, its points sorted once.
+    ///
+    /// # Errors
+    ///
+    /// When a weight, an id, a zone's name, the number of nodes or that of points is over its limit.
+    pub fn build(self) -> Result<HashRing<N>, RingError> {
+        if self.default_weight > WEIGHT_MAX {
+            return Err(RingError::WeightTooLarge { weight: self.default_weight });
+        }
+        let nodes = merge_specs(self.nodes);
+        if nodes.len() > NODES_MAX {
+            return Err(RingError::TooManyNodes);
+        }
+        let (mut members, mut points) = (Members::new(), 0);
+        for (rank, NodeSpec { node, weight, zone }) in nodes.into_iter().enumerate() {
+            let weight = weight.unwrap_or(self.default_weight);
+            check_names(node.ring_id().as_ref(), zone.as_ref())?;
+            if weight > WEIGHT_MAX {
+                return Err(RingError::WeightTooLarge { weight });
+            }
+            points += u64::from(weight);
+            members.insert(rank, node, weight, zone);
+        }
+        if points > POINTS_MAX as u64 {
+            return Err(RingError::TooManyPoints { points });
+        }
+        Ok(HashRing::assemble(Layout::new(self.seed), self.default_weight, members))
+    }
+}
+
+/// Sorts by id, and says of each id what its specs say together, a later one overriding an earlier.
+fn merge_specs<N: RingNode>(mut nodes: Vec<NodeSpec<N>>) -> Vec<NodeSpec<N>> {
+    let by_id = |a: &NodeSpec<N>, b: &NodeSpec<N>| a.node.ring_id().as_ref().cmp(b.node.ring_id().as_ref());
+    nodes.sort_by(by_id);
+    nodes.dedup_by(|later, earlier| {
+        let same = by_id(later, earlier).is_eq();
+        if same {
+            core::mem::swap(later, earlier);
+            earlier.weight = earlier.weight.or(later.weight);
+            earlier.zone = earlier.zone.take().or_else(|| later.zone.take());
+        }
+        same
+    });
+    nodes
+}

@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""A second implementation of layout V1, from the description in docs/layout-v1.md alone. It wrote the golden files.
+
+    pip install xxhash blake3
+    python3 reference.py            # writes small.txt, zoned.txt and large.txt beside itself
+
+It shares no code with the crate: what the crate's golden test proves is that the two agree.
+"""
+
+import bisect
+import pathlib
+import struct
+
+from blake3 import blake3
+from xxhash import xxh3_64_intdigest
+
+MASK = 2**64 - 1
+
+
+def ring(seed, members):
+    """Members are (id, weight, zone or None); returns sorted points [(position, id)]."""
+    points_seed = xxh3_64_intdigest(b"clusterluck hashring v1 points", seed)
+    points = [
+        (xxh3_64_intdigest(name + struct.pack("<I", number), points_seed), name)
+        for name, weight, _ in members
+        for number in range(weight)
+    ]
+    return sorted(points)
+
+
+def token(seed, key):
+    return xxh3_64_intdigest(key, xxh3_64_intdigest(b"clusterluck hashring v1 keys", seed))
+
+
+def replicas(points, position, count):
+    """Distinct ids clockwise from the first point at or after the position."""
+    start = bisect.bisect_left(points, (position, b""))
+    found = []
+    for step in range(len(points)):
+        name = points[(start + step) % len(points)][1]
+        if name not in found:
+            found.append(name)
+        if len(found) == count:
+            break
+    return found
+
+
+def fingerprint(seed, members):
+    record = b"clusterluck hashring" + struct.pack("<IQI", 1, seed, len(members))
+    for name, weight, zone in sorted(members):
+        record += struct.pack("<H", len(name)) + name + struct.pack("<IB", weight, zone is not None)
+        if zone is not None:
+            record += struct.pack("<H", len(zone)) + zone
+    return blake3(record).hexdigest()
+
+
+def keys(count):
+    """Deterministic bytes: every length from 0 to 260 first, then the lengths that keys usually have."""
+    state = 0x9E3779B97F4A7C15
+    for number in range(count):
+        length = number if number <= 260 else 8 + number % 56
+        key = bytearray()
+        while len(key) < length:
+            state = (state * 6364136223846793005 + 1442695040888963407) & MASK
+            key += struct.pack("<I", state >> 32)
+        yield bytes(key[:length])
+
+
+def write(path, seed, members):
+    points = ring(seed, members)
+    lines = [f"seed {seed}"]
+    lines += [f"node {name.hex()} {weight} {zone.decode() if zone else '-'}" for name, weight, zone in members]
+    lines.append(f"fingerprint {fingerprint(seed, members)}")
+    packed = b"".join(struct.pack("<Q", position) + name for position, name in points)
+    lines.append(f"points {len(points)} {blake3(packed).hexdigest()}")
+    for key in keys(1000):
+        position = token(seed, key)
+        names = " ".join(name.hex() for name in replicas(points, position, 3))
+        lines.append(f"key {key.hex() or '-'} {position:016x} {names}")
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main():
+    here = pathlib.Path(__file__).parent
+    write(here / "small.txt", 0, [(name, 160, None) for name in (b"ash", b"birch", b"cedar", b"douglas", b"elm")])
+    zoned = [(f"node-{n:02}.example:{7000 + n}".encode(), 40 * (n % 6), f"zone-{n % 3}".encode()) for n in range(24)]
+    zoned += [(b"", 7, None), (b"\x00\xff", 1, None), (b"l" * 300, 64, b"zone-1")]
+    write(here / "zoned.txt", 0x0123456789ABCDEF, zoned)
+    write(here / "large.txt", MASK, [(struct.pack(">Q", n), 160, None) for n in range(1000)])
+
+
+if __name__ == "__main__":
+    main()
