@@ -129,6 +129,8 @@ pub struct PeerStatus {
     pub incarnation: Option<Incarnation>,
     /// Whether a session is up.
     pub connected: bool,
+    /// Sessions that exist, those that are being made or ended included.
+    pub sessions: usize,
     /// The last round trip measured on the session.
     pub round_trip: Option<Duration>,
     /// Messages waiting to be written.

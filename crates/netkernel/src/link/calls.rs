@@ -1,0 +1,99 @@
+//! The calls this node has made to one peer and not yet seen the end of.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::call::{CallId, ReplySlot};
+use crate::error::{CallError, Stage};
+use crate::node::NodeId;
+use crate::proto::hello::SessionId;
+
+/// Calls by their ids. Each is taken out once, by whatever ends it: a reply, its caller, or the link.
+pub(super) struct PendingCalls {
+    calls: Mutex<HashMap<CallId, Pending>>,
+    max: usize,
+}
+
+struct Pending {
+    slot: ReplySlot,
+    /// The session the request was written to, if any byte of it was.
+    session: Option<SessionId>,
+}
+
+impl PendingCalls {
+    pub(super) fn new(max: usize) -> Self {
+        Self { calls: Mutex::new(HashMap::new()), max }
+    }
+
+    /// Takes a call in, or hands its slot back when there are too many.
+    pub(super) fn insert(&self, id: CallId, slot: ReplySlot) -> Result<(), ReplySlot> {
+        let mut calls = self.calls();
+        if calls.len() >= self.max {
+            return Err(slot);
+        }
+        calls.insert(id, Pending { slot, session: None });
+        Ok(())
+    }
+
+    /// The request is about to be written to a session. False if nobody waits for it any more.
+    pub(super) fn written(&self, id: CallId, session: SessionId) -> bool {
+        let mut calls = self.calls();
+        let pending = calls.get_mut(&id);
+        pending.is_some_and(|pending| {
+            pending.session = Some(session);
+            true
+        })
+    }
+
+    /// Ends a call with its outcome.
+    pub(super) fn complete(&self, id: CallId, outcome: Result<Bytes, CallError>) {
+        let pending = self.calls().remove(&id);
+        if let Some(pending) = pending {
+            // A caller that has gone meanwhile needs no answer.
+            let _gone = pending.slot.send(outcome);
+        }
+    }
+
+    /// Takes a call back for its caller.
+    pub(super) fn remove(&self, id: CallId) -> Option<Stage> {
+        let pending = self.calls().remove(&id)?;
+        Some(if pending.session.is_some() { Stage::Sent } else { Stage::Queued })
+    }
+
+    /// The calls written to `ended` are from now on answered by `heir`.
+    pub(super) fn inherit(&self, ended: SessionId, heir: SessionId) {
+        for pending in self.calls().values_mut() {
+            if pending.session == Some(ended) {
+                pending.session = Some(heir);
+            }
+        }
+    }
+
+    /// Ends the calls written to sessions that are not alive; those not written at all are kept if `alive`
+    /// accepts `None`.
+    pub(super) fn fail_unless(&self, alive: impl Fn(Option<SessionId>) -> bool, node: &NodeId) {
+        let failed: Vec<Pending> = {
+            let mut calls = self.calls();
+            let ids: Vec<CallId> =
+                calls.iter().filter(|(_, call)| !alive(call.session)).map(|(id, _)| *id).collect();
+            ids.iter().filter_map(|id| calls.remove(id)).collect()
+        };
+        for pending in failed {
+            let error = match pending.session {
+                Some(_) => CallError::LinkDown,
+                None => CallError::NotConnected { node: node.clone() },
+            };
+            let _gone = pending.slot.send(Err(error));
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls().is_empty()
+    }
+
+    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, Pending>> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,330 @@
+//! Making a session, from either end: connection, handshake, the question which instance of a node lives, and the
+//! last two records that confirm it all.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::kernel::{Shared, ping, random};
+use crate::error::{ConnectError, HandshakeError};
+use crate::link::{Ended, Link, SessionHandle};
+use crate::net::{DownReason, Peer, PeerEvent};
+use crate::node::{Address, Incarnation, Node, NodeId, Role};
+use crate::proto::arbiter::Confirmed;
+use crate::proto::hello::{self, Answer, Finish, Hello, SessionId, Welcome};
+use crate::security::Channel;
+use crate::session::{self, Encoder, RecordReader, Session};
+use crate::transport::Connection;
+
+/// Makes sure of a session with whoever answers at `address`.
+pub(super) async fn dial(
+    shared: &Arc<Shared>,
+    address: &Address,
+    expected: Option<&NodeId>,
+) -> Result<Node, ConnectError> {
+    let connection = shared.config.transport.connect(address).await;
+    let connection =
+        connection.map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
+    let whole = shared.config.limits.handshake_whole;
+    let made = match tokio::time::timeout(whole, handshake(shared, address, expected, connection)).await {
+        Ok(made) => made,
+        Err(_elapsed) => Err(Failure::Handshake(HandshakeError::Timeout)),
+    };
+    made.map_err(|failure| failure.at(shared, address))
+}
+
+/// Why dialing failed, before the address is put to it.
+enum Failure {
+    Handshake(HandshakeError),
+    WrongNode { expected: NodeId, found: NodeId },
+}
+
+impl<E: Into<HandshakeError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Handshake(error.into())
+    }
+}
+
+impl Failure {
+    fn at(self, shared: &Shared, address: &Address) -> ConnectError {
+        let address = address.clone();
+        match self {
+            Self::WrongNode { expected, found } => ConnectError::WrongNode { address, expected, found },
+            Self::Handshake(HandshakeError::Myself) => ConnectError::Myself { address },
+            Self::Handshake(source) => {
+                if let HandshakeError::DuplicateNode { incarnation } = source {
+                    let event =
+                        PeerEvent::RefusedAsDuplicate { address: address.clone(), incumbent: incarnation };
+                    shared.emit(event);
+                }
+                ConnectError::Handshake { address, source }
+            }
+        }
+    }
+}
+
+/// The dialing end, from an open connection to a running session.
+async fn handshake(
+    shared: &Arc<Shared>,
+    address: &Address,
+    expected: Option<&NodeId>,
+    connection: Connection,
+) -> Result<Node, Failure> {
+    let own = shared.hello();
+    let counter = own.connection;
+    let security = &shared.config.security;
+    let (channel, welcome) = security.client(connection, hello::encode(&own)).await?;
+    let welcome: Welcome = hello::decode(&welcome).ok_or(HandshakeError::Malformed)?;
+    let node = &welcome.hello.node;
+    if let Some(expected) = expected.filter(|expected| **expected != node.id) {
+        return Err(Failure::WrongNode { expected: expected.clone(), found: node.id.clone() });
+    }
+    refuse_self(shared, &welcome.hello)?;
+    tracing::trace!(%address, peer = %node.id, "handshake answered");
+    let link = shared.link_or_new(&node.id);
+    let dialing = link.dialing.lock().await;
+    let made = confirm_dialed(shared, &link, welcome, counter, channel).await;
+    drop(dialing);
+    if made.is_err() {
+        shared.forget_if_idle(&link);
+    }
+    made
+}
+
+async fn confirm_dialed(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    welcome: Welcome,
+    counter: u64,
+    channel: Channel,
+) -> Result<Node, Failure> {
+    let node = welcome.hello.node.clone();
+    settle_incarnations(shared, link, node.incarnation).await?;
+    let making = Making::register(shared, link, &welcome.hello, welcome.session, channel);
+    let mut making = making;
+    making.send(&Finish::new(link.lost())).await?;
+    match making.receive().await? {
+        Answer::Ready { lost } => await_all(link.give_up(&lost)).await,
+        Answer::Duplicate(incarnation) => return Err(HandshakeError::DuplicateNode { incarnation }.into()),
+        Answer::Myself => return Err(HandshakeError::Myself.into()),
+        Answer::Unavailable => return Err(HandshakeError::Unavailable.into()),
+    }
+    let dialed_by_lower = shared.config.id < node.id;
+    making.start(dialed_by_lower, counter, Start::Now);
+    Ok(node)
+}
+
+/// The accepting end, from an open connection to a running session.
+pub(super) async fn accept(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    authentic: &(dyn Fn() + Send + Sync),
+) -> Result<(), HandshakeError> {
+    let session = SessionId(random().map_err(|_| HandshakeError::Unavailable)?);
+    let welcome = Welcome { hello: shared.hello(), session };
+    let security = &shared.config.security;
+    let (channel, hello) = security.server(connection, hello::encode(&welcome), authentic).await?;
+    let hello: Hello = hello::decode(&hello).ok_or(HandshakeError::Malformed)?;
+    let link = shared.link_or_new(&hello.node.id);
+    let made = confirm_accepted(shared, &link, &hello, session, channel).await;
+    if made.is_err() {
+        shared.forget_if_idle(&link);
+    }
+    made
+}
+
+async fn confirm_accepted(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    hello: &Hello,
+    session: SessionId,
+    channel: Channel,
+) -> Result<(), HandshakeError> {
+    let mut making = Making::register(shared, link, hello, session, channel);
+    let finish: Finish = making.receive().await?;
+    if !finish.is_genuine() {
+        return Err(HandshakeError::Malformed);
+    }
+    let refusal = match refuse_self(shared, hello) {
+        Err(HandshakeError::Myself) => Some(Answer::Myself),
+        Err(_) => Some(Answer::Duplicate(shared.node().incarnation)),
+        Ok(()) if shared.closing.is_cancelled() => Some(Answer::Unavailable),
+        Ok(()) => match settle_incarnations(shared, link, hello.node.incarnation).await {
+            Err(HandshakeError::DuplicateNode { incarnation }) => {
+                shared.emit(PeerEvent::Duplicate {
+                    id: hello.node.id.clone(),
+                    refused: hello.node.incarnation,
+                });
+                Some(Answer::Duplicate(incarnation))
+            }
+            _ => None,
+        },
+    };
+    if let Some(refusal) = refusal {
+        return making.send(&refusal).await;
+    }
+    await_all(link.give_up(&finish.lost)).await;
+    making.send(&Answer::Ready { lost: link.lost() }).await?;
+    let dialed_by_lower = hello.node.id < shared.config.id;
+    // The first session is used at once. A further one takes over only once the dialer has shown that it knows
+    // of it: a firewall that swallows READY must not starve a session that works.
+    let start = if link.present().is_none() { Start::Now } else { Start::WhenHeard };
+    making.start(dialed_by_lower, hello.connection, start);
+    Ok(())
+}
+
+/// When an accepted or dialed session may take over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    Now,
+    WhenHeard,
+}
+
+/// A session in the making: registered with its link, its keys not yet confirmed.
+struct Making<'a> {
+    shared: &'a Arc<Shared>,
+    link: &'a Arc<Link>,
+    handle: SessionHandle,
+    records: RecordReader,
+    encoder: Encoder,
+    registered: Registered,
+}
+
+/// Takes a session that never began off its link.
+struct Registered {
+    link: Arc<Link>,
+    session: Option<SessionId>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(session) = self.session {
+            self.link.unregister(session);
+        }
+    }
+}
+
+impl<'a> Making<'a> {
+    fn register(
+        shared: &'a Arc<Shared>,
+        link: &'a Arc<Link>,
+        hello: &Hello,
+        session: SessionId,
+        channel: Channel,
+    ) -> Self {
+        let peer = Arc::new(Peer { node: hello.node.clone(), role: hello.role });
+        Self {
+            shared,
+            link,
+            handle: link.register(session, &peer),
+            records: RecordReader::new(channel.read, channel.open),
+            encoder: Encoder::new(channel.write, channel.seal),
+            registered: Registered { link: Arc::clone(link), session: Some(session) },
+        }
+    }
+
+    async fn send<T: serde::Serialize>(&mut self, value: &T) -> Result<(), HandshakeError> {
+        let broken = |_| HandshakeError::Authentication;
+        self.encoder.plain(&hello::encode(value)).map_err(broken)?;
+        self.encoder.flush().await.map_err(|_| HandshakeError::Closed)?;
+        Ok(())
+    }
+
+    async fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, HandshakeError> {
+        let (plain, _): (Bytes, usize) = self.records.next().await.map_err(HandshakeError::from)?;
+        hello::decode(&plain).ok_or(HandshakeError::Malformed)
+    }
+
+    /// Runs the session in a task of the kernel.
+    fn start(mut self, dialed_by_lower: bool, connection: u64, start: Start) {
+        let Some(dispatch) = self.shared.dispatch() else { return };
+        self.registered.session = None;
+        let confirmed = Confirmed {
+            session: self.handle.id,
+            incarnation: self.handle.peer.node.incarnation,
+            dialed_by_lower,
+            connection,
+        };
+        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        let takes_over = move || {
+            if let Some(peer) = link.activate(confirmed)
+                && peer.role != Role::Control
+            {
+                shared.emit(PeerEvent::Up { peer });
+            }
+        };
+        let activate: session::Activate = match start {
+            Start::Now => {
+                takes_over();
+                Box::new(|| {})
+            }
+            Start::WhenHeard => Box::new(takes_over),
+        };
+        let session = Session {
+            link: Arc::clone(self.link),
+            handle: self.handle,
+            records: self.records,
+            encoder: self.encoder,
+            activate,
+            dispatch,
+            limits: self.shared.config.limits.clone(),
+        };
+        self.shared.spawn(live(Arc::clone(self.shared), session));
+    }
+}
+
+/// A session's life and what follows its end.
+async fn live(shared: Arc<Shared>, session: Session) {
+    let link = Arc::clone(&session.link);
+    let mut up = link.up.subscribe();
+    let (ended, reason) = session::run(session, &shared.tasks).await;
+    if matches!(ended, Ended::Awaits) {
+        up.mark_unchanged();
+        // The session that supersedes this one is on its way, unless it breaks before it arrives.
+        let _came = tokio::time::timeout(shared.config.limits.handshake_whole, up.changed()).await;
+    }
+    if !matches!(ended, Ended::Continues)
+        && let Some(peer) = link.declare_down()
+        && peer.role != Role::Control
+    {
+        shared.emit(PeerEvent::Down { peer, reason });
+    }
+    shared.forget_if_idle(&link);
+}
+
+/// Refuses a peer that is this node, or uses its id.
+fn refuse_self(shared: &Shared, hello: &Hello) -> Result<(), HandshakeError> {
+    if shared.is_self(hello) {
+        return Err(HandshakeError::Myself);
+    }
+    if hello.node.id == shared.config.id {
+        return Err(HandshakeError::DuplicateNode { incarnation: hello.node.incarnation });
+    }
+    Ok(())
+}
+
+/// Of two instances of one node only one may have sessions: the one that has them already is probed, and keeps
+/// its place if it answers.
+async fn settle_incarnations(
+    shared: &Arc<Shared>,
+    link: &Arc<Link>,
+    newcomer: Incarnation,
+) -> Result<(), HandshakeError> {
+    let Some((session, incumbent)) = link.present() else { return Ok(()) };
+    let incarnation = incumbent.node.incarnation;
+    if incarnation == newcomer {
+        return Ok(());
+    }
+    if ping(shared, link, shared.config.limits.probe).await.is_ok() {
+        return Err(HandshakeError::DuplicateNode { incarnation });
+    }
+    await_all(link.kill(session, DownReason::Restarted)).await;
+    Ok(())
+}
+
+async fn await_all(tokens: impl IntoIterator<Item = CancellationToken>) {
+    for token in tokens {
+        token.cancelled().await;
+    }
+}

@@ -1,0 +1,121 @@
+//! Which of two sessions of one pair stays.
+//!
+//! Both nodes of a pair may dial at the same moment, and both connections may succeed. Both ends decide by the
+//! same rule over the same facts, so they agree without a word: the session dialed by the node of the lower id
+//! stays; of two dialed by the same node, the later one. Only confirmed sessions are compared.
+
+use super::hello::SessionId;
+use crate::node::Incarnation;
+
+/// What is known of a confirmed session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    pub(crate) session: SessionId,
+    /// The peer's incarnation.
+    pub(crate) incarnation: Incarnation,
+    /// Whether the node of the lower id dialed it.
+    pub(crate) dialed_by_lower: bool,
+    /// The dialer's connection counter.
+    pub(crate) connection: u64,
+}
+
+/// The present session of one pair.
+#[derive(Debug, Default)]
+pub(crate) struct Arbiter {
+    present: Option<Confirmed>,
+}
+
+/// What becomes of a session that was confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is the only one: messages go by it.
+    First,
+    /// It stays, and the one named ends.
+    Supersedes(SessionId),
+    /// It ends, the present one stays.
+    Loses,
+}
+
+impl Arbiter {
+    /// The present session.
+    pub(crate) fn present(&self) -> Option<Confirmed> {
+        self.present
+    }
+
+    /// A session was confirmed at both ends.
+    pub(crate) fn confirmed(&mut self, newcomer: Confirmed) -> Verdict {
+        match self.present {
+            None => {
+                self.present = Some(newcomer);
+                Verdict::First
+            }
+            Some(present) if rank(newcomer) > rank(present) => {
+                self.present = Some(newcomer);
+                Verdict::Supersedes(present.session)
+            }
+            Some(_) => Verdict::Loses,
+        }
+    }
+
+    /// A session takes no more messages: it ended, or its peer is about to end it.
+    pub(crate) fn ended(&mut self, session: SessionId) {
+        if self.present.is_some_and(|present| present.session == session) {
+            self.present = None;
+        }
+    }
+}
+
+/// A newer instance of the peer comes first: by the time it is confirmed, the older one was found dead.
+fn rank(confirmed: Confirmed) -> (Incarnation, bool, u64) {
+    (confirmed.incarnation, confirmed.dialed_by_lower, confirmed.connection)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: u64, dialed_by_lower: bool, connection: u64) -> Confirmed {
+        Confirmed { session: SessionId(id), incarnation: Incarnation(1), dialed_by_lower, connection }
+    }
+
+    /// Every order of confirming and ending leaves both ends with the same session.
+    #[test]
+    fn both_ends_keep_the_same_session_in_every_order() {
+        let sessions = [session(1, true, 4), session(2, false, 9), session(3, true, 5), session(4, false, 1)];
+        let winner = |order: &[usize]| {
+            let mut arbiter = Arbiter::default();
+            for &index in order {
+                arbiter.confirmed(sessions[index]);
+            }
+            arbiter.present().unwrap().session
+        };
+        for order in permutations(sessions.len()) {
+            assert_eq!(winner(&order), SessionId(3), "order {order:?}");
+        }
+    }
+
+    #[test]
+    fn the_loser_is_named_and_the_winner_stays() {
+        let mut arbiter = Arbiter::default();
+        assert_eq!(arbiter.confirmed(session(1, false, 1)), Verdict::First);
+        assert_eq!(arbiter.confirmed(session(2, true, 1)), Verdict::Supersedes(SessionId(1)));
+        assert_eq!(arbiter.confirmed(session(3, false, 7)), Verdict::Loses);
+        arbiter.ended(SessionId(1));
+        assert_eq!(arbiter.present().unwrap().session, SessionId(2));
+        arbiter.ended(SessionId(2));
+        assert_eq!(arbiter.confirmed(session(3, false, 7)), Verdict::First);
+    }
+
+    fn permutations(count: usize) -> Vec<Vec<usize>> {
+        if count == 0 {
+            return vec![Vec::new()];
+        }
+        let shorter = permutations(count - 1);
+        let insert = |order: &Vec<usize>, at: usize| {
+            let mut order = order.clone();
+            order.insert(at, count - 1);
+            order
+        };
+        shorter.iter().flat_map(|order| (0..count).map(move |at| insert(order, at))).collect()
+    }
+}

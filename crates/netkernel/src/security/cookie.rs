@@ -1,0 +1,212 @@
+//! The cluster's shared secret.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::path::Path;
+use std::str::FromStr;
+
+use thiserror::Error;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// The secret all nodes of a cluster share. Written down as 64 hexadecimal digits.
+///
+/// It proves that its holder belongs to the cluster, not which member it is. It is wiped from memory when dropped
+/// and never appears in `Debug` output, errors or logs.
+///
+/// ```
+/// use netkernel::Cookie;
+///
+/// let cookie = Cookie::generate()?;
+/// assert_eq!(format!("{cookie:?}"), "Cookie(..)");
+/// # Ok::<(), netkernel::CookieError>(())
+/// ```
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Cookie([u8; Cookie::BYTES]);
+
+impl Cookie {
+    /// Its length, in bytes.
+    pub const BYTES: usize = 32;
+
+    /// A fresh random cookie.
+    ///
+    /// # Errors
+    ///
+    /// [`CookieError::Randomness`] if the system gives no random bytes.
+    pub fn generate() -> Result<Self, CookieError> {
+        let mut bytes = [0; Self::BYTES];
+        getrandom::fill(&mut bytes).map_err(|_| CookieError::Randomness)?;
+        Ok(Self(bytes))
+    }
+
+    /// Reads a cookie file: 64 hexadecimal digits, white space around them ignored. On Unix a file that its group
+    /// or others can read is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`CookieError`]
+    pub fn read_file(path: impl AsRef<Path>) -> Result<Self, CookieError> {
+        let path = path.as_ref();
+        let unreadable = |source| CookieError::Unreadable { path: path.display().to_string(), source };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        refuse_if_shared(path, &file.metadata().map_err(unreadable)?)?;
+        let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX));
+        file.take(FILE_BYTES_MAX as u64).read_to_string(&mut text).map_err(unreadable)?;
+        text.parse()
+    }
+
+    /// Writes the cookie to a new file that only its owner can read.
+    ///
+    /// # Errors
+    ///
+    /// [`CookieError::Unwritable`], also if the file exists: a cookie in use is never overwritten.
+    pub fn write_new_file(&self, path: impl AsRef<Path>) -> Result<(), CookieError> {
+        let path = path.as_ref();
+        let unwritable = |source| CookieError::Unwritable { path: path.display().to_string(), source };
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(unwritable)?;
+        let mut text = self.reveal();
+        text.push('\n');
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(unwritable)
+    }
+
+    /// The cookie as 64 hexadecimal digits. Whoever reads them is a member of the cluster.
+    #[must_use]
+    pub fn reveal(&self) -> Zeroizing<String> {
+        let mut text = Zeroizing::new(String::with_capacity(2 * Self::BYTES + 1));
+        for byte in self.0 {
+            for digit in [byte >> 4, byte & 0x0f] {
+                text.push(char::from_digit(u32::from(digit), 16).expect("four bits are one digit"));
+            }
+        }
+        text
+    }
+
+    pub(super) fn secret(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl FromStr for Cookie {
+    type Err = CookieError;
+
+    /// Reads 64 hexadecimal digits, white space around them ignored.
+    fn from_str(text: &str) -> Result<Self, CookieError> {
+        let digits = text.trim().as_bytes();
+        if digits.is_empty() {
+            return Err(CookieError::Empty);
+        }
+        let mut cookie = Self([0; Self::BYTES]);
+        if digits.len() != 2 * Self::BYTES {
+            return Err(CookieError::Malformed);
+        }
+        for (byte, pair) in cookie.0.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(CookieError::Malformed);
+            *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).expect("two digits are one byte");
+        }
+        Ok(cookie)
+    }
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Cookie(..)")
+    }
+}
+
+/// Why there is no cookie. No message contains any part of one.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CookieError {
+    /// Nothing at all: an empty cookie would let everyone in.
+    #[error("the cookie is empty")]
+    Empty,
+    /// Not 64 hexadecimal digits.
+    #[error("a cookie is 64 hexadecimal digits; make one with `clusterluck cookie new`")]
+    Malformed,
+    /// The file cannot be read.
+    #[error("cannot read the cookie file {path}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Others than the file's owner can read it.
+    #[error("the cookie file {path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
+    Shared {
+        /// The file.
+        path: String,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the cookie file {path}")]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Randomness,
+}
+
+#[cfg(unix)]
+fn refuse_if_shared(path: &Path, metadata: &std::fs::Metadata) -> Result<(), CookieError> {
+    let mode = std::os::unix::fs::MetadataExt::mode(metadata) & 0o7777;
+    if mode & 0o077 == 0 {
+        return Ok(());
+    }
+    Err(CookieError::Shared { path: path.display().to_string(), mode })
+}
+
+#[cfg(not(unix))]
+fn refuse_if_shared(_path: &Path, _metadata: &std::fs::Metadata) -> Result<(), CookieError> {
+    Ok(())
+}
+
+/// More than any cookie file needs.
+const FILE_BYTES_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cookie_survives_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cookie");
+        let cookie = Cookie::generate().unwrap();
+        cookie.write_new_file(&path).unwrap();
+        assert_eq!(Cookie::read_file(&path).unwrap().0, cookie.0);
+        assert!(matches!(cookie.write_new_file(&path), Err(CookieError::Unwritable { .. })));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_read_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cookie");
+        Cookie::generate().unwrap().write_new_file(&path).unwrap();
+        for mode in [0o640, 0o604, 0o644, 0o666] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert!(matches!(Cookie::read_file(&path), Err(CookieError::Shared { .. })), "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn empty_and_malformed_cookies_are_refused_and_not_repeated() {
+        assert!(matches!("".parse::<Cookie>(), Err(CookieError::Empty)));
+        assert!(matches!(" \n".parse::<Cookie>(), Err(CookieError::Empty)));
+        for text in ["secret", &"0".repeat(63), &"0".repeat(65), &"x".repeat(64), &"é".repeat(32)] {
+            let error = text.parse::<Cookie>().unwrap_err();
+            assert!(matches!(error, CookieError::Malformed));
+            assert!(!format!("{error} {error:?}").contains(text));
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The default security: Noise `NNpsk0` keyed by the cookie, then AES-256-GCM records.
+//!
+//! ```text
+//! dialer                                          acceptor
+//!   preamble, psk, e, {hello}          ──────▶     wrong cookie fails here, before any state changes
+//!                                      ◀──────     e, ee, {welcome}
+//!   record 0: FINISH                   ──────▶     keys confirmed
+//!                                      ◀──────     record 0: READY or a refusal
+//! ```
+//!
+//! Both ends prove that they hold the cookie, and each session has keys of its own that the cookie alone does not
+//! give away later (forward secrecy). Source: T. Perrin, "The Noise Protocol Framework", revision 34, patterns
+//! `NN` with `psk0`.
+//!
+//! The records' keys come from Noise's own split, each half taken through a labelled derivation. They are never
+//! derived from the handshake hash, which does not contain the Diffie–Hellman secret, and the handshake state is
+//! dropped without ever becoming a transport of its own.
+
+use std::fmt;
+
+use snow::{Builder, HandshakeState};
+use tokio::io::AsyncWriteExt;
+use zeroize::{Zeroize, Zeroizing};
+
+use super::record::{DirectionKey, Opener, Sealer};
+use super::{
+    Channel, Cookie, MESSAGE_BYTES_MAX, PREAMBLE_BYTES, Security, preamble, read_message, read_preamble,
+    write_message,
+};
+use crate::error::HandshakeError;
+use crate::net::BoxFuture;
+use crate::transport::Connection;
+
+/// Mutual authentication, secrecy and forward secrecy from the cluster's cookie.
+pub struct Noise {
+    psk: Zeroizing<[u8; 32]>,
+}
+
+impl Noise {
+    /// Security for the holders of this cookie.
+    #[must_use]
+    pub fn new(cookie: &Cookie) -> Self {
+        let psk = blake3::derive_key("clusterluck netkernel v1 psk", cookie.secret());
+        Self { psk: Zeroizing::new(psk) }
+    }
+
+    fn builder<'a>(&'a self, prologue: &'a [u8]) -> Result<Builder<'a>, HandshakeError> {
+        let pattern = PATTERN.parse().expect("the pattern is a valid Noise name");
+        Builder::new(pattern)
+            .psk(0, &self.psk)
+            .and_then(|builder| builder.prologue(prologue))
+            .map_err(internal)
+    }
+}
+
+impl fmt::Debug for Noise {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Noise").finish_non_exhaustive()
+    }
+}
+
+impl Security for Noise {
+    fn client(
+        &self,
+        mut connection: Connection,
+        hello: Vec<u8>,
+    ) -> BoxFuture<'_, Result<(Channel, Vec<u8>), HandshakeError>> {
+        Box::pin(async move {
+            let preamble = preamble(MODE, hello.len() + FIRST_OVERHEAD_BYTES)?;
+            let mut handshake = self.builder(&preamble)?.build_initiator().map_err(internal)?;
+            let mut first = vec![0; PREAMBLE_BYTES + MESSAGE_BYTES_MAX];
+            first[..PREAMBLE_BYTES].copy_from_slice(&preamble);
+            let bytes = handshake.write_message(&hello, &mut first[PREAMBLE_BYTES..]).map_err(internal)?;
+            connection.write.write_all(&first[..PREAMBLE_BYTES + bytes]).await?;
+            connection.write.flush().await?;
+            let second = read_message(&mut connection.read).await?;
+            let welcome = open(&mut handshake, &second)?;
+            Ok((channel(connection, handshake), welcome))
+        })
+    }
+
+    fn server<'a>(
+        &'a self,
+        mut connection: Connection,
+        welcome: Vec<u8>,
+        authentic: &'a (dyn Fn() + Send + Sync),
+    ) -> BoxFuture<'a, Result<(Channel, Vec<u8>), HandshakeError>> {
+        Box::pin(async move {
+            let (preamble, first) = read_preamble(&mut connection.read, MODE).await?;
+            let mut handshake = self.builder(&preamble)?.build_responder().map_err(internal)?;
+            let hello = open(&mut handshake, &first)?;
+            authentic();
+            let mut second = vec![0; MESSAGE_BYTES_MAX];
+            let bytes = handshake.write_message(&welcome, &mut second).map_err(internal)?;
+            write_message(&mut connection.write, &second[..bytes]).await?;
+            Ok((channel(connection, handshake), hello))
+        })
+    }
+}
+
+/// Opens a handshake message; failure means another cookie, or tampering.
+fn open(handshake: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, HandshakeError> {
+    let mut payload = vec![0; MESSAGE_BYTES_MAX];
+    let bytes = handshake.read_message(message, &mut payload).map_err(|_| HandshakeError::Authentication)?;
+    payload.truncate(bytes);
+    Ok(payload)
+}
+
+/// Takes the two directions' keys out of a finished handshake, which ends here.
+fn channel(connection: Connection, mut handshake: HandshakeState) -> Channel {
+    assert!(handshake.is_handshake_finished(), "keys are taken only from a finished handshake");
+    let (mut to_acceptor, mut to_dialer) = handshake.dangerously_get_raw_split();
+    let keys = [
+        DirectionKey::derive("clusterluck netkernel v1 dialer to acceptor", &to_acceptor),
+        DirectionKey::derive("clusterluck netkernel v1 acceptor to dialer", &to_dialer),
+    ];
+    to_acceptor.zeroize();
+    to_dialer.zeroize();
+    let [to_acceptor, to_dialer] = keys;
+    let (sealing, opening) =
+        if handshake.is_initiator() { (to_acceptor, to_dialer) } else { (to_dialer, to_acceptor) };
+    Channel::new(connection, Box::new(Sealer::new(sealing)), Box::new(Opener::new(opening)))
+}
+
+/// What snow reports other than a failed authentication is a message over its limits.
+fn internal(_error: snow::Error) -> HandshakeError {
+    HandshakeError::Malformed
+}
+
+const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
+const MODE: u8 = 1;
+/// What Noise adds to the first payload: an ephemeral key and a tag.
+const FIRST_OVERHEAD_BYTES: usize = 32 + 16;

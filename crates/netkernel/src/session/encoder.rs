@@ -1,0 +1,133 @@
+//! Records out: frames gathered into as few records as they fit, sealed in place, written at once.
+
+use std::io;
+
+use bytes::BufMut;
+use thiserror::Error;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+
+use super::records::HEADER_BYTES;
+use crate::link::Piece;
+use crate::node::ServerName;
+use crate::proto::frame::{self, Flags, Head, Kind};
+use crate::proto::interning::{Interned, Lookup};
+use crate::security::{RecordError, Seal};
+
+/// Gathers frames and writes them as sealed records.
+pub(crate) struct Encoder {
+    write: Box<dyn AsyncWrite + Send + Unpin>,
+    seal: Box<dyn Seal>,
+    interned: Interned,
+    buffer: Vec<u8>,
+    /// Where the record that is being filled begins.
+    record: Option<usize>,
+}
+
+/// Why records could not be written.
+#[derive(Debug, Error)]
+pub(crate) enum WriteError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Encoder {
+    pub(crate) fn new(write: Box<dyn AsyncWrite + Send + Unpin>, seal: Box<dyn Seal>) -> Self {
+        Self { write, seal, interned: Interned::default(), buffer: Vec::new(), record: None }
+    }
+
+    /// Appends a piece. False if its server's name could not be interned: the session has named too many.
+    pub(super) fn piece(&mut self, piece: &Piece) -> Result<bool, RecordError> {
+        let head = match &piece.head {
+            None => None,
+            Some((None, head)) => Some(*head),
+            Some((Some(server), head)) => {
+                let Some(destination) = self.destination(server)? else { return Ok(false) };
+                Some(Head { destination, ..*head })
+            }
+        };
+        self.frame(piece.kind, piece.flags, piece.id, head.as_ref(), &piece.body)?;
+        Ok(true)
+    }
+
+    /// Appends a frame.
+    pub(super) fn frame(
+        &mut self,
+        kind: Kind,
+        flags: Flags,
+        id: u64,
+        head: Option<&Head>,
+        body: &[u8],
+    ) -> Result<(), RecordError> {
+        self.make_room(body.len() + frame::OVERHEAD_BYTES_MAX)?;
+        frame::put(&mut self.buffer, kind, flags, id, head, body);
+        Ok(())
+    }
+
+    /// Appends bytes that are no frame, as a record of their own.
+    pub(crate) fn plain(&mut self, bytes: &[u8]) -> Result<(), RecordError> {
+        self.seal_record()?;
+        self.make_room(bytes.len())?;
+        self.buffer.put_slice(bytes);
+        self.seal_record()
+    }
+
+    /// Seals and writes what was appended, and says how many bytes that were. Not cancel safe: dropped in
+    /// between, the session is of no further use.
+    pub(crate) async fn flush(&mut self) -> Result<usize, WriteError> {
+        self.seal_record()?;
+        let bytes = self.buffer.len();
+        self.write.write_all(&self.buffer).await?;
+        self.write.flush().await?;
+        self.buffer.clear();
+        if self.buffer.capacity() > BUFFER_BYTES_KEPT && bytes < BUFFER_BYTES_KEPT {
+            self.buffer.shrink_to(BUFFER_BYTES_KEPT);
+        }
+        Ok(bytes)
+    }
+
+    /// Tells the transport that nothing follows.
+    pub(super) async fn shutdown(&mut self) {
+        // The peer has our GOAWAY already; a transport that cannot close its half tells it nothing new.
+        let _closed = self.write.shutdown().await;
+    }
+
+    fn destination(&mut self, server: &ServerName) -> Result<Option<u64>, RecordError> {
+        Ok(match self.interned.lookup(server) {
+            None => None,
+            Some(Lookup::Known(id)) => Some(id),
+            Some(Lookup::New(id)) => {
+                self.frame(Kind::Define, Flags::default(), id, None, server.as_str().as_bytes())?;
+                Some(id)
+            }
+        })
+    }
+
+    /// Begins a record, or a next one if this many bytes do not fit the present one.
+    fn make_room(&mut self, bytes: usize) -> Result<(), RecordError> {
+        if let Some(start) = self.record {
+            if self.buffer.len() - start - HEADER_BYTES + bytes <= PLAIN_BYTES_MAX {
+                return Ok(());
+            }
+            self.seal_record()?;
+        }
+        self.record = Some(self.buffer.len());
+        self.buffer.put_bytes(0, HEADER_BYTES);
+        Ok(())
+    }
+
+    fn seal_record(&mut self) -> Result<(), RecordError> {
+        let Some(start) = self.record.take() else { return Ok(()) };
+        let plain = start + HEADER_BYTES;
+        let sealed_bytes = self.buffer.len() - plain + self.seal.overhead_bytes();
+        let header = u16::try_from(sealed_bytes).map_err(|_| RecordError)?.to_be_bytes();
+        self.buffer[start..plain].copy_from_slice(&header);
+        self.seal.seal(header, &mut self.buffer, plain)
+    }
+}
+
+/// The most plaintext one record holds, so that its sealed length fits 16 bits.
+const PLAIN_BYTES_MAX: usize = 65_000;
+/// What an idle session keeps of its buffer.
+const BUFFER_BYTES_KEPT: usize = 4 * 1_024;

@@ -1,0 +1,165 @@
+//! A session while it lives: a reader, a writer, and what watches over both.
+
+mod encoder;
+mod reader;
+mod records;
+mod writer;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio::time::Instant;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+pub(crate) use encoder::Encoder;
+pub(crate) use reader::Activate;
+pub(crate) use records::RecordReader;
+
+use self::reader::{Reader, ReaderEnd};
+use self::writer::WriterEnd;
+use crate::config::Limits;
+use crate::link::{Control, Ended, Link, SessionHandle};
+use crate::net::{Dispatch, DownReason};
+use crate::node::Role;
+use crate::proto::hello::Goaway;
+
+/// A session whose ends have proven themselves to each other.
+pub(crate) struct Session {
+    pub(crate) link: Arc<Link>,
+    pub(crate) handle: SessionHandle,
+    pub(crate) records: RecordReader,
+    pub(crate) encoder: Encoder,
+    pub(crate) activate: Activate,
+    pub(crate) dispatch: Arc<dyn Dispatch>,
+    pub(crate) limits: Limits,
+}
+
+/// When something was last heard, in milliseconds since the session began.
+struct Heard {
+    start: Instant,
+    last_ms: AtomicU64,
+}
+
+impl Heard {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0) })
+    }
+
+    fn now(&self) {
+        let elapsed = self.start.elapsed().as_millis();
+        self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+    }
+}
+
+/// Runs a session to its end and says why it ended, and whether another was promised in its place.
+pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownReason) {
+    let Session { link, handle, records, encoder, activate, dispatch, limits } = session;
+    let heard = Heard::new();
+    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
+    let writer = writer::run(Arc::clone(&link), handle.id, encoder, limits.write_stall);
+    let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records)));
+    let mut writer = AbortOnDropHandle::new(tasks.spawn(writer));
+    let monitored = handle.peer.role == Role::Node;
+    let end = tokio::select! {
+        ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
+        reason = handle.kill.asked() => End::broken(reason),
+        () = silence(&link, &heard, &limits, monitored) => End::broken(DownReason::Silent),
+    };
+    // Nothing may touch the link on behalf of this session once its end is known.
+    stop(&mut reader).await;
+    stop(&mut writer).await;
+    (link.ended(handle.id, end.clean, end.promised), end.reason)
+}
+
+/// How a session ended.
+struct End {
+    clean: bool,
+    promised: bool,
+    reason: DownReason,
+}
+
+impl End {
+    fn broken(reason: DownReason) -> Self {
+        Self { clean: false, promised: false, reason }
+    }
+
+    fn of((reader, writer): (ReaderEnd, WriterEnd)) -> Self {
+        use Goaway::{Closing, Superseded};
+        let clean = |promised, reason| Self { clean: true, promised, reason };
+        match (reader, writer) {
+            // A peer that hangs up instead of answering has no more to say either, when we are leaving anyway.
+            (ReaderEnd::Goaway(_) | ReaderEnd::Lost, WriterEnd::Goaway(Closing)) => {
+                clean(false, DownReason::Disconnected)
+            }
+            (ReaderEnd::Goaway(Closing), WriterEnd::Goaway(Superseded)) => clean(false, DownReason::Closed),
+            (ReaderEnd::Goaway(Superseded), WriterEnd::Goaway(Superseded)) => {
+                clean(true, DownReason::LinkLost)
+            }
+            (ReaderEnd::Protocol, _) => Self::broken(DownReason::Protocol),
+            (_, WriterEnd::Stalled) => Self::broken(DownReason::Stalled),
+            _ => Self::broken(DownReason::LinkLost),
+        }
+    }
+}
+
+/// Waits for both halves. One that ends by its GOAWAY leaves the other time to answer; one that breaks does not.
+async fn both_ends(
+    reader: &mut AbortOnDropHandle<ReaderEnd>,
+    writer: &mut AbortOnDropHandle<WriterEnd>,
+    patience: Duration,
+) -> (ReaderEnd, WriterEnd) {
+    let read = |end: Result<ReaderEnd, JoinError>| end.unwrap_or(ReaderEnd::Lost);
+    let written = |end: Result<WriterEnd, JoinError>| end.unwrap_or(WriterEnd::Lost);
+    tokio::select! {
+        end = &mut *reader => match read(end) {
+            theirs @ ReaderEnd::Goaway(_) => {
+                let ours = tokio::time::timeout(patience, writer).await;
+                (theirs, ours.map_or(WriterEnd::Stalled, written))
+            }
+            broken => (broken, WriterEnd::Gone),
+        },
+        end = &mut *writer => match written(end) {
+            ours @ WriterEnd::Goaway(_) => {
+                let theirs = tokio::time::timeout(patience, reader).await;
+                (theirs.map_or(ReaderEnd::Lost, read), ours)
+            }
+            broken => (ReaderEnd::Lost, broken),
+        },
+    }
+}
+
+/// Completes when the peer has been silent for so long, and left a PING unanswered, that the session is dead.
+async fn silence(link: &Link, heard: &Heard, limits: &Limits, monitored: bool) {
+    if !monitored {
+        return std::future::pending().await;
+    }
+    loop {
+        let patience = if link.awaits_replies() { limits.heartbeat_busy } else { limits.heartbeat_idle };
+        let silence = heard.silence();
+        if silence < patience {
+            tokio::time::sleep((patience - silence).min(limits.heartbeat_busy)).await;
+            continue;
+        }
+        link.control(Control::Ping(HEARTBEAT));
+        tokio::time::sleep(limits.heartbeat_timeout).await;
+        if heard.silence() >= limits.heartbeat_timeout {
+            return;
+        }
+    }
+}
+
+async fn stop<T>(task: &mut AbortOnDropHandle<T>) {
+    task.abort();
+    if !task.is_finished() {
+        let _ended = task.await;
+    }
+}
+
+/// The id of pings that nobody awaits: any frame is a sign of life.
+const HEARTBEAT: u64 = 0;

@@ -1,0 +1,207 @@
+//! The reading half of a session: opens records, decodes frames without copying their bodies, and hands each
+//! message on without waiting for whoever it is for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use thiserror::Error;
+use tokio::time::Instant;
+
+use super::Heard;
+use super::records::{ReadError, RecordReader};
+use crate::call::{CallId, Responder};
+use crate::error::Refusal;
+use crate::link::{Arriving, Control, Link, SessionHandle, count};
+use crate::net::Dispatch;
+use crate::node::{Role, ServerName};
+use crate::proto::frame::{self, Flags, Frame, FrameError, Head, Kind};
+use crate::proto::hello::{self, Goaway};
+use crate::proto::interning::{DefineError, Defined};
+use crate::proto::mark;
+use crate::proto::reassembly::{PartialKey, ReassemblyError};
+
+/// How a reader ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReaderEnd {
+    /// The peer sends nothing more by this session.
+    Goaway(Goaway),
+    /// The connection ended or broke.
+    Lost,
+    /// The peer broke the protocol, or a record was forged.
+    Protocol,
+}
+
+/// What makes a session take over once the peer has shown that it knows the session is made.
+pub(crate) type Activate = Box<dyn FnOnce() + Send>;
+
+pub(super) struct Reader {
+    link: Arc<Link>,
+    handle: SessionHandle,
+    dispatch: Arc<dyn Dispatch>,
+    activate: Option<Activate>,
+    heard: Arc<Heard>,
+    defined: Defined,
+}
+
+/// Why a session cannot go on.
+#[derive(Debug, Error)]
+enum Violation {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error(transparent)]
+    Define(#[from] DefineError),
+    #[error(transparent)]
+    Reassembly(#[from] ReassemblyError),
+    #[error("a malformed control frame")]
+    Control,
+    #[error("a message for a server that was never named")]
+    UnknownServer,
+}
+
+impl Reader {
+    pub(super) fn new(
+        link: Arc<Link>,
+        handle: SessionHandle,
+        dispatch: Arc<dyn Dispatch>,
+        activate: Activate,
+        heard: Arc<Heard>,
+    ) -> Self {
+        Self { link, handle, dispatch, activate: Some(activate), heard, defined: Defined::default() }
+    }
+
+    pub(super) async fn run(mut self, mut records: RecordReader) -> ReaderEnd {
+        let end = self.read(&mut records).await;
+        self.handle.drained.cancel();
+        end
+    }
+
+    async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
+        loop {
+            let (mut record, bytes) = match records.next().await {
+                Ok(record) => record,
+                Err(ReadError::Ended | ReadError::Io(_)) => return ReaderEnd::Lost,
+                Err(error @ ReadError::Record(_)) => return self.violation(&error),
+            };
+            self.heard.now();
+            count(&self.link.counters.bytes_received, bytes);
+            if let Some(activate) = self.activate.take() {
+                activate();
+            }
+            loop {
+                match frame::take(&mut record) {
+                    Ok(None) => break,
+                    Ok(Some(frame)) => match self.frame(frame).await {
+                        Ok(None) => {}
+                        Ok(Some(goaway)) => return ReaderEnd::Goaway(goaway),
+                        Err(violation) => return self.violation(&violation),
+                    },
+                    Err(error) => return self.violation(&error),
+                }
+            }
+        }
+    }
+
+    fn violation(&self, violation: &dyn std::error::Error) -> ReaderEnd {
+        tracing::warn!(peer = %self.link.id(), %violation, "session closed: the peer broke the protocol");
+        ReaderEnd::Protocol
+    }
+
+    /// Acts on one frame; gives the GOAWAY if that was the last.
+    async fn frame(&mut self, frame: Frame) -> Result<Option<Goaway>, Violation> {
+        match frame.kind {
+            Kind::Cast | Kind::Call | Kind::Reply => self.message(frame)?,
+            Kind::Chunk => self.chunk(&frame)?,
+            Kind::Cancel => self.link.cancel_inbound(CallId(frame.id)),
+            Kind::Reset => self.link.arriving().forget(key(&frame)),
+            Kind::Ping => self.link.control(Control::Pong(frame.id)),
+            Kind::Pong => self.link.replied(CallId(frame.id), Ok(Bytes::new())),
+            Kind::Define => self.defined.define(frame.id, &frame.body)?,
+            Kind::Mark => {
+                let before = mark::decode(frame.body).ok_or(Violation::Control)?;
+                for drained in self.link.predecessors(&before, self.handle.id) {
+                    drained.cancelled().await;
+                }
+            }
+            Kind::Goaway => {
+                let goaway = hello::decode(&frame.body).ok_or(Violation::Control)?;
+                self.handle.drained.cancel();
+                self.link.peer_ends(self.handle.id);
+                return Ok(Some(goaway));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first frame of a message, which may be the whole.
+    fn message(&mut self, frame: Frame) -> Result<(), Violation> {
+        let head = frame.head.ok_or(Violation::Control)?;
+        let arriving = self.arriving(&frame, &head)?;
+        if frame.flags.contains(Flags::LAST) {
+            self.deliver(arriving, frame.body);
+        } else {
+            self.link.arriving().begin(key(&frame), arriving, head.total_bytes, &frame.body)?;
+        }
+        Ok(())
+    }
+
+    fn chunk(&mut self, frame: &Frame) -> Result<(), Violation> {
+        let last = frame.flags.contains(Flags::LAST);
+        let whole = self.link.arriving().proceed(key(frame), &frame.body, last)?;
+        if let Some((arriving, body)) = whole {
+            self.deliver(arriving, body);
+        }
+        Ok(())
+    }
+
+    fn arriving(&self, frame: &Frame, head: &Head) -> Result<Arriving, Violation> {
+        let server = || -> Result<ServerName, Violation> {
+            self.defined.name(head.destination).cloned().ok_or(Violation::UnknownServer)
+        };
+        Ok(match frame.kind {
+            Kind::Cast => Arriving::Cast { server: server()? },
+            Kind::Call => {
+                let ttl = Duration::from_millis(head.ttl_ms.min(TTL_MS_MAX));
+                Arriving::Call { id: CallId(frame.id), server: server()?, deadline: Instant::now() + ttl }
+            }
+            _ => Arriving::Reply { id: CallId(frame.id), refused: frame.flags.contains(Flags::REFUSED) },
+        })
+    }
+
+    fn deliver(&self, arriving: Arriving, body: Bytes) {
+        count(&self.link.counters.messages_received, 1);
+        match arriving {
+            Arriving::Cast { server } => {
+                let outcome = if self.handle.peer.role == Role::Control {
+                    Err(Refusal::NotAllowed)
+                } else {
+                    self.dispatch.cast(&self.handle.peer, &server, body)
+                };
+                if let Err(refusal) = outcome {
+                    count(&self.link.counters.casts_refused, 1);
+                    tracing::debug!(peer = %self.link.id(), %server, %refusal, "cast refused");
+                }
+            }
+            Arriving::Call { id, server, deadline } => {
+                match self.link.begin_inbound(id, deadline, self.handle.id) {
+                    Some(inbound) => {
+                        self.dispatch.call(&self.handle.peer, &server, body, Responder::new(inbound));
+                    }
+                    None => self.link.control(Control::NoReply(id.0)),
+                }
+            }
+            Arriving::Reply { id, refused } => {
+                let outcome = if refused { Err(crate::proto::refusal::decode(body)) } else { Ok(body) };
+                self.link.replied(id, outcome);
+            }
+        }
+    }
+}
+
+fn key(frame: &Frame) -> PartialKey {
+    let reply = frame.kind == Kind::Reply || frame.flags.contains(Flags::REPLY);
+    PartialKey { reply, id: frame.id }
+}
+
+/// A day: a call that waits longer is as good as one without a deadline, and clocks do not overflow.
+const TTL_MS_MAX: u64 = 24 * 3_600 * 1_000;

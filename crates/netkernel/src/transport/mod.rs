@@ -1,0 +1,65 @@
+//! How bytes get from one node to another.
+
+mod memory;
+mod tcp;
+
+use std::fmt;
+use std::io;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub use memory::{MemoryHost, MemoryNetwork};
+pub use tcp::Tcp;
+
+use crate::net::BoxFuture;
+use crate::node::Address;
+
+/// Makes connections: ordered, reliable byte streams in both directions. Security is not its business.
+pub trait Transport: Send + Sync + fmt::Debug + 'static {
+    /// Starts to listen. Port 0 asks for any free port; [`Listener::local_address`] tells which.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: the address is in use, not this machine's, or not allowed.
+    fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Box<dyn Listener>>>;
+
+    /// Connects to a listener.
+    ///
+    /// # Errors
+    ///
+    /// What the system says: refused, unreachable, unknown host.
+    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>>;
+}
+
+/// Takes connections in.
+pub trait Listener: Send + fmt::Debug {
+    /// Where it listens.
+    fn local_address(&self) -> Address;
+
+    /// The next connection.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; the listener stays usable.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has taken no connection.
+    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>>;
+}
+
+/// The two halves of a byte stream.
+pub struct Connection {
+    /// What the other end wrote.
+    pub read: Box<dyn AsyncRead + Send + Unpin>,
+    /// What the other end will read.
+    pub write: Box<dyn AsyncWrite + Send + Unpin>,
+    /// The other end's address, as the transport sees it.
+    pub remote: Address,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Connection").field("remote", &self.remote).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,326 @@
+//! One session per pair: made, kept, replaced and ended.
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{SECOND, config, cookie, id, next, node, server, settle, start};
+use netkernel::{
+    Address, BindError, CallError, ConnectError, DownReason, Executed, HandshakeError, Kernel, MemoryNetwork,
+    Net, Noise, PeerEvent, Stage, Stopped,
+};
+
+#[tokio::test(start_paused = true)]
+async fn two_nodes_that_dial_each_other_keep_one_session() {
+    for round in 0..20 {
+        let network = MemoryNetwork::new();
+        let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+        a.connect(&b);
+        b.connect(&a);
+        assert_eq!(&a.echo(&b, "hello").await.unwrap()[..], b"hello");
+        assert_eq!(&b.echo(&a, "hello").await.unwrap()[..], b"hello");
+        settle().await;
+        assert_eq!((a.sessions(&b), b.sessions(&a)), (1, 1), "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_keep_their_order_and_none_is_lost_while_sessions_are_replaced() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    let count = 20_000u32;
+    let casting = async {
+        for number in 0..count {
+            let body = Bytes::copy_from_slice(&number.to_be_bytes());
+            a.kernel.cast(&b.id(), &server("sink"), body, SECOND).await.unwrap();
+            if number % 997 == 0 {
+                // Further sessions, dialed by either end, supersede the present one in mid-stream.
+                let (from, to) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };
+                from.kernel.dial(&to.address(), None, SECOND).await.unwrap();
+            }
+            if number % 64 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    casting.await;
+    for number in 0..count {
+        let (_, body) = b.casts.recv().await.unwrap();
+        assert_eq!(body[..], number.to_be_bytes());
+    }
+    settle().await;
+    assert_eq!(a.sessions(&b), 1);
+    let dropped = a.kernel.peers()[0].traffic.messages_dropped;
+    assert_eq!(dropped, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_and_small_messages_to_one_server_arrive_in_order() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    let sizes = [10, 1 << 20, 3, 100_000, 16 * 1_024, 16 * 1_024 + 1, 0, 4 << 20, 1];
+    for bytes in sizes {
+        a.kernel.cast(&b.id(), &server("sink"), vec![7; bytes].into(), SECOND).await.unwrap();
+    }
+    for bytes in sizes {
+        assert_eq!(b.casts.recv().await.unwrap().1.len(), bytes);
+    }
+    let echoed = a.kernel.call(&b.id(), &server("echo"), vec![9; 2 << 20].into(), SECOND).await.unwrap();
+    assert_eq!(echoed.len(), 2 << 20);
+    let too_large = a.kernel.call(&b.id(), &server("echo"), vec![9; (4 << 20) + 1].into(), SECOND).await;
+    assert_eq!(too_large.unwrap_err(), CallError::TooLarge { bytes: (4 << 20) + 1, max: 4 << 20 });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_cookie_gets_nothing_and_disturbs_nobody() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "before").await.unwrap();
+    let mut events = b.kernel.events();
+
+    let thief = netkernel::Config::new(id("a"), Noise::new(&cookie(true)))
+        .transport(network.host("thief"))
+        .listen("thief:0".parse().unwrap());
+    let thief = start(thief).await;
+    let dialed = thief.kernel.dial(&b.address(), None, SECOND).await;
+    assert!(
+        matches!(dialed, Err(ConnectError::Handshake { source: HandshakeError::Closed, .. })),
+        "{dialed:?}"
+    );
+    assert!(thief.kernel.peers().is_empty());
+
+    a.echo(&b, "after").await.unwrap();
+    assert_eq!(b.sessions(&a), 1);
+    let quiet = tokio::time::timeout(SECOND, events.recv()).await;
+    assert!(quiet.is_err(), "{quiet:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_link_ends_calls_under_way_at_once_and_is_made_again() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    let mut events = a.kernel.events();
+    let held = a.kernel.call(&b.id(), &server("hold"), Bytes::new(), 60 * SECOND);
+    let responder = b.held.recv().await.unwrap();
+    network.reset("a", "b");
+    let error = held.await.unwrap_err();
+    assert_eq!(error, CallError::LinkDown);
+    assert_eq!(error.executed(), Executed::Maybe);
+    responder.cancelled().await;
+    responder.reply(Bytes::from_static(b"late"));
+
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::LinkLost, .. }));
+    next(&mut events, |event| matches!(event, PeerEvent::Up { .. })).await;
+    assert_eq!(&a.echo(&b, "again").await.unwrap()[..], b"again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_wait_for_a_node_that_is_away_within_limits() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    let (b_id, b_address) = (b.id(), b.address());
+    drop(b);
+    settle().await;
+    a.kernel.connect(&b_id, &b_address);
+    let cast = |number: u32| {
+        a.kernel.try_cast(&b_id, &server("sink"), Bytes::copy_from_slice(&number.to_be_bytes()))
+    };
+    let accepted = (0..2_000).filter(|&number| cast(number).is_ok()).count();
+    assert_eq!(accepted, 1_024);
+
+    let b = config(&network, "b", 2).listen(b_address);
+    let mut b = start(b).await;
+    for number in 0..1_024u32 {
+        assert_eq!(b.casts.recv().await.unwrap().1[..], number.to_be_bytes());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_too_long_is_dropped_and_counted() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &"b:1".parse().unwrap());
+    for _ in 0..10 {
+        a.kernel.try_cast(&id("b"), &server("sink"), Bytes::new()).unwrap();
+    }
+    let waiting = a.kernel.call(&id("b"), &server("echo"), Bytes::new(), 10 * SECOND).await;
+    assert_eq!(waiting.unwrap_err(), CallError::Timeout { stage: Stage::Queued });
+    tokio::time::sleep(40 * SECOND).await;
+    let status = &a.kernel.peers()[0];
+    assert_eq!(status.queued_messages, 0);
+    assert_eq!(status.traffic.messages_dropped, 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_restarts_is_down_and_then_up_as_a_new_instance() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "hello").await.unwrap();
+    let address = b.address();
+    let mut events = a.kernel.events();
+    drop(b);
+    next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    let b = start(config(&network, "b", 2).listen(address)).await;
+    let up = next(&mut events, |event| matches!(event, PeerEvent::Up { .. })).await;
+    let PeerEvent::Up { peer } = up else { unreachable!("only Up was asked for") };
+    assert_eq!(peer.node.incarnation, b.kernel.local().incarnation);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_living_keeps_its_id_and_its_namesake_is_refused() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "hello").await.unwrap();
+    let mut events = b.kernel.events();
+    let namesake = config(&network, "a", 7).transport(network.host("elsewhere"));
+    let namesake = start(namesake.listen("elsewhere:0".parse().unwrap())).await;
+    let refused = namesake.kernel.dial(&b.address(), None, SECOND).await.unwrap_err();
+    let ConnectError::Handshake { source: HandshakeError::DuplicateNode { incarnation }, .. } = refused
+    else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(incarnation, a.kernel.local().incarnation);
+    let event = next(&mut events, |event| matches!(event, PeerEvent::Duplicate { .. })).await;
+    assert_eq!(event, PeerEvent::Duplicate { id: id("a"), refused: netkernel::Incarnation(7) });
+    a.echo(&b, "undisturbed").await.unwrap();
+    let met = namesake.kernel.dial(&a.address(), None, SECOND).await.unwrap_err();
+    assert!(matches!(met, ConnectError::Handshake { source: HandshakeError::DuplicateNode { .. }, .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_incarnation_of_a_live_node_makes_new_sessions() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    b.connect(&a);
+    a.echo(&b, "hello").await.unwrap();
+    let mut events = b.kernel.events();
+    a.kernel.set_incarnation(netkernel::Incarnation(2));
+    next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    let up = next(&mut events, |event| matches!(event, PeerEvent::Up { .. })).await;
+    let PeerEvent::Up { peer } = up else { unreachable!("only Up was asked for") };
+    assert_eq!(peer.node.incarnation, netkernel::Incarnation(2));
+    b.echo(&a, "hello").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn dialing_says_who_answers() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    assert_eq!(a.kernel.dial(&b.address(), None, SECOND).await.unwrap(), b.kernel.local());
+    let myself = a.kernel.dial(&a.address(), None, SECOND).await;
+    assert!(matches!(myself, Err(ConnectError::Myself { .. })), "{myself:?}");
+    let wrong = a.kernel.dial(&b.address(), Some(&id("c")), SECOND).await;
+    assert!(matches!(wrong, Err(ConnectError::WrongNode { .. })), "{wrong:?}");
+    let nobody = a.kernel.dial(&"c:9".parse().unwrap(), None, SECOND).await;
+    assert!(matches!(nobody, Err(ConnectError::Unreachable { .. })), "{nobody:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partitioned_pair_finds_together_again() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    b.connect(&a);
+    a.echo(&b, "hello").await.unwrap();
+    network.cut("a", "b");
+    settle().await;
+    assert!(!a.sees(&b) && !b.sees(&a));
+    tokio::time::sleep(60 * SECOND).await;
+    network.heal("a", "b");
+    a.echo(&b, "again").await.unwrap();
+    b.echo(&a, "again").await.unwrap();
+    settle().await;
+    assert_eq!((a.sessions(&b), b.sessions(&a)), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_sends_what_waits_and_leaves_nothing_behind() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    let mut events = b.kernel.events();
+    for number in 0..1_000u32 {
+        let body = Bytes::copy_from_slice(&number.to_be_bytes());
+        a.kernel.try_cast(&b.id(), &server("sink"), body).unwrap();
+    }
+    a.echo(&b, "connected").await.unwrap();
+    assert_eq!(a.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
+    for number in 0..1_000u32 {
+        assert_eq!(b.casts.recv().await.unwrap().1[..], number.to_be_bytes());
+    }
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::Closed, .. }), "{down:?}");
+    assert!(a.kernel.peers().is_empty());
+    let after = a.kernel.call(&b.id(), &server("echo"), Bytes::new(), SECOND).await;
+    assert_eq!(after.unwrap_err(), CallError::ShuttingDown);
+}
+
+/// Fault 26 of the original: a graceful stop with a queued message never ended.
+#[tokio::test(start_paused = true)]
+async fn shutdown_ends_also_when_the_peer_is_away() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &"b:1".parse().unwrap());
+    a.kernel.try_cast(&id("b"), &server("sink"), Bytes::new()).unwrap();
+    settle().await;
+    assert_eq!(a.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_peer_is_noticed() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let frozen = network.host("frozen");
+    let mut listener = netkernel::Transport::bind(&frozen, &"frozen:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_address();
+    let dialing = a.kernel.dial(&address, None, 60 * SECOND);
+    let (dialed, _connection) = tokio::join!(dialing, listener.accept());
+    assert!(
+        matches!(dialed, Err(ConnectError::Handshake { source: HandshakeError::Timeout, .. })),
+        "{dialed:?}"
+    );
+}
+
+#[tokio::test]
+async fn ports_in_use_and_addresses_everywhere_are_clear_errors() {
+    let bind = |address: String| {
+        let security = Noise::new(&cookie(false));
+        Kernel::bind(netkernel::Config::new(id("a"), security).listen(address.parse().unwrap()))
+    };
+    let first = bind("127.0.0.1:0".to_owned()).await.unwrap();
+    let address = first.local().address;
+    let second = bind(address.to_string()).await.unwrap_err();
+    assert!(matches!(&second, BindError::Listen { .. }), "{second:?}");
+    assert_eq!(second.to_string(), format!("cannot listen at {address}"));
+    assert!(matches!(bind("0.0.0.0:0".to_owned()).await, Err(BindError::Advertise { .. })));
+    assert!(matches!(
+        bind("[::]:0".to_owned()).await,
+        Err(BindError::Advertise { .. } | BindError::Listen { .. })
+    ));
+}
+
+#[tokio::test]
+async fn nodes_talk_over_tcp() {
+    let local: Address = "127.0.0.1:0".parse().unwrap();
+    let tcp = |name: &str| netkernel::Config::new(id(name), Noise::new(&cookie(false))).listen(local.clone());
+    let (a, mut b) = (start(tcp("a")).await, start(tcp("b")).await);
+    a.connect(&b);
+    b.connect(&a);
+    assert_eq!(&a.echo(&b, "hello").await.unwrap()[..], b"hello");
+    let big = vec![5; 3 << 20];
+    a.kernel.cast(&b.id(), &server("sink"), big.clone().into(), SECOND).await.unwrap();
+    assert_eq!(b.casts.recv().await.unwrap(), (id("a"), Bytes::from(big)));
+    let round_trip = a.kernel.ping(&b.id(), SECOND).await.unwrap();
+    assert!(round_trip > Duration::ZERO);
+    assert_eq!(a.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
+    assert_eq!(b.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
+}
