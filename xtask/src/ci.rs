@@ -1,0 +1,61 @@
+//! The gate every change passes.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::cargo::{self, cargo};
+use crate::steps::{self, Outcome, Step};
+use crate::tidy;
+
+/// The crates that must build without `std`.
+const WITHOUT_STD: [&str; 2] = ["clusterluck-vclock", "clusterluck-hashring"];
+
+pub(crate) fn run(root: &Path) -> Result<()> {
+    let steps = vec![
+        Step::new("format", || call(root, "fmt --all --check")),
+        Step::new("lints", || {
+            call(root, "clippy --workspace --all-targets --all-features --locked -- -D warnings")
+        }),
+        Step::new("docs", || docs(root)),
+        Step::new("tidy", || tidy::run(root).map(|()| Outcome::Passed)),
+        // Word for word the README's command.
+        Step::new("tests", || call(root, "test --workspace")),
+        Step::new("features", || features(root)),
+        Step::new("licences", || licences(root)),
+        Step::new("package", || call(root, "package --workspace --no-verify --allow-dirty --locked --quiet")),
+    ];
+    steps::run(steps)
+}
+
+/// A cargo command, its words parted by single spaces.
+fn call(root: &Path, words: &str) -> Result<Outcome> {
+    run_command(cargo(root).args(words.split(' ')))
+}
+
+fn run_command(command: &mut Command) -> Result<Outcome> {
+    cargo::run(command)?;
+    Ok(Outcome::Passed)
+}
+
+fn docs(root: &Path) -> Result<Outcome> {
+    let words = "doc --workspace --no-deps --all-features --locked";
+    run_command(cargo(root).args(words.split(' ')).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The clippy step has built every feature at once; this builds the crates that embedders use with none.
+fn features(root: &Path) -> Result<Outcome> {
+    for package in WITHOUT_STD {
+        call(root, &format!("check --package {package} --no-default-features --locked"))?;
+    }
+    Ok(Outcome::Passed)
+}
+
+/// Building cargo-deny takes minutes, so the gate uses it where it is and says so where it is not.
+fn licences(root: &Path) -> Result<Outcome> {
+    if !cargo::succeeds(cargo(root).args(["deny", "--version"])) {
+        return Ok(Outcome::Skipped("no cargo-deny here (`cargo install cargo-deny --locked`)"));
+    }
+    call(root, "deny check licenses bans sources")
+}
