@@ -1,4 +1,73 @@
-//! The mesh: one authenticated, sealed session per pair of nodes.
+//! The mesh: one authenticated, sealed session per pair of nodes, and calls and casts over it.
+//!
+//! ```
+//! use std::{sync::Arc, time::Duration};
+//! use bytes::Bytes;
+//! use netkernel::{
+//!     Config, Cookie, Dispatch, Kernel, Net, NodeId, Noise, Peer, Refusal, Responder, ServerName,
+//! };
+//!
+//! struct Echo;
+//!
+//! impl Dispatch for Echo {
+//!     fn cast(&self, _from: &Arc<Peer>, _to: &ServerName, _body: Bytes) -> Result<(), Refusal> {
+//!         Ok(())
+//!     }
+//!     fn call(&self, _from: &Arc<Peer>, _to: &ServerName, body: Bytes, responder: Responder) {
+//!         responder.reply(body);
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let cookie = Cookie::generate()?;
+//! let node = |name| {
+//!     let config = Config::new(NodeId::new(name)?, Noise::new(&cookie)).listen("127.0.0.1:0".parse()?);
+//!     Ok::<_, Box<dyn std::error::Error>>(Kernel::bind(config))
+//! };
+//! let (a, b) = (node("a")?.await?, node("b")?.await?);
+//! a.serve(Arc::new(Echo));
+//! b.serve(Arc::new(Echo));
+//!
+//! let b_id = NodeId::new("b")?;
+//! a.connect(&b_id, &b.local().address);
+//! let reply = a.call(&b_id, &ServerName::new("echo")?, Bytes::from("hello"), Duration::from_secs(5)).await?;
+//! assert_eq!(&reply[..], b"hello");
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # What is promised
+//!
+//! | | |
+//! |---|---|
+//! | delivery | at most once; a message is lost only with the link, and the loss is reported |
+//! | order | as sent, for each pair of nodes and destination server, also while one session replaces another |
+//! | a call | ends exactly once: reply, refusal, [`CallError::LinkDown`] or its deadline; never sent twice |
+//! | [`CallError::executed`] | says whether a failed call may have been carried out |
+//! | queues | bounded in messages, bytes and age; a full one says so to the sender, drops are counted |
+//! | a stranger | without the cookie learns nothing and changes nothing |
+//!
+//! It does not decide who is a member or whether a node is alive (that is `gossip`), and knows no types: bodies
+//! are bytes, given meaning by the layers above (`genserver`). The cookie proves that a peer belongs to the
+//! cluster, not which member it is.
+//!
+//! # Parts
+//!
+//! ```text
+//! Net ─────────▶ link (one a peer): lanes, calls under way, sessions          Dispatch
+//!                  │ control, messages, bulk                                     ▲
+//!                  ▼                                                             │
+//!                writer ── records, sealed ──▶ Transport ──▶ reader ── frames ───┘
+//! ```
+//!
+//! - [`Kernel`] implements [`Net`], what the layers above send by; they receive through [`Dispatch`].
+//! - [`Transport`] makes connections: [`Tcp`], or [`MemoryNetwork`] for tests.
+//! - [`Security`] makes them safe: [`Noise`] with the cluster's [`Cookie`], or [`Insecure`] by explicit choice.
+//! - `proto` is the pure part: frames, interning, reassembly, and the rule which of two sessions stays.
+//!
+//! An acceptor task takes connections in; a supervisor for each wished-for peer dials; each session has a reader,
+//! a writer and a task that watches over both. The wire format is documented in `proto::frame` and
+//! `security::noise`.
 
 mod call;
 mod config;
@@ -22,3 +91,7 @@ pub use net::{
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
 pub use security::{Channel, Cookie, CookieError, Insecure, Noise, Open, RecordError, Seal, Security};
 pub use transport::{Connection, Listener, MemoryHost, MemoryNetwork, Tcp, Transport};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
