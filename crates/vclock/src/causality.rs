@@ -2,11 +2,9 @@
 
 use core::cmp::Ordering;
 use core::iter::Peekable;
-use core::num::NonZeroU64;
 use core::slice;
 
-/// An actor and how many of its events a clock has seen.
-pub(crate) type Entry<A> = (A, NonZeroU64);
+use crate::entries::Entry;
 
 /// How one history relates to another. [`VClock::compare`](crate::VClock::compare) answers with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,23 +52,75 @@ impl Causality {
     }
 }
 
+/// What a clock would learn from another.
+pub(crate) enum News {
+    None,
+    /// More events, all of actors it knows.
+    Counts,
+    /// At least one actor it does not know.
+    Actors,
+}
+
 /// Whether every event counted in `right` is counted in `left`. Both are sorted by actor.
 pub(crate) fn includes<A: Ord>(left: &[Entry<A>], right: &[Entry<A>]) -> bool {
     if left.len() < right.len() {
         return false;
     }
-    let mut candidates = left.iter();
-    right.iter().all(|(actor, needed)| {
-        candidates
-            .by_ref()
-            .find(|(candidate, _)| candidate >= actor)
-            .is_some_and(|(candidate, seen)| candidate == actor && seen >= needed)
+    let at = in_step(left, right, |mine, theirs| (mine.0 == theirs.0) & (mine.1 >= theirs.1));
+    if at == right.len() {
+        return true;
+    }
+    let mut candidates = left[at..].iter();
+    right[at..].iter().all(|(actor, needed)| {
+        let found = candidates.find(|(candidate, _)| candidate >= actor);
+        found.is_some_and(|(candidate, seen)| candidate == actor && seen >= needed)
     })
 }
 
 /// How the history counted in `left` relates to the one in `right`. Both are sorted by actor.
 pub(crate) fn compare<A: Ord>(left: &[Entry<A>], right: &[Entry<A>]) -> Causality {
+    let at = in_step(left, right, |mine, theirs| mine == theirs);
+    let (left, right) = (&left[at..], &right[at..]);
+    if left.is_empty() || right.is_empty() {
+        return Causality::of(right.is_empty(), left.is_empty());
+    }
+    // Where they first differ one of the two fails at once, so this is hardly more than one pass.
     Causality::of(includes(left, right), includes(right, left))
+}
+
+/// For how many leading entries `holds` of the pair that stands at the same place.
+///
+/// Clocks of one history mostly know the same actors, so most comparisons are decided here, without any
+/// search, and a few entries at a time, without a branch between them.
+#[inline]
+fn in_step<A>(left: &[Entry<A>], right: &[Entry<A>], holds: impl Fn(&Entry<A>, &Entry<A>) -> bool) -> usize {
+    const STRIDE: usize = 4;
+    let shorter = left.len().min(right.len());
+    let (left, right) = (&left[..shorter], &right[..shorter]);
+    let all = |(left, right): (&[Entry<A>; STRIDE], &[Entry<A>; STRIDE])| {
+        (0..STRIDE).fold(true, |so_far, at| so_far & holds(&left[at], &right[at]))
+    };
+    let strides = left.as_chunks().0.iter().zip(right.as_chunks().0);
+    let from = STRIDE * strides.take_while(|pair| all(*pair)).count();
+    let rest = left[from..].iter().zip(&right[from..]);
+    from + rest.take_while(|(left, right)| holds(left, right)).count()
+}
+
+/// What `mine` would learn from `theirs`. Both are sorted by actor.
+pub(crate) fn news<A: Ord>(mine: &[Entry<A>], theirs: &[Entry<A>]) -> News {
+    let mut candidates = mine.iter();
+    let mut news = News::None;
+    for (actor, count) in theirs {
+        match candidates.find(|(candidate, _)| candidate >= actor) {
+            Some((candidate, own)) if candidate == actor => {
+                if own < count {
+                    news = News::Counts;
+                }
+            }
+            _ => return News::Actors,
+        }
+    }
+    news
 }
 
 /// Walks two sorted slices as one: every actor of either, with its count on each side, 0 where absent.

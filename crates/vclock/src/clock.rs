@@ -4,12 +4,12 @@ use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
 use core::fmt;
+use core::hash::{Hash, Hasher};
 use core::num::NonZeroU64;
 use core::slice;
 
-use smallvec::SmallVec;
-
-use crate::causality::{self, Entry};
+use crate::causality;
+use crate::entries::{Entries, Entry};
 use crate::{Causality, CounterOverflow, Dot, DotRange};
 
 /// How many events of each actor a history holds.
@@ -35,16 +35,17 @@ use crate::{Causality, CounterOverflow, Dot, DotRange};
 /// assert!(here.dominates(&there));
 /// # Ok::<(), vclock::CounterOverflow>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+///
+/// A clone of up to four actors copies them; of more, it shares them until either clock changes.
+#[derive(Clone)]
 pub struct VClock<A> {
-    /// Sorted by actor, each actor once. Four actors of 8 bytes fit without allocating.
-    entries: SmallVec<[Entry<A>; 4]>,
+    entries: Entries<A>,
 }
 
 impl<A> VClock<A> {
     /// A clock that has seen nothing.
-    pub fn new() -> Self {
-        Self { entries: SmallVec::new() }
+    pub const fn new() -> Self {
+        Self { entries: Entries::Zero }
     }
 
     /// How many actors it has seen.
@@ -64,7 +65,7 @@ impl<A> VClock<A> {
 
     /// A clock of entries that are sorted by actor, each actor once.
     pub(crate) fn from_sorted(entries: Vec<Entry<A>>) -> Self {
-        Self { entries: SmallVec::from_vec(entries) }
+        Self { entries: Entries::from_sorted(entries) }
     }
 
     pub(crate) fn entries(&self) -> &[Entry<A>] {
@@ -79,7 +80,7 @@ impl<A: Ord> VClock<A> {
         A: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.position(actor).map_or(0, |at| self.entries[at].1.get())
+        self.entries.place(actor).map_or(0, |at| self.entries[at].1.get())
     }
 
     /// Whether it has seen the event.
@@ -91,12 +92,16 @@ impl<A: Ord> VClock<A> {
     ///
     /// Trimmed or retired actors are lost to both answers: see [`retire`](Self::retire).
     pub fn compare(&self, other: &Self) -> Causality {
+        if self.entries.agree(&other.entries, |mine, theirs| mine == theirs) {
+            return Causality::Equal;
+        }
         causality::compare(&self.entries, &other.entries)
     }
 
     /// Whether it has seen everything `other` has: equal or later. Reflexive.
     pub fn descends(&self, other: &Self) -> bool {
-        causality::includes(&self.entries, &other.entries)
+        self.entries.agree(&other.entries, |mine, theirs| mine.0 == theirs.0 && mine.1 >= theirs.1)
+            || causality::includes(&self.entries, &other.entries)
     }
 
     /// Whether it has seen everything `other` has, and something more.
@@ -108,28 +113,6 @@ impl<A: Ord> VClock<A> {
     pub fn is_concurrent(&self, other: &Self) -> bool {
         self.compare(other) == Causality::Concurrent
     }
-
-    /// Forgets all events of `actor`, and returns how many those were.
-    ///
-    /// For an actor that will never write again and whose events every holder of a clock has seen. Forgotten
-    /// earlier, its events look new when they come back, and a clock that still counts them no longer
-    /// compares as older.
-    pub fn retire<Q>(&mut self, actor: &Q) -> u64
-    where
-        A: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        self.position(actor).map_or(0, |at| self.entries.remove(at).1.get())
-    }
-
-    /// Where the entry of `actor` is, or else belongs.
-    fn position<Q>(&self, actor: &Q) -> Result<usize, usize>
-    where
-        A: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        self.entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
-    }
 }
 
 impl<A: Ord + Clone> VClock<A> {
@@ -138,11 +121,11 @@ impl<A: Ord + Clone> VClock<A> {
     /// # Errors
     /// When the count is at `u64::MAX`. The clock is unchanged.
     pub fn increment(&mut self, actor: A) -> Result<Dot<A>, CounterOverflow> {
-        let counter = match self.position(&actor) {
+        let counter = match self.entries.place_to_write(&actor) {
             Ok(at) => {
-                let count = &mut self.entries[at].1;
-                *count = count.checked_add(1).ok_or(CounterOverflow)?;
-                *count
+                let counter = self.entries[at].1.checked_add(1).ok_or(CounterOverflow)?;
+                self.entries.make_mut()[at].1 = counter;
+                counter
             }
             Err(at) => {
                 self.entries.insert(at, (actor.clone(), NonZeroU64::MIN));
@@ -162,11 +145,12 @@ impl<A: Ord + Clone> VClock<A> {
 
     /// Counts `dot` and all earlier events of its actor as seen. Returns whether any of them was new.
     pub fn witness(&mut self, dot: Dot<A>) -> bool {
-        match self.position(&dot.actor) {
+        match self.entries.place_to_write(&dot.actor) {
             Ok(at) => {
-                let count = &mut self.entries[at].1;
-                let new = *count < dot.counter;
-                *count = dot.counter.max(*count);
+                let new = self.entries[at].1 < dot.counter;
+                if new {
+                    self.entries.make_mut()[at].1 = dot.counter;
+                }
                 new
             }
             Err(at) => {
@@ -179,22 +163,20 @@ impl<A: Ord + Clone> VClock<A> {
     /// Sees everything `other` has seen: the least clock that descends both. Returns whether any of it was
     /// new. Allocates only when actors are added.
     pub fn merge(&mut self, other: &Self) -> bool {
-        let mut changed = false;
-        for (actor, counter) in &other.entries {
-            changed |= match self.position(actor) {
-                Ok(at) => {
-                    let count = &mut self.entries[at].1;
-                    let new = *count < *counter;
-                    *count = (*counter).max(*count);
-                    new
-                }
-                Err(at) => {
-                    self.entries.insert(at, (actor.clone(), *counter));
-                    true
-                }
-            };
-        }
-        changed
+        self.entries.merge(&other.entries)
+    }
+
+    /// Forgets all events of `actor`, and returns how many those were.
+    ///
+    /// For an actor that will never write again and whose events every holder of a clock has seen. Forgotten
+    /// earlier, its events look new when they come back, and a clock that still counts them no longer
+    /// compares as older.
+    pub fn retire<Q>(&mut self, actor: &Q) -> u64
+    where
+        A: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.entries.place(actor).map_or(0, |at| self.entries.remove(at).1.get())
     }
 
     /// What both have seen: the greatest clock that both descend.
@@ -203,7 +185,7 @@ impl<A: Ord + Clone> VClock<A> {
         let entries = causality::join(&self.entries, &other.entries)
             .filter_map(|(actor, left, right)| Some((actor.clone(), NonZeroU64::new(left.min(right))?)))
             .collect();
-        Self { entries }
+        Self { entries: Entries::from_sorted(entries) }
     }
 
     /// The events seen here and not by `other`: what `other` would have to be told. At most one range an
@@ -218,6 +200,20 @@ impl<A: Ord + Clone> VClock<A> {
 impl<A> Default for VClock<A> {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+impl<A: PartialEq> PartialEq for VClock<A> {
+    fn eq(&self, other: &Self) -> bool {
+        self.entries.agree(&other.entries, |mine, theirs| mine == theirs) || *self.entries == *other.entries
+    }
+}
+
+impl<A: Eq> Eq for VClock<A> {}
+
+impl<A: Hash> Hash for VClock<A> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.entries.hash(state);
     }
 }
 
@@ -245,12 +241,16 @@ impl<A: Ord + Clone> FromIterator<(A, u64)> for VClock<A> {
 /// The least clock that has seen all of the events.
 impl<A: Ord + Clone> FromIterator<Dot<A>> for VClock<A> {
     fn from_iter<I: IntoIterator<Item = Dot<A>>>(dots: I) -> Self {
-        let mut entries: SmallVec<[Entry<A>; 4]> =
-            dots.into_iter().map(|dot| (dot.actor, dot.counter)).collect();
-        entries.sort_unstable_by(|left, right| right.cmp(left));
-        entries.dedup_by(|next, kept| next.0 == kept.0);
-        entries.reverse();
-        Self { entries }
+        let mut entries: Vec<Entry<A>> = dots.into_iter().map(|dot| (dot.actor, dot.counter)).collect();
+        entries.sort_unstable();
+        entries.dedup_by(|next, kept| {
+            let again = next.0 == kept.0;
+            if again {
+                kept.1 = next.1;
+            }
+            again
+        });
+        Self::from_sorted(entries)
     }
 }
 

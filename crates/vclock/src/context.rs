@@ -36,7 +36,7 @@ pub struct CausalContext<A> {
 
 impl<A> CausalContext<A> {
     /// A context that has seen nothing.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self { clock: VClock::new(), ahead: Vec::new() }
     }
 
@@ -81,13 +81,6 @@ impl<A: Ord> CausalContext<A> {
     /// The counter of the latest event seen of `actor`, with or without those before it; 0 if none was.
     pub fn latest(&self, actor: &A) -> u64 {
         self.ahead_of(actor).last().map_or_else(|| self.clock.get(actor), DotRange::last)
-    }
-
-    /// Forgets all events of `actor`, and returns whether there were any. See [`VClock::retire`].
-    pub fn retire(&mut self, actor: &A) -> bool {
-        let ahead = self.ahead.len();
-        self.ahead.retain(|run| run.actor() != actor);
-        self.clock.retire(actor) > 0 || self.ahead.len() < ahead
     }
 
     /// Whether it has seen all events of the run. Runs kept here are as long as can be, so `run` lies within
@@ -146,6 +139,13 @@ impl<A: Ord + Clone> CausalContext<A> {
         self.ahead.extend_from_slice(&other.ahead);
         self.compact();
         true
+    }
+
+    /// Forgets all events of `actor`, and returns whether there were any. See [`VClock::retire`].
+    pub fn retire(&mut self, actor: &A) -> bool {
+        let ahead = self.ahead.len();
+        self.ahead.retain(|run| run.actor() != actor);
+        self.clock.retire(actor) > 0 || self.ahead.len() < ahead
     }
 
     /// The event after the latest one seen of `actor`: what it may write next. Does not add it.

@@ -46,7 +46,7 @@ pub struct DvvSet<A, V> {
 
 impl<A, V> DvvSet<A, V> {
     /// A set that was never written.
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self { context: VClock::new(), siblings: Vec::new() }
     }
 

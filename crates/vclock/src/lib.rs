@@ -9,6 +9,7 @@ mod clock;
 mod context;
 mod dot;
 mod dvv;
+mod entries;
 #[cfg(feature = "serde")]
 mod serde;
 

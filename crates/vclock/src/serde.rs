@@ -9,7 +9,7 @@ use core::fmt;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::causality::Entry;
+use crate::entries::Entry;
 use crate::{CausalContext, Dot, DotRange, DvvSet, VClock};
 
 impl<A: Serialize> Serialize for VClock<A> {

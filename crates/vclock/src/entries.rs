@@ -1,0 +1,246 @@
+//! Where a clock keeps its entries, and how it takes in another's.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::array;
+use core::borrow::Borrow;
+use core::mem;
+use core::num::NonZeroU64;
+use core::ops::Deref;
+
+use crate::causality::{self, News};
+
+/// An actor and how many of its events a clock has seen.
+pub(crate) type Entry<A> = (A, NonZeroU64);
+
+/// Entries sorted by actor, each actor once.
+///
+/// Up to four stand in place: most clocks are that small, and copying them must not allocate. More are shared
+/// between clones until one of them changes, since a context is cloned for every read and then mostly thrown
+/// away. A variant per length, rather than a length and room for four, lets a copy be a plain one.
+#[derive(Clone)]
+pub(crate) enum Entries<A> {
+    Zero,
+    One([Entry<A>; 1]),
+    Two([Entry<A>; 2]),
+    Three([Entry<A>; 3]),
+    Four([Entry<A>; 4]),
+    /// Five or more, and the place last [written](Entries::place_to_write).
+    Many(Arc<Vec<Entry<A>>>, usize),
+}
+
+const FEW: usize = 4;
+
+impl<A> Deref for Entries<A> {
+    type Target = [Entry<A>];
+
+    #[inline]
+    fn deref(&self) -> &[Entry<A>] {
+        match self {
+            Self::Zero => &[],
+            Self::One(entries) => entries,
+            Self::Two(entries) => entries,
+            Self::Three(entries) => entries,
+            Self::Four(entries) => entries,
+            Self::Many(entries, _) => entries,
+        }
+    }
+}
+
+impl<A> Entries<A> {
+    pub(crate) fn from_sorted(entries: Vec<Entry<A>>) -> Self {
+        match entries.len() {
+            0 => Self::Zero,
+            1 => Self::One(exactly(entries)),
+            2 => Self::Two(exactly(entries)),
+            3 => Self::Three(exactly(entries)),
+            4 => Self::Four(exactly(entries)),
+            _ => Self::Many(Arc::new(entries), 0),
+        }
+    }
+
+    /// A quick yes to whether `holds` of every two entries at the same place, if it holds of equal ones.
+    ///
+    /// Most clocks compared are small and know the same actors, or are clones that never changed.
+    #[inline]
+    pub(crate) fn agree(&self, other: &Self, holds: impl Fn(&Entry<A>, &Entry<A>) -> bool) -> bool {
+        match (self, other) {
+            (Self::Zero, Self::Zero) => true,
+            (Self::One(mine), Self::One(theirs)) => pairwise(mine, theirs, holds),
+            (Self::Two(mine), Self::Two(theirs)) => pairwise(mine, theirs, holds),
+            (Self::Three(mine), Self::Three(theirs)) => pairwise(mine, theirs, holds),
+            (Self::Four(mine), Self::Four(theirs)) => pairwise(mine, theirs, holds),
+            (Self::Many(mine, _), Self::Many(theirs, _)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        }
+    }
+}
+
+impl<A: Ord> Entries<A> {
+    /// Where the entry of `actor` is, or else belongs.
+    #[inline]
+    pub(crate) fn place<Q>(&self, actor: &Q) -> Result<usize, usize>
+    where
+        A: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
+    }
+
+    /// [`place`](Self::place), looking first where the last one was: a node mostly counts its own events.
+    #[inline]
+    pub(crate) fn place_to_write(&mut self, actor: &A) -> Result<usize, usize> {
+        if let Self::Many(entries, last) = self
+            && entries.get(*last).is_some_and(|(candidate, _)| candidate == actor)
+        {
+            return Ok(*last);
+        }
+        let place = self.place(actor);
+        if let (Self::Many(_, last), Ok(at)) = (self, place) {
+            *last = at;
+        }
+        place
+    }
+}
+
+impl<A: Clone> Entries<A> {
+    /// The entries, to raise counts: actors must stay as they are.
+    #[inline]
+    pub(crate) fn make_mut(&mut self) -> &mut [Entry<A>] {
+        match self {
+            Self::Zero => &mut [],
+            Self::One(entries) => entries,
+            Self::Two(entries) => entries,
+            Self::Three(entries) => entries,
+            Self::Four(entries) => entries,
+            Self::Many(entries, _) => Arc::make_mut(entries).as_mut_slice(),
+        }
+    }
+
+    /// Adds an entry at the place that keeps the order.
+    pub(crate) fn insert(&mut self, at: usize, entry: Entry<A>) {
+        *self = match mem::replace(self, Self::Zero) {
+            Self::Zero => Self::One([entry]),
+            Self::One(entries) => Self::Two(grown(entries, at, entry)),
+            Self::Two(entries) => Self::Three(grown(entries, at, entry)),
+            Self::Three(entries) => Self::Four(grown(entries, at, entry)),
+            Self::Four(entries) => {
+                let entries: [_; FEW + 1] = grown(entries, at, entry);
+                Self::Many(Arc::new(entries.into()), at)
+            }
+            Self::Many(mut entries, _) => {
+                Arc::make_mut(&mut entries).insert(at, entry);
+                Self::Many(entries, at)
+            }
+        };
+    }
+
+    pub(crate) fn remove(&mut self, at: usize) -> Entry<A> {
+        let mut entries = match mem::replace(self, Self::Zero) {
+            Self::Many(entries, _) => Arc::unwrap_or_clone(entries),
+            few => few.to_vec(),
+        };
+        let entry = entries.remove(at);
+        *self = Self::from_sorted(entries);
+        entry
+    }
+}
+
+impl<A: Ord + Clone> Entries<A> {
+    /// Takes in every event of `theirs`; returns whether any was new.
+    pub(crate) fn merge(&mut self, theirs: &Self) -> bool {
+        if self.agree(theirs, |mine, theirs| mine.0 == theirs.0 && mine.1 >= theirs.1) {
+            return false;
+        }
+        if theirs.len() <= FEW {
+            return self.merge_few(theirs);
+        }
+        match causality::news(self, theirs) {
+            News::None => return false,
+            News::Counts => raise(self.make_mut(), theirs),
+            News::Actors => {
+                *self = match mem::replace(self, Self::Zero) {
+                    Self::Many(mine, _) => match Arc::try_unwrap(mine) {
+                        Ok(mine) => union(mine.into_iter(), theirs),
+                        Err(mine) => union(mine.iter().cloned(), theirs),
+                    },
+                    mine => union(mine.iter().cloned(), theirs),
+                };
+            }
+        }
+        true
+    }
+
+    /// One search for each entry: no copy of a long `self` for a short `theirs`.
+    fn merge_few(&mut self, theirs: &[Entry<A>]) -> bool {
+        let (mut changed, mut from) = (false, 0);
+        for (actor, count) in theirs {
+            match self[from..].binary_search_by(|(mine, _)| mine.cmp(actor)) {
+                Ok(ahead) => {
+                    from += ahead;
+                    if self[from].1 < *count {
+                        self.make_mut()[from].1 = *count;
+                        changed = true;
+                    }
+                }
+                Err(ahead) => {
+                    from += ahead;
+                    self.insert(from, (actor.clone(), *count));
+                    changed = true;
+                }
+            }
+            from += 1;
+        }
+        changed
+    }
+}
+
+/// Raises the counts of `mine` to those of `theirs`, all of whose actors are among mine.
+fn raise<A: Ord>(mine: &mut [Entry<A>], theirs: &[Entry<A>]) {
+    let mut mine = mine.iter_mut();
+    for (actor, count) in theirs {
+        if let Some((_, own)) = mine.find(|(candidate, _)| candidate == actor) {
+            *own = (*own).max(*count);
+        }
+    }
+}
+
+/// The entries of both, the higher count of an actor that both have.
+fn union<A: Ord + Clone>(mine: impl ExactSizeIterator<Item = Entry<A>>, theirs: &[Entry<A>]) -> Entries<A> {
+    let mut entries = Vec::with_capacity(mine.len() + theirs.len());
+    let mut next = 0;
+    for (actor, mut count) in mine {
+        while next < theirs.len() && theirs[next].0 < actor {
+            entries.push(theirs[next].clone());
+            next += 1;
+        }
+        if next < theirs.len() && theirs[next].0 == actor {
+            count = count.max(theirs[next].1);
+            next += 1;
+        }
+        entries.push((actor, count));
+    }
+    entries.extend_from_slice(&theirs[next..]);
+    Entries::from_sorted(entries)
+}
+
+#[inline]
+fn pairwise<T, const N: usize>(left: &[T; N], right: &[T; N], holds: impl Fn(&T, &T) -> bool) -> bool {
+    left.iter().zip(right).all(|(left, right)| holds(left, right))
+}
+
+#[inline]
+fn grown<T, const N: usize, const M: usize>(entries: [T; N], at: usize, entry: T) -> [T; M] {
+    let (mut rest, mut entry) = (entries.into_iter(), Some(entry));
+    array::from_fn(|ix| {
+        let next = if ix == at { entry.take() } else { rest.next() };
+        next.expect("there is one more than there was")
+    })
+}
+
+fn exactly<T, const N: usize>(entries: Vec<T>) -> [T; N] {
+    match entries.try_into() {
+        Ok(entries) => entries,
+        Err(_) => unreachable!("the length was looked at"),
+    }
+}
