@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::cells::Slot;
 use crate::node::RingNode;
 use crate::ring::HashRing;
 
@@ -43,20 +44,19 @@ impl<N: RingNode> HashRing<N> {
     }
 
     /// For each point the slot that owns it, and how many tokens it owns through it.
-    pub(crate) fn gaps(&self) -> impl Iterator<Item = (u32, u128)> {
+    pub(crate) fn gaps(&self) -> impl Iterator<Item = (Slot, u128)> {
         let points = &self.inner.points;
-        let len = points.len();
-        let mut before = if len == 0 { 0 } else { points.point(len - 1) };
-        (0..len).map(move |position| {
-            let point = points.point(position);
-            let tokens = match point.wrapping_sub(before) {
+        let positions = points.as_slice();
+        let mut before = positions.last().copied().unwrap_or_default();
+        positions.iter().enumerate().map(move |(ix, &position)| {
+            let tokens = match position.wrapping_sub(before) {
                 // The last point is where the first one is, so all are, and the first has the whole ring. Elsewhere
                 // the second of two points at one position has nothing.
-                0 if position == 0 => Fraction::WHOLE.0,
+                0 if ix == 0 => Fraction::WHOLE.0,
                 distance => u128::from(distance),
             };
-            before = point;
-            (points.slot(position), tokens)
+            before = position;
+            (points.slot(ix), tokens)
         })
     }
 }

@@ -1,87 +1,125 @@
-//! Where to start looking for a token: one start for each bucket of tokens that share their top bits.
+//! Where to start looking for a token: its bucket, which is all tokens that share its top bits.
 
 use alloc::vec;
 use alloc::vec::Vec;
 
 /// For every bucket, how many points lie before it.
 ///
-/// The number is stored in two halves: a base for each block of buckets, and an offset for each bucket. So an
-/// offset takes two bytes instead of four, and a change touches only the blocks it falls into. An offset that would
-/// overflow (65,536 points in one block, where 512 are usual) saturates: a start is then too early, never too late,
-/// and the search gallops over the difference.
+/// The number is stored in two halves: a base for each block of buckets, and an offset for each bucket. So an offset
+/// takes two bytes instead of four, and a change touches only the blocks it falls into.
 #[derive(Clone)]
 pub(crate) struct Index {
-    /// How far a position's high half is shifted to give its bucket.
-    shift: u32,
+    /// How many top bits name a bucket.
+    bits: u32,
     bases: Vec<u32>,
     offsets: Vec<u16>,
 }
 
 impl Index {
-    /// An index of points, whose high halves these are, in order.
-    pub(crate) fn build(highs: &[u32]) -> Self {
-        let bits = highs.len().next_power_of_two().ilog2().clamp(BLOCK_BITS, u32::BITS - 1);
-        let mut index = Index {
-            shift: u32::BITS - bits,
-            bases: vec![0; 1 << (bits - BLOCK_BITS)],
-            offsets: vec![0; 1 << bits],
-        };
+    /// An index of these points, which are in ascending order; `None` when they are [spread too unevenly](EVEN).
+    pub(crate) fn build(points: &[u64]) -> Option<Self> {
+        let bits = bits_for(points.len());
+        let index = Index { bits, bases: Vec::new(), offsets: vec![0; 1 << bits] };
+        let even = (0..=points.len()).all(|ix| index.is_even_before(points, ix));
+        if even { index.filled(points) } else { None }
+    }
+
+    fn filled(mut self, points: &[u64]) -> Option<Self> {
         let mut start = 0;
-        for (block, offsets) in index.offsets.chunks_exact_mut(1 << BLOCK_BITS).enumerate() {
-            index.bases[block] = start as u32;
+        for (block, offsets) in self.offsets.chunks_mut(1 << BLOCK_BITS).enumerate() {
             let base = start;
-            for (bucket, offset) in offsets.iter_mut().enumerate() {
-                let bucket = block << BLOCK_BITS | bucket;
-                *offset = u16::try_from(start - base).unwrap_or(u16::MAX);
-                while highs.get(start).is_some_and(|high| (high >> index.shift) as usize == bucket) {
+            self.bases.push(base as u32);
+            for (ix, offset) in offsets.iter_mut().enumerate() {
+                *offset = u16::try_from(start - base).ok()?;
+                let bucket = block << BLOCK_BITS | ix;
+                while points.get(start).is_some_and(|&point| bucket_of(point, self.bits) == bucket) {
                     start += 1;
                 }
             }
         }
-        index
+        Some(self)
     }
 
-    /// A position at or before the first point whose high half is not below `high`.
+    /// How many top bits name a bucket.
     #[inline]
-    pub(crate) fn start(&self, high: u32) -> usize {
-        let bucket = (high >> self.shift) as usize;
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// How many points lie before a bucket.
+    #[inline]
+    pub(crate) fn start(&self, bucket: usize) -> usize {
         self.bases[bucket >> BLOCK_BITS] as usize + usize::from(self.offsets[bucket])
     }
 
-    /// Whether this many points are neither crowded nor lost in the buckets there are.
-    pub(crate) fn suits(&self, points: usize) -> bool {
-        let buckets = self.offsets.len();
-        points <= buckets * 2 && (buckets == 1 << BLOCK_BITS || points >= buckets / 4)
+    /// Accounts for points that were added: `run`, in ascending order, is now among `points`. `false` when a new index
+    /// is needed.
+    pub(crate) fn add(&mut self, run: &[u64], points: &[u64]) -> bool {
+        bits_for(points.len()) == self.bits && self.patch(run, u32::wrapping_add, u16::checked_add)
     }
 
-    /// Accounts for points that were added, whose high halves these are, in order: 65,535 at most.
-    pub(crate) fn add(&mut self, highs: &[u32]) {
-        self.patch(highs, u32::wrapping_add, u16::saturating_add);
+    /// Accounts for points that were removed: they were at these `places`, in ascending order, and are no longer among
+    /// `points`. `false` when a new index is needed.
+    pub(crate) fn remove(&mut self, run: &[u64], places: &[u32], points: &[u64]) -> bool {
+        let even_at = |(removed, &place): (usize, &u32)| {
+            let place = place as usize - removed;
+            (place.saturating_sub(SPAN)..=place).all(|ix| self.is_even_before(points, ix))
+        };
+        bits_for(points.len()) == self.bits
+            && places.iter().enumerate().all(even_at)
+            && self.patch(run, u32::wrapping_sub, u16::checked_sub)
     }
 
-    /// Accounts for points that were removed, whose high halves these are, in order: 65,535 at most.
-    pub(crate) fn remove(&mut self, highs: &[u32]) {
-        self.patch(highs, u32::wrapping_sub, u16::saturating_sub);
-    }
-
-    fn patch(&mut self, highs: &[u32], base_by: fn(u32, u32) -> u32, offset_by: fn(u16, u16) -> u16) {
-        let bucket_of = |high: u32| (high >> self.shift) as usize;
-        let mut rest = highs;
-        for (block, base) in self.bases.iter_mut().enumerate() {
-            *base = base_by(*base, (highs.len() - rest.len()) as u32);
-            let here = rest.partition_point(|&high| bucket_of(high) >> BLOCK_BITS == block);
+    fn patch(&mut self, run: &[u64], base_by: fn(u32, u32) -> u32, by: fn(u16, u16) -> Option<u16>) -> bool {
+        let bits = self.bits;
+        let mut rest = run;
+        for (block, (base, offsets)) in
+            self.bases.iter_mut().zip(self.offsets.chunks_mut(1 << BLOCK_BITS)).enumerate()
+        {
+            *base = base_by(*base, (run.len() - rest.len()) as u32);
+            let here = rest.partition_point(|&point| bucket_of(point, bits) >> BLOCK_BITS == block);
             let (changed, after) = rest.split_at(here);
             rest = after;
-            for (ix, &high) in changed.iter().enumerate() {
-                let end = changed.get(ix + 1).map_or((block + 1) << BLOCK_BITS, |&next| bucket_of(next) + 1);
-                for offset in &mut self.offsets[bucket_of(high) + 1..end] {
-                    *offset = offset_by(*offset, (ix + 1) as u16);
+            let next_bucket = |point: u64| (bucket_of(point, bits) & ((1 << BLOCK_BITS) - 1)) + 1;
+            for (ix, &point) in changed.iter().enumerate() {
+                let end = changed.get(ix + 1).map_or(offsets.len(), |&next| next_bucket(next));
+                for offset in &mut offsets[next_bucket(point)..end] {
+                    let Some(patched) = by(*offset, (ix + 1) as u16) else { return false };
+                    *offset = patched;
                 }
             }
         }
+        true
+    }
+
+    /// Whether the fourth point after the one before `ix` is near it: see [`EVEN`]. Beyond the first and the last point
+    /// the ends of the token space count as points.
+    fn is_even_before(&self, points: &[u64], ix: usize) -> bool {
+        let before = ix.checked_sub(1).map_or(0, |ix| points[ix]);
+        let after = points.get(ix + SPAN - 1).copied().unwrap_or(u64::MAX);
+        self.bits < EVEN.ilog2() || (after - before) >> (u64::BITS - self.bits) < EVEN
     }
 }
 
-/// 512 buckets, 1 KiB of offsets: long enough that the bases stay in the nearest cache (2 KiB at 160,000 points),
-/// short enough that a change touches little.
+fn bucket_of(point: u64, bits: u32) -> usize {
+    // In two steps, because there may be no bits.
+    (point >> 1 >> (u64::BITS - 1 - bits)) as usize
+}
+
+/// Between three quarters of a point and one and a half for each bucket. Fewer buckets leave more of the cache to the
+/// points; more buckets save comparisons that the window makes anyway.
+fn bits_for(points: usize) -> u32 {
+    (points + points / 3).max(1).ilog2()
+}
+
+/// Points are spread evenly enough when any four in a row, and the tokens before them, lie within this many buckets, and
+/// no block has 65,536 of them. Hashed points always are: at the fewest points for a bucket the chance of a longer gap
+/// is 10^-16 for each. So who finds them uneven has chosen the ids, and pays with a binary search for each lookup.
+pub(crate) const EVEN: u64 = 62;
+
+/// How many points in a row.
+const SPAN: usize = crate::cells::WINDOW;
+
+/// 512 buckets: long enough that the bases stay in the nearest cache (1 KiB at 160,000 points), short enough that a
+/// change touches little.
 const BLOCK_BITS: u32 = 9;

@@ -20,12 +20,12 @@ extern crate alloc;
 
 mod balance;
 mod builder;
+mod cells;
 mod error;
 mod index;
 mod layout;
 mod members;
 mod node;
-mod owners;
 mod points;
 mod ring;
 mod splice;

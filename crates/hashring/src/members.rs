@@ -4,8 +4,8 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use crate::cells::Slot;
 use crate::node::{RingNode, Zone};
-use crate::owners::Slot;
 
 /// A node in a ring, and what is said of it.
 #[derive(Debug, PartialEq, Eq)]

@@ -5,11 +5,11 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::builder::Builder;
+use crate::cells::Slot;
 use crate::error::RingError;
 use crate::layout::{Fingerprint, Layout, Token};
 use crate::members::{Member, Members};
 use crate::node::{ID_BYTES_MAX, NodeSpec, RingNode, ZONE_BYTES_MAX, Zone};
-use crate::owners::Slot;
 use crate::points::Points;
 
 /// A consistent hash ring of nodes `N`.
@@ -118,7 +118,7 @@ impl<N: RingNode> HashRing<N> {
         let run = self.inner.run(&node, 0, weight);
         let Inner { members, points, .. } = Arc::make_mut(&mut self.inner);
         let slot = members.insert(rank, node, weight, zone);
-        points.insert(&run, slot, |a, b| members.compare(a, b));
+        points.insert(&run, slot, members.len(), |a, b| members.compare(a, b));
         Ok(Change::Added { weight })
     }
 
@@ -140,7 +140,7 @@ impl<N: RingNode> HashRing<N> {
         let Inner { members, points, .. } = Arc::make_mut(&mut self.inner);
         members.update(slot, node, to, zone);
         if from < to {
-            points.insert(&run, slot, |a, b| members.compare(a, b));
+            points.insert(&run, slot, members.len(), |a, b| members.compare(a, b));
         } else {
             points.remove(&run, slot);
         }
@@ -254,7 +254,7 @@ impl<N: RingNode> HashRing<N> {
     #[inline]
     pub fn owner_at(&self, token: Token) -> Option<&N> {
         let inner = &*self.inner;
-        inner.members.node(inner.points.slot(inner.points.position(token.get())))
+        inner.members.node(inner.points.find(token.get()).1)
     }
 
     /// What two rings that place every key alike have in common, and no others: 32 bytes to compare.

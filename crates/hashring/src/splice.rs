@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use crate::cells::PADDING;
+
 /// Inserts `values(0), values(1), …` so that the one of number `ix` comes before the item now at `positions[ix]`.
 /// The positions are in ascending order.
 pub(crate) fn insert_at<T: Copy>(items: &mut Vec<T>, positions: &[u32], values: impl Fn(usize) -> T) {
@@ -31,15 +33,14 @@ pub(crate) fn remove_at<T: Copy>(items: &mut Vec<T>, positions: &[u32]) {
     items.truncate(write);
 }
 
-/// Grows by a sixteenth instead of doubling: rings change seldom and are read from cache.
+/// Grows by a sixteenth instead of doubling, and by what padding may follow: rings change seldom and are read from
+/// cache.
 fn make_room<T>(items: &mut Vec<T>, more: usize) {
-    if items.capacity() - items.len() < more + PADDING_MAX {
-        items.reserve_exact(more + PADDING_MAX + items.len() / 16);
+    let more = more + PADDING;
+    if items.capacity() - items.len() < more {
+        items.reserve_exact(more + items.len() / 16);
     }
 }
-
-/// What `Points` appends to its lists after a change, which must not make them grow again.
-const PADDING_MAX: usize = 8;
 
 #[cfg(test)]
 mod tests {
