@@ -24,7 +24,9 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         Step::new("tests", || call(root, "test --workspace")),
         Step::new("features", || features(root)),
         Step::new("licences", || licences(root)),
-        Step::new("package", || call(root, "package --workspace --no-verify --allow-dirty --locked --quiet")),
+        Step::new("package", || {
+            call(root, "package --workspace --exclude xtask --no-verify --allow-dirty --locked --quiet")
+        }),
     ];
     steps::run(steps)
 }

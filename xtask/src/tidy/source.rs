@@ -12,7 +12,7 @@ mod token;
 
 use proc_macro2::TokenStream;
 
-pub(super) use self::attribute::{Attribute, feature_conditions, item_attributes};
+pub(super) use self::attribute::{Attribute, arguments, feature_conditions, item_attributes};
 pub(super) use self::comment::Comment;
 pub(super) use self::import::Imports;
 pub(super) use self::mention::Mention;

@@ -2,7 +2,7 @@
 
 use crate::tidy::finding::{Findings, Rule};
 use crate::tidy::repo::Repo;
-use crate::tidy::source::Attribute;
+use crate::tidy::source::{Attribute, arguments};
 
 pub(super) const RULE: Rule = Rule { name: "lint-exceptions", check };
 
@@ -23,7 +23,7 @@ fn check(repo: &Repo, findings: &mut Findings) {
 }
 
 fn has_reason(attribute: &Attribute) -> bool {
-    attribute.arguments().iter().any(|argument| match argument {
+    arguments(&attribute.meta).iter().any(|argument| match argument {
         syn::Meta::NameValue(pair) => pair.path.is_ident("reason"),
         _ => false,
     })

@@ -1,12 +1,20 @@
 //! Tests wait for facts, not for time, and take whatever port is free.
 
+use std::ops::RangeInclusive;
+
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+
 use crate::tidy::finding::{Findings, Rule};
 use crate::tidy::repo::{File, Repo};
-use crate::tidy::source::{Attribute, Kind, Source};
+use crate::tidy::source::{Kind, Source, arguments};
 
 pub(super) const RULE: Rule = Rule { name: "tests-wait", check };
 
 const SLEEPS: &[&str] = &["sleep", "sleep_until", "sleep_ms", "park_timeout"];
+
+/// What panics unless the clock is paused, or pauses it.
+const ONLY_PAUSED: &[&str] = &["tokio::time::advance", "tokio::time::pause"];
 
 /// Hosts a test could bind or dial.
 const LOCAL_HOSTS: &[&str] = &["127.0.0.1:", "localhost:", "0.0.0.0:", "[::1]:", "[::]:"];
@@ -21,34 +29,78 @@ fn check(repo: &Repo, findings: &mut Findings) {
 }
 
 fn sleeps(file: &File, source: &Source, findings: &mut Findings) {
-    let virtual_time = has_virtual_time(source);
+    let paused = Paused::of(source);
     for mention in &source.mentions {
         let sleeps = SLEEPS.contains(&mention.name()) && mention.is_call() && !mention.behind_dot;
-        let pauses_only_the_test = virtual_time && mention.within("tokio::time");
-        if sleeps && !pauses_only_the_test && file.is_test(mention.line) {
+        let takes_no_time = mention.within("tokio::time") && paused.contains(mention.line);
+        if sleeps && !takes_no_time && file.is_test(mention.line) {
             findings.error(
                 file,
                 mention.line,
-                "a test that sleeps is slow or flaky: await the fact, or run every test here on paused time",
+                "a test that sleeps is slow or flaky: await the fact, or use paused time \
+                 (a helper shows that it is paused by calling `tokio::time::advance`)",
             );
         }
     }
 }
 
-/// Every asynchronous test of the file runs on tokio's paused clock, where sleeping is exact and takes no time.
-fn has_virtual_time(source: &Source) -> bool {
-    let mut tests = source
-        .attributes
-        .iter()
-        .filter(|attribute| {
-            attribute.meta.path().segments.iter().map(|segment| &segment.ident).eq(["tokio", "test"])
-        })
-        .peekable();
-    tests.peek().is_some() && tests.all(starts_paused)
+/// The lines that run on tokio's paused clock, where sleeping is exact and takes no time: tests that start paused,
+/// functions that call what panics on real time, and all of a file whose every asynchronous test starts paused.
+struct Paused<'a> {
+    source: &'a Source,
+    lines: Vec<RangeInclusive<usize>>,
 }
 
-fn starts_paused(test: &Attribute) -> bool {
-    test.arguments().iter().any(|argument| match argument {
+impl<'a> Paused<'a> {
+    fn of(source: &'a Source) -> Self {
+        let mut paused = Self { source, lines: Vec::new() };
+        let mut tests = source
+            .attributes
+            .iter()
+            .map(|attribute| &attribute.meta)
+            .filter(|meta| is_tokio_test(meta))
+            .peekable();
+        if tests.peek().is_some() && tests.all(starts_paused) {
+            paused.lines.push(1..=usize::MAX);
+        }
+        paused.visit_file(&source.tree);
+        paused
+    }
+
+    fn contains(&self, line: usize) -> bool {
+        self.lines.iter().any(|lines| lines.contains(&line))
+    }
+
+    fn function(&mut self, attributes: &[syn::Attribute], body: &syn::Block) {
+        let lines = body.span().start().line..=body.span().end().line;
+        let starts = attributes
+            .iter()
+            .any(|attribute| is_tokio_test(&attribute.meta) && starts_paused(&attribute.meta));
+        let mut inside = self.source.mentions.iter().filter(|mention| lines.contains(&mention.line));
+        if starts || inside.any(|mention| ONLY_PAUSED.iter().any(|path| mention.within(path))) {
+            self.lines.push(lines);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Paused<'_> {
+    fn visit_item_fn(&mut self, item: &'ast syn::ItemFn) {
+        self.function(&item.attrs, &item.block);
+        visit::visit_item_fn(self, item);
+    }
+
+    fn visit_impl_item_fn(&mut self, item: &'ast syn::ImplItemFn) {
+        self.function(&item.attrs, &item.block);
+        visit::visit_impl_item_fn(self, item);
+    }
+}
+
+fn is_tokio_test(meta: &syn::Meta) -> bool {
+    meta.path().segments.iter().map(|segment| &segment.ident).eq(["tokio", "test"])
+}
+
+fn starts_paused(test: &syn::Meta) -> bool {
+    arguments(test).iter().any(|argument| match argument {
         syn::Meta::NameValue(pair) if pair.path.is_ident("start_paused") => {
             matches!(&pair.value, syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Bool(on), .. }) if on.value)
         }
@@ -120,6 +172,16 @@ mod tests {
         let text = "#[tokio::test]\nasync fn f() { tokio::time::sleep(d).await; }\n\
                     #[tokio::test(start_paused = true)]\nasync fn g() {}\n";
         assert_eq!(lines("crates/a/tests/t.rs", text), ["crates/a/tests/t.rs:2"]);
+    }
+
+    #[test]
+    fn paused_functions_may_sleep_beside_real_tests() {
+        let text = "use tokio::time::{advance, sleep};\n\
+                    #[tokio::test(start_paused = true)]\nasync fn a() { sleep(d).await; }\n\
+                    async fn settle() { advance(zero).await; sleep(d).await; }\n\
+                    async fn helper() { sleep(d).await; }\n\
+                    #[tokio::test]\nasync fn b() {}\n";
+        assert_eq!(lines("crates/a/tests/t.rs", text), ["crates/a/tests/t.rs:5"]);
     }
 
     #[test]

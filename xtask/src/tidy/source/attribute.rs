@@ -13,11 +13,6 @@ impl Attribute {
     pub(crate) fn is(&self, name: &str) -> bool {
         self.meta.path().is_ident(name)
     }
-
-    /// The arguments of a list such as `expect(lint, reason = "…")`.
-    pub(crate) fn arguments(&self) -> Vec<syn::Meta> {
-        arguments(&self.meta)
-    }
 }
 
 /// Every attribute of a stream; those a `cfg_attr` would add follow it as entries of their own.
@@ -60,7 +55,8 @@ fn add(meta: syn::Meta, line: usize, attributes: &mut Vec<Attribute>) {
     }
 }
 
-fn arguments(meta: &syn::Meta) -> Vec<syn::Meta> {
+/// The arguments of a list such as `expect(lint, reason = "…")`.
+pub(crate) fn arguments(meta: &syn::Meta) -> Vec<syn::Meta> {
     let syn::Meta::List(list) = meta else { return Vec::new() };
     list.parse_args_with(Punctuated::<syn::Meta, Token![,]>::parse_terminated)
         .map(|arguments| arguments.into_iter().collect())
