@@ -6,7 +6,7 @@ mod lanes;
 mod sessions;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     arriving: Mutex<Reassembly<Arriving>>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
     pub(crate) dialing: tokio::sync::Mutex<()>,
+    /// How many tasks are about to give this link a session or a wish; changed under the lock of all links.
+    pub(crate) visitors: AtomicUsize,
     /// Wakes the writers: there is something to take, or a session's part has changed.
     pub(crate) work: Notify,
     /// Wakes senders that wait for room.
@@ -101,6 +103,7 @@ impl Link {
             calls: PendingCalls::new(limits.calls_max),
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
             dialing: tokio::sync::Mutex::new(()),
+            visitors: AtomicUsize::new(0),
             id,
             limits,
             state: Mutex::new(State {
@@ -315,10 +318,10 @@ impl Link {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nothing keeps this link: no wish and no session.
+    /// Whether nothing keeps this link: no wish, no session, and none in the making.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
-        state.wish.is_none() && state.sessions.len() == 0
+        state.wish.is_none() && state.sessions.len() == 0 && self.visitors.load(Ordering::Relaxed) == 0
     }
 
     pub(crate) fn set_round_trip(&self, round_trip: Duration) {

@@ -82,14 +82,9 @@ async fn handshake(
     }
     refuse_self(shared, &welcome.hello)?;
     tracing::trace!(%address, peer = %node.id, "handshake answered");
-    let link = shared.link_or_new(&node.id);
-    let dialing = link.dialing.lock().await;
-    let made = confirm_dialed(shared, &link, welcome, counter, channel).await;
-    drop(dialing);
-    if made.is_err() {
-        shared.forget_if_idle(&link);
-    }
-    made
+    let visit = shared.visit(&node.id);
+    let _one_at_a_time = visit.link.dialing.lock().await;
+    confirm_dialed(shared, &visit.link, welcome, counter, channel).await
 }
 
 async fn confirm_dialed(
@@ -101,8 +96,7 @@ async fn confirm_dialed(
 ) -> Result<Node, Failure> {
     let node = welcome.hello.node.clone();
     settle_incarnations(shared, link, node.incarnation).await?;
-    let making = Making::register(shared, link, &welcome.hello, welcome.session, channel);
-    let mut making = making;
+    let mut making = Making::register(shared, link, &welcome.hello, welcome.session, channel);
     making.send(&Finish::new(link.lost())).await?;
     match making.receive().await? {
         Answer::Ready { lost } => await_all(link.give_up(&lost)).await,
@@ -126,12 +120,8 @@ pub(super) async fn accept(
     let security = &shared.config.security;
     let (channel, hello) = security.server(connection, hello::encode(&welcome), authentic).await?;
     let hello: Hello = hello::decode(&hello).ok_or(HandshakeError::Malformed)?;
-    let link = shared.link_or_new(&hello.node.id);
-    let made = confirm_accepted(shared, &link, &hello, session, channel).await;
-    if made.is_err() {
-        shared.forget_if_idle(&link);
-    }
-    made
+    let visit = shared.visit(&hello.node.id);
+    confirm_accepted(shared, &visit.link, &hello, session, channel).await
 }
 
 async fn confirm_accepted(

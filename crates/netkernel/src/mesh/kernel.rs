@@ -192,12 +192,13 @@ impl Shared {
         self.links().get(id).cloned()
     }
 
-    /// The link to a node, made if there is none.
-    pub(super) fn link_or_new(&self, id: &NodeId) -> Arc<Link> {
+    /// The link to a node, made if there is none, and kept as long as the visit lasts.
+    pub(super) fn visit(self: &Arc<Self>, id: &NodeId) -> Visit {
         let mut links = self.links();
-        let link =
-            links.entry(id.clone()).or_insert_with(|| Link::new(id.clone(), self.config.limits.clone()));
-        Arc::clone(link)
+        let limits = &self.config.limits;
+        let link = links.entry(id.clone()).or_insert_with(|| Link::new(id.clone(), limits.clone()));
+        link.visitors.fetch_add(1, Ordering::Relaxed);
+        Visit { link: Arc::clone(link), shared: Arc::clone(self) }
     }
 
     /// Removes a link that nothing keeps.
@@ -279,6 +280,19 @@ impl Shared {
         let inbound = Inbound::new(self.call_id(), deadline, Arc::new(ReplyHere(Mutex::new(Some(slot)))));
         dispatch.call(&self.myself(), server, body, Responder::new(Arc::clone(&inbound)));
         Ok(inbound)
+    }
+}
+
+/// Keeps a link while a session or a wish may come of it, and leaves none behind if nothing does.
+pub(super) struct Visit {
+    pub(super) link: Arc<Link>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.link.visitors.fetch_sub(1, Ordering::Relaxed);
+        self.shared.forget_if_idle(&self.link);
     }
 }
 
@@ -367,10 +381,11 @@ impl Net for Kernel {
         if *id == self.shared.config.id || self.shared.closing.is_cancelled() {
             return;
         }
-        let link = self.shared.link_or_new(id);
-        if let Some(wish) = link.set_wish(address)
+        let visit = self.shared.visit(id);
+        if let Some(wish) = visit.link.set_wish(address)
             && self.shared.dispatch.get().is_some()
         {
+            let link = Arc::clone(&visit.link);
             self.shared.spawn(supervisor::run(Arc::clone(&self.shared), link, wish));
         }
     }
