@@ -1,0 +1,139 @@
+//! One record in the roster, and what it means: the policy that chooses between concurrent versions.
+
+use netkernel::{Address, Incarnation, NodeId};
+
+use super::hash::Hash;
+use super::record::{Dot, Fact, Membership, OwnRecord, Record, Standing, Version, Versions, What};
+
+/// A record with what is derived from it.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    record: Record,
+    hash: Hash,
+}
+
+impl Entry {
+    pub(crate) fn new(record: Record) -> Self {
+        let mut entry = Self { hash: Hash::default(), record };
+        entry.settle();
+        entry
+    }
+
+    pub(crate) fn record(&self) -> &Record {
+        &self.record
+    }
+
+    pub(crate) fn versions(&self) -> &Versions {
+        &self.record.versions
+    }
+
+    pub(crate) fn hash(&self) -> Hash {
+        self.hash
+    }
+
+    /// The version that counts. A removal beats members of its own or an older incarnation; among members the
+    /// highest incarnation wins, then the highest (stamp, actor). Pure: it asks no clock, so every node that saw
+    /// the same writes chooses the same.
+    pub(crate) fn chosen(&self) -> Option<(&Dot, &Version)> {
+        let is_removal = |version: &Version| matches!(version.standing, Standing::Removed { .. });
+        let removed = self.versions().values().filter(|version| is_removal(version));
+        let floor = removed.map(|version| version.standing.incarnation()).max();
+        let rank = |(dot, version): &(&Dot, &Version)| {
+            let incarnation = version.standing.incarnation();
+            let is_live = !is_removal(version) && Some(incarnation) > floor;
+            let counts = is_live || is_removal(version);
+            (counts, is_live, incarnation, version.stamp, dot.actor, dot.counter)
+        };
+        self.versions().siblings().max_by_key(rank)
+    }
+
+    /// How the node belongs to the ring, if it does.
+    pub(crate) fn membership(&self) -> Option<&Membership> {
+        match &self.chosen()?.1.standing {
+            Standing::Member(membership) => Some(membership),
+            Standing::Removed { .. } => None,
+        }
+    }
+
+    /// The tombstone and its writer, if the node was removed.
+    pub(crate) fn removal(&self) -> Option<(&NodeId, Incarnation)> {
+        let version = self.chosen()?.1;
+        match version.standing {
+            Standing::Removed { incarnation } => Some((&version.by, incarnation)),
+            Standing::Member(_) => None,
+        }
+    }
+
+    /// The node's own record, which is there only while its membership admits that incarnation.
+    pub(crate) fn own(&self) -> Option<&OwnRecord> {
+        self.record.own.as_ref()
+    }
+
+    /// Where the node is reached, if it belongs to the ring.
+    pub(crate) fn address(&self) -> Option<&Address> {
+        let membership = self.membership()?;
+        Some(self.own().map_or(&membership.address, |own| &own.address))
+    }
+
+    /// The highest incarnation of the node that any part of the record speaks of.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        let roster = self.versions().values().map(|version| version.standing.incarnation()).max();
+        let own = self.own().map(|own| own.incarnation);
+        roster.max(own).unwrap_or_default()
+    }
+
+    /// Whether concurrent versions say different things, so that choosing one passes over another's intent.
+    pub(crate) fn is_conflicting(&self) -> bool {
+        // Incarnation and stamp differ between any two writes; and the own record overrules the address.
+        let meaning = |version: &Version| match &version.standing {
+            Standing::Member(Membership { weight, address, zone, .. }) => {
+                Some((*weight, zone.clone(), self.own().is_none().then(|| address.clone())))
+            }
+            Standing::Removed { .. } => None,
+        };
+        let mut meanings = self.versions().values().map(meaning);
+        let first = meanings.next();
+        meanings.any(|meaning| Some(meaning) != first)
+    }
+
+    /// Whether the record shows, or replaced, what the fact tells.
+    pub(crate) fn covers(&self, fact: &Fact) -> bool {
+        match fact.what {
+            What::Roster(dot) => self.versions().contains(&dot),
+            What::Own(age) => self.own().is_some_and(|own| own.age() >= age),
+        }
+    }
+
+    /// Takes in another replica's record of the same node. Returns what was new, or `None` when one event wrote
+    /// two different versions, in which case nothing changed.
+    pub(crate) fn merge(&mut self, other: &Record) -> Option<Vec<Fact>> {
+        let news: Vec<_> = other.facts().filter(|fact| !self.covers(fact)).collect();
+        if !self.record.versions.sync(&other.versions).ok()? && news.is_empty() {
+            return Some(news);
+        }
+        if let Some(theirs) = &other.own {
+            self.offer_own(theirs.clone());
+        }
+        self.settle();
+        // An own record that the merged membership does not admit was no news.
+        Some(news.into_iter().filter(|fact| self.covers(fact)).collect())
+    }
+
+    fn offer_own(&mut self, theirs: OwnRecord) {
+        // Two different records of one age come from two nodes of one id. Any rule both sides share will do
+        // until one of them withdraws.
+        let rank = |own: &OwnRecord| (own.age(), own.address.clone(), Hash::of(own));
+        if self.record.own.as_ref().is_none_or(|mine| rank(mine) < rank(&theirs)) {
+            self.record.own = Some(theirs);
+        }
+    }
+
+    /// Restores what is derived. An own record counts only while the node is a member at that incarnation:
+    /// decided by the roster plane alone, whatever order the two planes arrived in.
+    fn settle(&mut self) {
+        let floor = self.membership().map(|membership| membership.incarnation);
+        self.record.own.take_if(|own| floor.is_none_or(|floor| own.incarnation < floor));
+        let versions: Vec<_> = self.versions().siblings().collect();
+        self.hash = Hash::of(&(&self.record.id, versions, &self.record.own));
+    }
+}

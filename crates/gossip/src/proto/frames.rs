@@ -1,0 +1,403 @@
+//! What a machine does with a frame: whom it believes, what it merges, what it answers.
+
+use netkernel::NodeId;
+
+use crate::event::{Cause, Event};
+use crate::message::{Delta, Frame, Header, Message, Snapshot, SyncHash};
+
+use super::affiliation::Affiliation;
+use super::entry::Entry;
+use super::machine::Machine;
+use super::record::{Context, Fact, Record};
+use super::roster::Digest;
+use super::rumour::HOT_MAX;
+use super::time::Now;
+
+/// Whether a node may bring records.
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    /// It is a member, as far as can be told from here and from what it says of itself.
+    Member,
+    /// It left of itself: it may tell of that, and of nothing else.
+    Leaver,
+    /// It was a member once. Nothing it says counts.
+    Removed,
+    /// Something about it was not seen here: ask before judging.
+    Unknown,
+}
+
+impl Machine {
+    pub(super) fn on_frame(&mut self, from: &NodeId, bytes: &[u8], now: Now) {
+        let Frame { header, message } = match Frame::decode(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.stats.bad_frames += 1;
+                return self.emit(Event::BadFrame { id: from.clone(), error });
+            }
+        };
+        match message {
+            _ if *from == self.settings.id || matches!(self.affiliation, Affiliation::Withdrawn(_)) => {}
+            Message::Stranger => self.on_stranger(from, &header),
+            Message::Invite(record) => self.on_invite(from, &header, *record, now),
+            Message::InviteRefused(reason) => self.on_invite_refused(from, reason),
+            message if self.ring().is_none() => self.answer_from_outside(from, &header, &message),
+            message if self.is_foreign(from, &header) => {
+                self.stats.foreign_frames += 1;
+                if !matches!(message, Message::Gone { .. } | Message::YouAreRemoved { .. }) {
+                    self.send(from, &Message::Stranger);
+                }
+            }
+            Message::Gone { record, members } => self.on_gone(from, *record, &members, now),
+            Message::YouAreRemoved { record, covered } => {
+                self.on_removed(from, record.as_deref(), &covered, now)
+            }
+            Message::Goodbye => {
+                self.links.set_down(from);
+                self.emit(Event::Goodbye { id: from.clone() });
+            }
+            message => self.on_message(from, &header, message, now),
+        }
+    }
+
+    /// Whether the frame is of another ring or of one that places keys differently; says so if it is.
+    fn is_foreign(&mut self, from: &NodeId, header: &Header) -> bool {
+        if header.ring.as_ref() != self.ring() {
+            self.emit(Event::ForeignRing { id: from.clone(), ring: header.ring.clone() });
+            true
+        } else if header.layout != self.settings.layout {
+            self.emit(Event::ConfigMismatch { id: from.clone() });
+            true
+        } else {
+            false
+        }
+    }
+
+    /// A frame within the ring, of a sender that has yet to be judged.
+    fn on_message(&mut self, from: &NodeId, header: &Header, message: Message, now: Now) {
+        self.tell_of_itself(from, header);
+        match (self.judge(from, header, &message), message) {
+            (Verdict::Removed, _) => {
+                self.stats.refused_frames += 1;
+                let record = self.roster.get(from).map(|entry| Box::new(entry.record().clone()));
+                self.send(from, &Message::YouAreRemoved { record, covered: header.own.clone() });
+            }
+            (Verdict::Leaver, Message::Rumor { mut records, mut facts }) => {
+                records.retain(|record| record.id == *from);
+                facts.retain(|fact| fact.id == *from);
+                self.on_rumour(from, &records, facts, now);
+            }
+            (_, Message::Digest(digest)) => self.answer_digest(from, &digest),
+            (Verdict::Unknown | Verdict::Leaver, _) => self.pull(from),
+            (Verdict::Member, message) => self.on_trusted(from, message, now),
+        }
+    }
+
+    fn on_trusted(&mut self, from: &NodeId, message: Message, now: Now) {
+        match message {
+            Message::SyncHash(theirs) => self.compare(from, theirs, now),
+            Message::Delta(Delta { base, records, upto }) => {
+                let (news, whole) = self.absorb(from, &records, now);
+                match upto {
+                    Some(upto) if whole && self.roster.context().covers(&base) => self.join(&upto, now),
+                    Some(_) => {}
+                    // The rest did not fit. Without news, asking again would bring the same.
+                    None if news => self.pull(from),
+                    None => {}
+                }
+            }
+            Message::Snapshot(snapshot) => self.absorb_snapshot(from, snapshot, now),
+            Message::Rumor { records, facts } => self.on_rumour(from, &records, facts, now),
+            Message::Known { learned, already } => {
+                learned.iter().for_each(|fact| self.rumours.acknowledged(fact, from, false));
+                already.iter().for_each(|fact| self.rumours.acknowledged(fact, from, true));
+                self.operations.acknowledged(from, &learned);
+                self.operations.acknowledged(from, &already);
+            }
+            Message::Meet(snapshot) => {
+                self.absorb_snapshot(from, snapshot, now);
+                let answer = self.snapshot();
+                self.send(from, &Message::MeetAck(answer));
+            }
+            Message::MeetAck(snapshot) => {
+                self.absorb_snapshot(from, snapshot, now);
+                self.met(from);
+            }
+            // Answered before the sender was judged.
+            Message::Digest(_)
+            | Message::Invite(_)
+            | Message::InviteRefused(_)
+            | Message::YouAreRemoved { .. }
+            | Message::Gone { .. }
+            | Message::Goodbye
+            | Message::Stranger => {}
+        }
+    }
+
+    /// Judges the sender by its own record as it stands here, together with what the frame brings of it.
+    fn judge(&self, from: &NodeId, header: &Header, message: &Message) -> Verdict {
+        let entry = self.roster.get(from);
+        let is_member = |entry: &Entry| entry.membership().is_some();
+        let is_leaver = |entry: &Entry| entry.removal().is_some_and(|(by, _)| by == from);
+        if entry.is_some_and(is_member) {
+            return Verdict::Member;
+        }
+        let brought = message.records().iter().find(|record| record.id == *from);
+        if let Some(brought) = brought.filter(|record| self.is_news(record)) {
+            let mut trial = entry.cloned().unwrap_or_else(|| Entry::new(brought.clone()));
+            return match trial.merge(brought) {
+                Some(_) if is_member(&trial) => Verdict::Member,
+                Some(_) if is_leaver(&trial) => Verdict::Leaver,
+                _ => Verdict::Removed,
+            };
+        }
+        if entry.is_some_and(is_leaver) && matches!(message, Message::Rumor { .. }) {
+            return Verdict::Leaver;
+        }
+        let in_past = |dot| {
+            let here = entry.is_some_and(|entry| entry.versions().contains(dot));
+            here || self.roster.context().contains(dot)
+        };
+        let was_here = entry.is_some() || !header.own.is_empty();
+        if was_here && header.own.iter().all(in_past) { Verdict::Removed } else { Verdict::Unknown }
+    }
+
+    /// Whether the record holds a roster event that was not seen here.
+    fn is_news(&self, record: &Record) -> bool {
+        record.versions.siblings().any(|(dot, _)| !self.roster.context().contains(dot))
+    }
+
+    /// A node that runs under a lower incarnation than is known of it has to learn that.
+    fn tell_of_itself(&mut self, from: &NodeId, header: &Header) {
+        let known = self.roster.get(from).and_then(Entry::own);
+        if known.is_some_and(|own| own.incarnation > header.incarnation) {
+            let record = self.roster.get(from).map(|entry| entry.record().clone());
+            self.send(from, &Message::Rumor { records: record.into_iter().collect(), facts: Vec::new() });
+        }
+    }
+
+    /// Compares with a random partner, and invites a random member that has not come yet.
+    pub(super) fn compare_with_someone(&mut self, now: Now) {
+        if self.ring().is_none() {
+            return;
+        }
+        let partners = self.partners();
+        if let Some(partner) = self.random.pick(&partners).cloned() {
+            self.greet(&partner, now);
+        }
+        let is_joining = |id: &&NodeId| {
+            self.roster.get(id).is_some_and(|entry| entry.membership().is_some() && entry.own().is_none())
+        };
+        let joining: Vec<_> = self.links.up().filter(is_joining).cloned().collect();
+        if let Some(newcomer) = self.random.pick(&joining).cloned() {
+            self.invite(&newcomer);
+        }
+    }
+
+    /// Starts a comparison. While quiet it only asks, and says nothing that could spread.
+    pub(super) fn greet(&mut self, to: &NodeId, now: Now) {
+        if self.is_quiet(now) {
+            return self.pull(to);
+        }
+        self.send_hash(to);
+    }
+
+    fn send_hash(&mut self, to: &NodeId) {
+        let (seen, live) = (self.roster.seen_hash(), self.roster.live_hash());
+        let durable = self.writer.durable();
+        self.send(to, &Message::SyncHash(SyncHash { seen, live, durable }));
+    }
+
+    /// Asks for what is missing here.
+    pub(super) fn pull(&mut self, from: &NodeId) {
+        let digest = self.roster.digest();
+        self.send(from, &Message::Digest(digest));
+    }
+
+    fn compare(&mut self, from: &NodeId, theirs: SyncHash, now: Now) {
+        let (seen, live) = (self.roster.seen_hash(), self.roster.live_hash());
+        if theirs.seen != seen {
+            self.agreed.remove(from);
+            self.pull(from);
+        } else if theirs.live != live {
+            self.stats.divergences += 1;
+            let everything = self.snapshot();
+            self.send(from, &Message::Snapshot(everything));
+        } else {
+            self.exchanged(now);
+            self.agrees(from);
+        }
+    }
+
+    /// Takes note that a member has exactly what is here, and says so when it was the last of them.
+    fn agrees(&mut self, from: &NodeId) {
+        if self.agreed.insert(from.clone()) {
+            let others = self.others();
+            if !others.is_empty()
+                && self.agreed.len() == others.len()
+                && others.iter().all(|id| self.agreed.contains(id))
+            {
+                self.emit(Event::Converged { members: others.len() + 1 });
+            }
+        }
+    }
+
+    fn answer_digest(&mut self, from: &NodeId, theirs: &Digest) {
+        let (has_news, lacks) = (self.roster.has_news_for(theirs), self.roster.lacks(theirs));
+        if has_news {
+            let (records, all) = fitting(self.roster.records_for(theirs), self.settings.frame_bytes_max);
+            let upto = all.then(|| self.roster.context().clone());
+            self.send(from, &Message::Delta(Delta { base: theirs.context.clone(), records, upto }));
+        }
+        if lacks {
+            self.pull(from);
+        } else if !has_news {
+            self.send_hash(from);
+        }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let records = self.roster.iter().map(|(_, entry)| entry.record());
+        let (records, all) = fitting(records, self.settings.frame_bytes_max);
+        Snapshot { records, context: all.then(|| self.roster.context().clone()) }
+    }
+
+    fn absorb_snapshot(&mut self, from: &NodeId, snapshot: Snapshot, now: Now) {
+        let (news, whole) = self.absorb(from, &snapshot.records, now);
+        match snapshot.context {
+            Some(context) if whole => self.join(&context, now),
+            Some(_) => {}
+            None if news => self.pull(from),
+            None => {}
+        }
+    }
+
+    /// Everything in `upto` has arrived, or had before.
+    fn join(&mut self, upto: &Context, now: Now) {
+        if !self.roster.context().covers(upto) {
+            self.roster.join(upto);
+            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+        }
+        self.exchanged(now);
+    }
+
+    /// An exchange has completed: what this node says from now on is not older than what it could have known.
+    fn exchanged(&mut self, now: Now) {
+        self.quiet_until_ms = self.quiet_until_ms.min(now.mono_ms);
+    }
+
+    fn on_rumour(&mut self, from: &NodeId, records: &[Record], facts: Vec<Fact>, now: Now) {
+        let (already, unknown): (Vec<_>, Vec<_>) =
+            facts.into_iter().partition(|fact| self.roster.covers(fact));
+        self.absorb(from, records, now);
+        let learned: Vec<_> = unknown.into_iter().filter(|fact| self.roster.covers(fact)).collect();
+        already.iter().for_each(|fact| self.rumours.acknowledged(fact, from, false));
+        if !(learned.is_empty() && already.is_empty()) {
+            self.send(from, &Message::Known { learned, already });
+        }
+    }
+
+    /// Merges records that `from` brought. Returns whether anything was new, and whether all could be merged.
+    pub(super) fn absorb(&mut self, from: &NodeId, records: &[Record], now: Now) -> (bool, bool) {
+        let (mut news, mut whole) = (Vec::new(), true);
+        for record in records {
+            if record.id == self.settings.id {
+                self.heed_own_record(record);
+                // Nobody else writes this node's own record; a newer one is an older run's, or a duplicate's.
+                let record = Record { own: None, ..record.clone() };
+                match self.merge(&record, &Cause::Peer(from.clone()), now) {
+                    Some(facts) => news.extend(facts),
+                    None => whole = false,
+                }
+                continue;
+            }
+            match self.merge(record, &Cause::Peer(from.clone()), now) {
+                Some(facts) => news.extend(facts),
+                None => whole = false,
+            }
+        }
+        let any = !news.is_empty();
+        self.pass_on(from, news, now);
+        (any, whole)
+    }
+
+    /// Spreads what `from` told: as rumours, or, when it is much, by comparing with others at once.
+    fn pass_on(&mut self, from: &NodeId, news: Vec<Fact>, now: Now) {
+        if news.len() <= HOT_MAX / 4 {
+            return news.into_iter().for_each(|fact| self.rumours.add(fact, Some(from)));
+        }
+        let partners = self.partners().into_iter().filter(|id| id != from).collect();
+        for partner in self.random.sample(partners, BULK_FAN_OUT) {
+            self.greet(&partner, now);
+        }
+    }
+
+    /// Merges one record and draws the consequences. `None` if one of its events had written something else.
+    pub(super) fn merge(&mut self, record: &Record, cause: &Cause, now: Now) -> Option<Vec<Fact>> {
+        let before = self.roster.get(&record.id).cloned();
+        let Ok(news) = self.roster.merge(record) else {
+            self.stats.reused_dots += 1;
+            tracing::error!(node = %record.id, "two writes bear one event: the record was not merged");
+            return None;
+        };
+        let after = self.roster.get(&record.id).cloned();
+        if before.as_ref().map(Entry::record) != after.as_ref().map(Entry::record) {
+            self.record_changed(&record.id, cause.clone(), now);
+            for (_, version) in record.versions.siblings() {
+                self.stamps.observe(version.stamp);
+                let ahead_ms = version.stamp.wall_ms().saturating_sub(now.wall_ms);
+                if ahead_ms > self.settings.skew_ms && *cause != Cause::Local {
+                    self.emit(Event::Skew { id: version.by.clone(), ahead_ms });
+                }
+            }
+            if let Some(after) = after {
+                self.announce(before.as_ref(), &after);
+            }
+        }
+        Some(news)
+    }
+
+    /// Raises the events of one record's change.
+    fn announce(&mut self, before: Option<&Entry>, after: &Entry) {
+        let id = after.record().id.clone();
+        let was_member = before.is_some_and(|entry| entry.membership().is_some());
+        match (after.removal(), after.own(), after.address()) {
+            (Some((by, _)), ..) if was_member && *by == id => self.emit(Event::Left { id: id.clone() }),
+            (Some((by, _)), ..) if was_member => {
+                self.emit(Event::Removed { id: id.clone(), by: by.clone() });
+            }
+            (_, Some(own), Some(address)) => {
+                let known = before.and_then(Entry::own).map(|own| own.incarnation);
+                if known < Some(own.incarnation) {
+                    let (address, incarnation) = (address.clone(), own.incarnation);
+                    self.emit(Event::MemberUp { id: id.clone(), address, incarnation });
+                }
+            }
+            _ => {}
+        }
+        let siblings = |entry: &Entry| entry.versions().siblings().map(|(dot, _)| *dot).collect::<Vec<_>>();
+        if after.is_conflicting() && before.map(siblings) != Some(siblings(after)) {
+            let chosen = after.chosen().map(|(dot, _)| *dot);
+            let chosen = after.versions().siblings().position(|(dot, _)| Some(*dot) == chosen).unwrap_or(0);
+            let written = after.versions().values();
+            let siblings = written.map(|version| (version.by.clone(), version.standing.clone())).collect();
+            self.emit(Event::Conflict { id, siblings, chosen });
+        }
+    }
+}
+
+/// The records that fit into one frame, and whether that was all of them.
+fn fitting<'a>(records: impl Iterator<Item = &'a Record>, bytes_max: usize) -> (Vec<Record>, bool) {
+    let mut room = bytes_max;
+    let mut all = true;
+    let fits = |record: &&Record| {
+        let size = postcard::experimental::serialized_size(*record).unwrap_or(usize::MAX);
+        all = size <= room;
+        room = room.saturating_sub(size);
+        all
+    };
+    let records = records.take_while(fits).cloned().collect();
+    (records, all)
+}
+
+/// Members compared with at once after much came in.
+const BULK_FAN_OUT: usize = 3;

@@ -1,0 +1,109 @@
+//! What a node keeps on disk: everything but who it talks to at the moment.
+
+use std::sync::Arc;
+
+use netkernel::{Address, Incarnation, NodeId};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::affiliation::Affiliation;
+use super::entry::Entry;
+use super::record::{Actor, Context, Record};
+use super::roster::Roster;
+
+/// A consistent state of one node. Cheap to make: the records are shared with the machine, and encoded by whoever
+/// writes them.
+#[derive(Debug, Clone)]
+pub struct Image {
+    pub(crate) id: NodeId,
+    pub(crate) address: Address,
+    pub(crate) affiliation: Affiliation,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) actors: Vec<Actor>,
+    pub(crate) context: Context,
+    pub(crate) entries: Vec<Arc<Entry>>,
+}
+
+#[derive(Serialize)]
+struct Encoded<'a> {
+    id: &'a NodeId,
+    address: &'a Address,
+    affiliation: &'a Affiliation,
+    incarnation: Incarnation,
+    actors: &'a [Actor],
+    context: &'a Context,
+    records: Vec<&'a Record>,
+}
+
+#[derive(Deserialize)]
+struct Decoded {
+    id: NodeId,
+    address: Address,
+    affiliation: Affiliation,
+    incarnation: Incarnation,
+    actors: Vec<Actor>,
+    context: Context,
+    records: Vec<Record>,
+}
+
+impl Image {
+    /// The bytes of a state file.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let Self { id, address, affiliation, incarnation, actors, context, .. } = self;
+        let records = self.entries.iter().map(|entry| entry.record()).collect();
+        let incarnation = *incarnation;
+        let encoded = Encoded { id, address, affiliation, incarnation, actors, context, records };
+        let bytes = postcard::to_extend(&encoded, vec![VERSION]);
+        bytes.expect("the types of an image always serialise, and a vector takes every byte")
+    }
+
+    /// Reads what [`encode`](Self::encode) wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError`] if the bytes are of another version or no image at all.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ImageError> {
+        let (version, rest) = bytes.split_first().ok_or(ImageError::Malformed)?;
+        if *version != VERSION {
+            return Err(ImageError::Version { version: *version });
+        }
+        let decoded: Decoded = postcard::from_bytes(rest).map_err(|_| ImageError::Malformed)?;
+        let Decoded { id, address, affiliation, incarnation, actors, context, records } = decoded;
+        let entries = records.into_iter().map(Entry::new).map(Arc::new).collect();
+        Ok(Self { id, address, affiliation, incarnation, actors, context, entries })
+    }
+
+    /// Whose state this is.
+    #[must_use]
+    pub fn id(&self) -> &NodeId {
+        &self.id
+    }
+
+    /// How the node stood to its ring.
+    #[must_use]
+    pub fn affiliation(&self) -> &Affiliation {
+        &self.affiliation
+    }
+
+    pub(crate) fn roster(&self) -> Roster {
+        Roster::restored(self.context.clone(), self.entries.iter().cloned())
+    }
+}
+
+/// Why stored bytes are no image. Their checksum held, so they were written this way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// Another version of this library wrote them.
+    #[error("the stored state has format version {version}, this build reads version {VERSION}")]
+    Version {
+        /// The version found.
+        version: u8,
+    },
+    /// They are not what this library writes.
+    #[error("the stored state cannot be decoded")]
+    Malformed,
+}
+
+const VERSION: u8 = 1;

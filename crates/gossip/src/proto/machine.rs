@@ -1,0 +1,618 @@
+//! The membership of one node as a pure state machine: events and the time in, actions and a deadline out.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use netkernel::{Address, Incarnation, NodeId};
+
+use crate::error::StartError;
+use crate::event::{Cause, Event};
+use crate::message::{Frame, Header, Message};
+use crate::ring_name::RingName;
+use crate::view::{Member, Status};
+
+use super::affiliation::Affiliation;
+use super::drafts::Intent;
+use super::entry::Entry;
+use super::hash::Hash;
+use super::identity::Identity;
+use super::image::Image;
+use super::links::{Change, Links};
+use super::membership::{Leaving, Meets, Probe};
+use super::operations::{Command, Operations, Outcome, Token};
+use super::random::Random;
+use super::record::Fact;
+use super::roster::Roster;
+use super::rumour::Rumours;
+use super::settings::Settings;
+use super::stamp::StampClock;
+use super::time::Now;
+use super::writing::Writer;
+
+/// Something that happened outside.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Input {
+    /// A node sent this over its session.
+    Frame {
+        /// The sender, as the session proved it.
+        from: NodeId,
+        /// The frame.
+        bytes: Bytes,
+    },
+    /// A session to the node is up.
+    Up {
+        /// The node.
+        id: NodeId,
+    },
+    /// The node has no session any more.
+    Down {
+        /// The node.
+        id: NodeId,
+    },
+    /// Another node refused this one because a live node has its id.
+    RefusedAsDuplicate {
+        /// The incarnation known there.
+        incumbent: Incarnation,
+    },
+    /// A dial ended.
+    Dialed {
+        /// Which.
+        dial: DialId,
+        /// Who answered.
+        result: Result<NodeId, DialError>,
+    },
+    /// An image was written, or was not.
+    Stored {
+        /// Which.
+        image: ImageId,
+        /// Why it was not.
+        result: Result<(), String>,
+    },
+    /// Someone on this node wants something.
+    Command {
+        /// Comes back with the outcome.
+        token: Token,
+        /// What.
+        command: Command,
+    },
+}
+
+/// Why a dial gave no session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The address is this very node's.
+    Myself,
+    /// A live node of this node's id answers there.
+    Duplicate,
+    /// Nobody, or nobody this node may talk to.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// Names a dial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub(crate) u64);
+
+/// Names a write of an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageId(pub(crate) u64);
+
+/// Something to do outside, in the order given.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Action {
+    /// Send a frame; if it cannot be sent at once, drop it: the protocol repairs that.
+    Send {
+        /// To whom.
+        to: NodeId,
+        /// The frame.
+        bytes: Bytes,
+    },
+    /// Keep a session to the node from now on.
+    Connect {
+        /// The node.
+        id: NodeId,
+        /// Where it is.
+        address: Address,
+    },
+    /// End the session.
+    Disconnect {
+        /// The node.
+        id: NodeId,
+        /// Whether what waits is sent first.
+        drain: bool,
+    },
+    /// Find out who answers at an address, and tell by [`Input::Dialed`].
+    Dial {
+        /// Which dial this is.
+        dial: DialId,
+        /// Where.
+        address: Address,
+        /// Who it has to be.
+        expected: Option<NodeId>,
+        /// How long to try, in milliseconds.
+        within_ms: u64,
+    },
+    /// Write the image, and tell by [`Input::Stored`]. There is one at a time.
+    Store {
+        /// Which write this is.
+        image: ImageId,
+        /// What to write.
+        state: Image,
+    },
+    /// This node is a new run of itself.
+    SetIncarnation(Incarnation),
+    /// Tell the application.
+    Emit(Event),
+    /// The members or this node's affiliation changed.
+    Publish(Cause),
+    /// A command has come to its end.
+    Complete {
+        /// Which.
+        token: Token,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Nothing more will come: the machine has stopped.
+    Stopped,
+}
+
+/// The membership of one node.
+///
+/// It has no clock, no randomness of its own, no disk and no network. Its driver calls
+/// [`handle`](Self::handle) for each event and [`wake`](Self::wake) when [`deadline_ms`](Self::deadline_ms) has
+/// come, and after each call carries out all of [`poll_action`](Self::poll_action) in order.
+#[derive(Debug)]
+pub struct Machine {
+    pub(super) settings: Settings,
+    pub(super) affiliation: Affiliation,
+    pub(super) identity: Identity,
+    /// The incarnation others may know of: `identity` runs ahead of it while a write is under way.
+    pub(super) incarnation: Incarnation,
+    pub(super) roster: Roster,
+    pub(super) stamps: StampClock,
+    pub(super) random: Random,
+    pub(super) links: Links,
+    pub(super) rumours: Rumours,
+    pub(super) operations: Operations,
+    pub(super) meets: Meets,
+    pub(super) probe: Option<Probe>,
+    pub(super) leaving: Option<Leaving>,
+    pub(super) writer: Writer,
+    pub(super) draining: bool,
+    pub(super) tags: BTreeMap<String, String>,
+    /// Members that said they have exactly what is here.
+    pub(super) agreed: BTreeSet<NodeId>,
+    /// Until when nothing is said unasked.
+    pub(super) quiet_until_ms: u64,
+    pub(super) stats: Stats,
+    /// Who waits for the stop under way.
+    pub(super) stopping: Option<Token>,
+    pub(super) stopped: bool,
+    next_sync_ms: u64,
+    touched: BTreeSet<NodeId>,
+    changed: Option<Cause>,
+    actions: VecDeque<Action>,
+}
+
+/// Counts of what should be rare.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Frames that could not be read.
+    pub bad_frames: u64,
+    /// Frames of another ring or layout.
+    pub foreign_frames: u64,
+    /// Frames of nodes that were removed, of which nothing was merged.
+    pub refused_frames: u64,
+    /// Snapshots sent because two nodes had seen the same and had not the same. Expected to stay 0.
+    pub divergences: u64,
+    /// Records whose event had written something else before. Expected to stay 0.
+    pub reused_dots: u64,
+    /// Writes of the state that failed.
+    pub failed_stores: u64,
+}
+
+impl Machine {
+    /// The machine of a node that starts now, with the state it stored before, if any. `seed` has to be
+    /// unpredictable and different at every boot: actors are drawn from it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::OtherNode`] or [`StartError::OtherRing`] if the state is not this node's or ring's.
+    pub fn new(settings: Settings, state: Option<Image>, seed: u64, now: Now) -> Result<Self, StartError> {
+        let mut random = Random::new(seed);
+        let next_sync_ms = now.mono_ms + random.below(settings.sync_ms);
+        let stored = state.as_ref();
+        let identity = Identity::boot(
+            stored.map(|image| image.incarnation),
+            stored.map(|image| image.actors.clone()).unwrap_or_default(),
+            now.wall_ms,
+        );
+        let mut machine = Self {
+            affiliation: Affiliation::Outside,
+            incarnation: identity.incarnation(),
+            identity,
+            roster: Roster::default(),
+            stamps: StampClock::default(),
+            random,
+            links: Links::default(),
+            rumours: Rumours::default(),
+            operations: Operations::default(),
+            meets: Meets::default(),
+            probe: None,
+            leaving: None,
+            writer: Writer::default(),
+            draining: false,
+            tags: settings.tags.clone(),
+            agreed: BTreeSet::new(),
+            quiet_until_ms: 0,
+            stats: Stats::default(),
+            stopping: None,
+            stopped: false,
+            next_sync_ms,
+            touched: BTreeSet::new(),
+            changed: None,
+            actions: VecDeque::new(),
+            settings,
+        };
+        match state {
+            Some(image) => machine.resume(image, now)?,
+            None => {
+                if let Some(ring) = machine.settings.ring.clone() {
+                    machine.writer.push(Intent::Found(ring));
+                }
+            }
+        }
+        machine.finish(now);
+        Ok(machine)
+    }
+
+    /// Takes up a stored state.
+    fn resume(&mut self, image: Image, now: Now) -> Result<(), StartError> {
+        if image.id != self.settings.id {
+            return Err(StartError::OtherNode { stored: image.id, local: self.settings.id.clone() });
+        }
+        match (image.affiliation.last_ring(), self.settings.ring.clone()) {
+            (Some(stored), Some(configured)) if *stored != configured => {
+                return Err(StartError::OtherRing { stored: stored.clone(), configured });
+            }
+            (None, Some(ring)) => self.writer.push(Intent::Found(ring)),
+            _ => {}
+        }
+        self.roster = image.roster();
+        for (_, entry) in self.roster.iter() {
+            entry.versions().values().for_each(|version| self.stamps.observe(version.stamp));
+        }
+        self.affiliation = match image.affiliation {
+            // A withdrawn node that is started again is given another chance: the duplicate may be gone.
+            Affiliation::In(ring) | Affiliation::Withdrawn(ring) if self.is_member(&image.id) => {
+                Affiliation::In(ring)
+            }
+            Affiliation::In(ring) | Affiliation::Withdrawn(ring) => Affiliation::Left(ring),
+            other => other,
+        };
+        if self.affiliation.ring().is_some() {
+            self.quiet_until_ms = now.mono_ms + self.settings.quiet_ms;
+            if image.address == self.settings.address {
+                self.writer.push(Intent::Announce);
+            } else {
+                self.probe_own_address(image.address, image.incarnation);
+            }
+            self.affiliation_changed();
+        }
+        Ok(())
+    }
+
+    /// Takes in an event.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        if self.stopped {
+            return;
+        }
+        match input {
+            Input::Frame { from, bytes } => self.on_frame(&from, &bytes, now),
+            Input::Up { id } => self.on_up(id, now),
+            Input::Down { id } => {
+                self.links.set_down(&id);
+                self.agreed.remove(&id);
+            }
+            Input::RefusedAsDuplicate { incumbent } => self.on_refused_as_duplicate(incumbent),
+            Input::Dialed { dial, result } => self.on_dialed(dial, result, now),
+            Input::Stored { image, result } => self.on_stored(image, result, now),
+            Input::Command { token, command } => self.on_command(token, command, now),
+        }
+        self.finish(now);
+    }
+
+    /// Does what is due.
+    pub fn wake(&mut self, now: Now) {
+        if self.stopped {
+            return;
+        }
+        if now.mono_ms >= self.next_sync_ms {
+            // A little jitter keeps nodes that started together from comparing in step.
+            let jitter = self.random.below(self.settings.sync_ms / 5 + 1);
+            self.next_sync_ms = now.mono_ms + self.settings.sync_ms - self.settings.sync_ms / 10 + jitter;
+            self.compare_with_someone(now);
+        }
+        self.finish(now);
+    }
+
+    /// The next thing to do outside.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`wake`](Self::wake) wants to be called, on the clock of [`Now::mono_ms`].
+    #[must_use]
+    pub fn deadline_ms(&self) -> Option<u64> {
+        if self.stopped {
+            return None;
+        }
+        let in_ring = self.affiliation.ring().is_some();
+        let rumours = self.rumours.due_ms().filter(|_| in_ring).map(|due| due.max(self.quiet_until_ms));
+        let due = [
+            in_ring.then_some(self.next_sync_ms),
+            rumours,
+            self.meets.due_ms(),
+            self.operations.due_ms(),
+            self.writer.due_ms(),
+        ];
+        due.into_iter().flatten().min()
+    }
+
+    /// Whether it has stopped for good.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// How this node stands to its ring.
+    #[must_use]
+    pub fn affiliation(&self) -> &Affiliation {
+        &self.affiliation
+    }
+
+    /// This node's present run, as others may know it.
+    #[must_use]
+    pub fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    /// Counts of what should be rare.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    /// Hashes of what was seen and of what is there. Equal first halves mean equal second halves.
+    #[must_use]
+    pub fn hashes(&self) -> (Hash, Hash) {
+        (self.roster.seen_hash(), self.roster.live_hash())
+    }
+
+    /// The roster events this node has seen.
+    #[must_use]
+    pub fn context(&self) -> &super::Context {
+        self.roster.context()
+    }
+
+    /// The members by id; none while this node is in no ring.
+    pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
+        let in_ring = self.affiliation.ring().is_some();
+        self.roster.members().filter(move |_| in_ring).filter_map(|(_, entry)| member(entry))
+    }
+
+    /// The members of which concurrent writes say different things.
+    pub fn conflicts(&self) -> impl Iterator<Item = &NodeId> + '_ {
+        let in_ring = self.affiliation.ring().is_some();
+        let conflicting = self.roster.iter().filter(|(_, entry)| entry.is_conflicting());
+        conflicting.filter(move |_| in_ring).map(|(id, _)| id)
+    }
+
+    /// A state fit to be written, with what is there now.
+    #[must_use]
+    pub fn image(&self) -> Image {
+        self.image_of(&self.roster, self.affiliation.clone())
+    }
+
+    pub(super) fn image_of(&self, roster: &Roster, affiliation: Affiliation) -> Image {
+        Image {
+            id: self.settings.id.clone(),
+            address: self.settings.address.clone(),
+            affiliation,
+            incarnation: self.identity.incarnation(),
+            actors: self.identity.actors().to_vec(),
+            context: roster.context().clone(),
+            entries: roster.entries().cloned().collect(),
+        }
+    }
+
+    /// Everything that follows from what just happened, in an order that lets each step see the one before.
+    fn finish(&mut self, now: Now) {
+        self.check_own_membership();
+        self.pump_writes(now);
+        self.settle_links();
+        self.spread(now);
+        self.settle_operations(now);
+        self.settle_meets(now);
+        self.flush(now);
+        if let Some(cause) = self.changed.take() {
+            self.act(Action::Publish(cause));
+        }
+    }
+
+    /// Sends the rumours that are due.
+    fn spread(&mut self, now: Now) {
+        let due = self.rumours.due_ms().is_some_and(|due| now.mono_ms >= due);
+        if !due || self.is_quiet(now) || self.affiliation.ring().is_none() {
+            return;
+        }
+        let partners = self.partners();
+        let roster = &self.roster;
+        let stale = |fact: &Fact| {
+            roster.get(&fact.id).is_none_or(|entry| !entry.record().facts().any(|f| f == *fact))
+        };
+        let batch = self.rumours.batch(now.mono_ms, &partners, &mut self.random, stale);
+        for (to, facts) in batch {
+            self.send_rumour(&to, facts);
+        }
+    }
+
+    pub(super) fn send_rumour(&mut self, to: &NodeId, facts: Vec<Fact>) {
+        let ids: BTreeSet<_> = facts.iter().map(|fact| &fact.id).collect();
+        let records = ids.into_iter().filter_map(|id| Some(self.roster.get(id)?.record().clone())).collect();
+        self.send(to, &Message::Rumor { records, facts });
+    }
+
+    /// Tells who waits for an operation, and asks the members that have not been heard from about it.
+    fn settle_operations(&mut self, now: Now) {
+        if !self.operations.is_waited_for() {
+            return;
+        }
+        let others = self.others();
+        for (token, result) in self.operations.ended(now.mono_ms, &others) {
+            if self.leaving.as_ref().is_some_and(|leaving| leaving.token == token) {
+                self.leave_answered(result);
+            } else {
+                self.complete(token, Outcome::Propagated(result));
+            }
+        }
+        for operation in self.operations.to_ask(now.mono_ms) {
+            let (unreached, facts) = self.operations.unreached(operation, &others);
+            let up = unreached.into_iter().filter(|id| self.links.is_up(id)).collect();
+            for to in self.random.sample(up, ASKED_AT_ONCE) {
+                self.send_rumour(&to, facts.clone());
+            }
+        }
+    }
+
+    /// Brings the links of touched nodes in line with the roster.
+    pub(super) fn settle_links(&mut self) {
+        let in_ring = self.affiliation.ring().is_some();
+        for id in std::mem::take(&mut self.touched) {
+            if id == self.settings.id {
+                continue;
+            }
+            let entry = self.roster.get(&id).filter(|_| in_ring);
+            let wanted = entry.and_then(Entry::address).cloned().or_else(|| self.meets.wishes_for(&id));
+            let is_joining = entry.is_some_and(|entry| entry.membership().is_some() && entry.own().is_none());
+            match self.links.wish(&id, wanted.as_ref()) {
+                Some(Change::Connect(address)) => self.act(Action::Connect { id: id.clone(), address }),
+                Some(Change::Disconnect) => self.act(Action::Disconnect { id: id.clone(), drain: true }),
+                None => {}
+            }
+            if is_joining && self.links.is_up(&id) {
+                self.invite(&id);
+            }
+        }
+    }
+
+    /// Everyone's link has to be looked at again.
+    pub(super) fn affiliation_changed(&mut self) {
+        let known: Vec<_> =
+            self.links.wished().chain(self.roster.iter().map(|(id, _)| id)).cloned().collect();
+        self.touched.extend(known);
+        self.agreed.clear();
+        self.changed.get_or_insert(Cause::Local);
+        self.writer.mark_dirty(None);
+    }
+
+    /// A record changed.
+    pub(super) fn record_changed(&mut self, id: &NodeId, cause: Cause, now: Now) {
+        self.touched.insert(id.clone());
+        self.agreed.clear();
+        self.changed = Some(cause);
+        self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+    }
+
+    pub(super) fn touch(&mut self, id: &NodeId) {
+        self.touched.insert(id.clone());
+    }
+
+    pub(super) fn header(&self) -> Header {
+        let own = self.roster.get(&self.settings.id);
+        let own = own.map(|entry| entry.versions().siblings().map(|(dot, _)| *dot).collect());
+        Header {
+            ring: self.affiliation.last_ring().cloned(),
+            layout: self.settings.layout,
+            incarnation: self.incarnation,
+            own: own.unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn send(&mut self, to: &NodeId, message: &Message) {
+        self.send_as(to, &self.header(), message);
+    }
+
+    pub(super) fn send_as(&mut self, to: &NodeId, header: &Header, message: &Message) {
+        let bytes = Frame::encode(header, message);
+        self.act(Action::Send { to: to.clone(), bytes });
+    }
+
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    pub(super) fn emit(&mut self, event: Event) {
+        self.act(Action::Emit(event));
+    }
+
+    pub(super) fn complete(&mut self, token: Token, outcome: Outcome) {
+        self.act(Action::Complete { token, outcome });
+    }
+
+    pub(super) fn ring(&self) -> Option<&RingName> {
+        self.affiliation.ring()
+    }
+
+    pub(super) fn is_member(&self, id: &NodeId) -> bool {
+        self.roster.get(id).is_some_and(|entry| entry.membership().is_some())
+    }
+
+    pub(super) fn is_quiet(&self, now: Now) -> bool {
+        now.mono_ms < self.quiet_until_ms
+    }
+
+    /// The other members that have been heard from.
+    pub(super) fn others(&self) -> Vec<NodeId> {
+        let others =
+            self.roster.members().filter(|(id, entry)| **id != self.settings.id && entry.own().is_some());
+        others.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The members to gossip with now. A partial view of the members would be drawn here.
+    pub(super) fn partners(&self) -> Vec<NodeId> {
+        let takes_part = |id: &&NodeId| {
+            self.roster.get(id).is_some_and(|entry| entry.membership().is_some() && entry.own().is_some())
+        };
+        self.links.up().filter(takes_part).cloned().collect()
+    }
+}
+
+/// What the roster makes of a record.
+fn member(entry: &Entry) -> Option<Member> {
+    let membership = entry.membership()?;
+    let own = entry.own();
+    Some(Member {
+        id: entry.record().id.clone(),
+        address: entry.address()?.clone(),
+        weight: membership.weight,
+        zone: membership.zone.as_deref().map(hashring::Zone::new),
+        status: match own {
+            None => Status::Joining,
+            Some(own) if own.draining => Status::Draining,
+            Some(_) => Status::Member,
+        },
+        incarnation: own.map_or(membership.incarnation, |own| own.incarnation),
+        protocols: own.map(|own| own.protocols),
+        tags: own.map(|own| own.tags.clone().into()).unwrap_or_default(),
+    })
+}
+
+/// Members asked at once whether they have what someone waits for.
+const ASKED_AT_ONCE: usize = 16;

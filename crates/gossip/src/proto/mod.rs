@@ -1,0 +1,59 @@
+//! The pure core: the membership of one node as a state machine without clock, disk, network or randomness.
+//!
+//! [`Machine`] takes events and the time ([`Input`], [`Now`]) and gives [`Action`]s and a deadline. The driver
+//! behind [`Gossip`](crate::Gossip) carries these out with a real network and disk, the simulator of the feature
+//! `sim` with seeded ones; a test can do so by hand. Everything here follows the version of the crate, but it is
+//! made for embedding and testing the protocol: applications use [`Gossip`](crate::Gossip).
+//!
+//! ```text
+//!            frames, sessions, commands, stored, time
+//!                            │
+//!   ┌────────────────────────▼───────────────────────────┐
+//!   │ machine   frames    judge the sender, merge, answer│
+//!   │           membership  meet, invite, leave, evict   │
+//!   │           drafts      what a local write means     │
+//!   │           writing     on disk before it is told    │
+//!   ├────────────────────────────────────────────────────┤
+//!   │ roster    entry, record   the causal member map    │
+//!   │ rumours   links   operations   identity   stamps   │
+//!   └────────────────────────┬───────────────────────────┘
+//!                            ▼
+//!        send, connect, dial, store, emit, publish, complete
+//! ```
+
+mod affiliation;
+mod commands;
+mod drafts;
+mod entry;
+mod frames;
+mod hash;
+mod identity;
+mod image;
+mod links;
+mod machine;
+mod membership;
+mod operations;
+mod random;
+mod record;
+mod roster;
+mod rumour;
+mod settings;
+mod stamp;
+mod time;
+mod writing;
+
+pub use affiliation::Affiliation;
+pub use hash::Hash;
+pub use image::{Image, ImageError};
+pub use machine::{Action, DialError, DialId, ImageId, Input, Machine, Stats};
+pub use operations::{Command, Insertion, Operation, Outcome, Reach, Token};
+pub use random::Random;
+pub use record::{
+    Actor, Context, Dot, Fact, Membership, OwnRecord, OwnVersion, Protocols, Record, Standing, Version,
+    Versions, What,
+};
+pub(crate) use record::{TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
+pub use roster::Digest;
+pub use settings::Settings;
+pub use stamp::Stamp;
+pub use time::Now;

@@ -1,0 +1,67 @@
+//! What a machine is told at its start. The public face of this is [`Config`](crate::Config).
+
+use std::collections::BTreeMap;
+
+use netkernel::{Address, NodeId};
+
+use crate::ring_name::RingName;
+
+/// Everything a machine needs to know of its node and its pace.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// This node.
+    pub id: NodeId,
+    /// Where it listens.
+    pub address: Address,
+    /// The ring to found when nothing is stored; `None` stays outside until asked to join.
+    pub ring: Option<RingName>,
+    /// Fingerprint of everything that decides where keys are.
+    pub layout: u64,
+    /// The weight of this node when it founds or joins a ring, and of nodes inserted without one.
+    pub weight: u32,
+    /// This node's failure domain.
+    pub zone: Option<Box<str>>,
+    /// What the application says of this node.
+    pub tags: BTreeMap<String, String>,
+    /// The pause between comparisons with a random member.
+    pub sync_ms: u64,
+    /// How long a restarted node listens before it says anything unasked, if no exchange completes sooner.
+    pub quiet_ms: u64,
+    /// How long a meet is tried.
+    pub meet_ms: u64,
+    /// How long a leave waits for acknowledgement.
+    pub leave_ms: u64,
+    /// How long changes that others made may wait to be stored.
+    pub flush_ms: u64,
+    /// The lead of another's clock that raises an event.
+    pub skew_ms: u64,
+    /// How many members an insert may make the ring have.
+    pub members_max: usize,
+    /// The largest frame to send, in bytes.
+    pub frame_bytes_max: usize,
+}
+
+impl Settings {
+    /// The default pace for a node of this id and address.
+    #[must_use]
+    pub fn new(id: NodeId, address: Address) -> Self {
+        Self {
+            id,
+            address,
+            ring: None,
+            layout: 0,
+            weight: hashring::WEIGHT_DEFAULT,
+            zone: None,
+            tags: BTreeMap::new(),
+            sync_ms: 1_000,
+            quiet_ms: 3_000,
+            meet_ms: 5_000,
+            leave_ms: 5_000,
+            flush_ms: 1_000,
+            skew_ms: 10_000,
+            members_max: 10_000,
+            frame_bytes_max: 3 * 1024 * 1024,
+        }
+    }
+}
