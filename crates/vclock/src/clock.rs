@@ -68,6 +68,15 @@ impl<A> VClock<A> {
         Self { entries: Entries::from_sorted(entries) }
     }
 
+    /// Where the entry of `actor` is among all entries, or else belongs.
+    pub(crate) fn place<Q>(&self, actor: &Q) -> Result<usize, usize>
+    where
+        A: Borrow<Q> + Ord,
+        Q: Ord + ?Sized,
+    {
+        self.entries.place(actor)
+    }
+
     pub(crate) fn entries(&self) -> &[Entry<A>] {
         &self.entries
     }

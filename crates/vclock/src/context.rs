@@ -65,6 +65,11 @@ impl<A> CausalContext<A> {
     pub fn is_empty(&self) -> bool {
         self.clock.is_empty() && self.ahead.is_empty()
     }
+
+    /// Adds a run that neither touches nor comes before another.
+    pub(crate) fn push_canonical(&mut self, run: DotRange<A>) {
+        self.ahead.push(run);
+    }
 }
 
 impl<A: Ord> CausalContext<A> {
@@ -76,6 +81,14 @@ impl<A: Ord> CausalContext<A> {
     /// Whether it has seen everything `other` has.
     pub fn covers(&self, other: &Self) -> bool {
         self.clock.descends(&other.clock) && other.ahead.iter().all(|run| self.covers_range(run))
+    }
+
+    /// The latest event of `actor` seen before those that follow `previous`, a run ahead of the clock.
+    pub(crate) fn unbroken_before(&self, previous: Option<&DotRange<A>>, actor: &A) -> u64 {
+        match previous {
+            Some(run) if run.actor == *actor => run.last(),
+            _ => self.clock.get(actor),
+        }
     }
 
     /// The counter of the latest event seen of `actor`, with or without those before it; 0 if none was.

@@ -108,14 +108,6 @@ impl<A> DotRange<A> {
     pub(crate) fn follows(&self, count: u64) -> bool {
         self.first() - 1 <= count
     }
-
-    /// Whether it is sorted before `next`, and no longer run could hold both.
-    pub(crate) fn comes_apart_before(&self, next: &Self) -> bool
-    where
-        A: Ord,
-    {
-        self.actor < next.actor || (self.actor == next.actor && self.last() < next.first() - 1)
-    }
 }
 
 /// The run of this one event.

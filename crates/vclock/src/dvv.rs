@@ -70,6 +70,11 @@ impl<A, V> DvvSet<A, V> {
         self.siblings.is_empty()
     }
 
+    /// Parts that are already as [`from_parts`](Self::from_parts) would put them.
+    pub(crate) fn from_canonical(context: VClock<A>, siblings: Vec<(Dot<A>, V)>) -> Self {
+        Self { context, siblings }
+    }
+
     #[cfg(feature = "serde")]
     pub(crate) fn sorted_siblings(&self) -> &[(Dot<A>, V)] {
         &self.siblings

@@ -5,12 +5,13 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::num::NonZeroU64;
 
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::entries::Entry;
-use crate::{CausalContext, Dot, DotRange, DvvSet, VClock};
+use crate::{CausalContext, Dot, DotRange, DvvSet, Hlc, Seen, StampedVClock, VClock};
 
 impl<A: Serialize> Serialize for VClock<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -62,7 +63,9 @@ impl<A: Serialize> Serialize for CausalContext<A> {
 impl<'de, A: Deserialize<'de> + Ord> Deserialize<'de> for CausalContext<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (clock, ahead): (VClock<A>, Vec<DotRange<A>>) = Deserialize::deserialize(deserializer)?;
-        refuse_disorder("run ahead of the clock", &ahead, DotRange::comes_apart_before)?;
+        refuse_disorder("run ahead of the clock", &ahead, |left, right| {
+            left.actor < right.actor || (left.actor == right.actor && !right.follows(left.last()))
+        })?;
         match ahead.iter().position(|run| run.follows(clock.get(&run.actor))) {
             Some(at) => Err(D::Error::custom(format_args!("run ahead of the clock {at} belongs into it"))),
             None => Ok(Self::from_canonical(clock, ahead)),
@@ -85,6 +88,41 @@ where
         let (context, siblings): (VClock<A>, Vec<(Dot<A>, V)>) = Deserialize::deserialize(deserializer)?;
         refuse_disorder("sibling", &siblings, |(left, _), (right, _)| left < right)?;
         Self::from_parts(context, siblings).map_err(D::Error::custom)
+    }
+}
+
+impl<A: Serialize> Serialize for StampedVClock<A> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let entry = |(actor, count, seen): (_, _, Seen)| (actor, count, seen.first_us(), seen.last_us());
+        serializer.collect_seq(self.iter().map(entry))
+    }
+}
+
+impl<'de, A: Deserialize<'de> + Ord> Deserialize<'de> for StampedVClock<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let entries: Vec<(A, NonZeroU64, u64, u64)> = Deserialize::deserialize(deserializer)?;
+        refuse_disorder("actor", &entries, |(left, ..), (right, ..)| left < right)?;
+        let stamped = |(actor, count, first_us, last_us)| {
+            let seen = Seen::between(first_us, last_us).ok_or_else(|| {
+                D::Error::custom(format_args!("last seen at {last_us}, before first seen at {first_us}"))
+            })?;
+            Ok((actor, count, seen))
+        };
+        let entries: Result<Vec<_>, D::Error> = entries.into_iter().map(stamped).collect();
+        Ok(Self::from_sorted(entries?))
+    }
+}
+
+impl Serialize for Hlc {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.wall_us(), self.logical()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Hlc {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (wall_us, logical) = Deserialize::deserialize(deserializer)?;
+        Ok(Self::new(wall_us, logical))
     }
 }
 
