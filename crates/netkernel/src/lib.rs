@@ -89,7 +89,9 @@ pub use net::{
     BoxFuture, Dispatch, DownReason, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerStatus, Traffic,
 };
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
-pub use security::{Channel, Cookie, CookieError, Insecure, Noise, Open, RecordError, Seal, Security};
+pub use security::{
+    Channel, Cookie, CookieError, Insecure, Noise, Open, RecordError, Revealed, Seal, Security,
+};
 pub use transport::{Connection, Listener, MemoryHost, MemoryNetwork, Tcp, Transport};
 
 #[cfg(doctest)]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio_util::sync::CancellationToken;
 
 use super::establish;
-use super::kernel::Shared;
+use super::shared::Shared;
 use crate::error::HandshakeError;
 use crate::proto::backoff::Backoff;
 use crate::transport::{Connection, Listener};

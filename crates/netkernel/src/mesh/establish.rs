@@ -6,7 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::kernel::{Shared, ping, random};
+use super::net::ping;
+use super::shared::{Shared, random};
 use crate::error::{ConnectError, HandshakeError};
 use crate::link::{Ended, Link, SessionHandle};
 use crate::net::{DownReason, Peer, PeerEvent};

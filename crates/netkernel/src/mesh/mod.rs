@@ -3,6 +3,8 @@
 mod acceptor;
 mod establish;
 mod kernel;
+mod net;
+mod shared;
 mod supervisor;
 
 pub use kernel::{BindError, Kernel, Stopped};

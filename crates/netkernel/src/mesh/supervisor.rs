@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::establish;
-use super::kernel::{Shared, random};
+use super::shared::{Shared, random};
 use crate::error::ConnectError;
 use crate::link::{Link, Wish};
 use crate::net::PeerEvent;

@@ -67,21 +67,21 @@ impl Cookie {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path).map_err(unwritable)?;
-        let mut text = self.reveal();
-        text.push('\n');
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(unwritable)
+        let text = self.reveal();
+        let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n"));
+        written.and_then(|()| file.sync_all()).map_err(unwritable)
     }
 
     /// The cookie as 64 hexadecimal digits. Whoever reads them is a member of the cluster.
     #[must_use]
-    pub fn reveal(&self) -> Zeroizing<String> {
-        let mut text = Zeroizing::new(String::with_capacity(2 * Self::BYTES + 1));
+    pub fn reveal(&self) -> Revealed {
+        let mut text = Zeroizing::new(String::with_capacity(2 * Self::BYTES));
         for byte in self.0 {
             for digit in [byte >> 4, byte & 0x0f] {
                 text.push(char::from_digit(u32::from(digit), 16).expect("four bits are one digit"));
             }
         }
-        text
+        Revealed(text)
     }
 
     pub(super) fn secret(&self) -> &[u8] {
@@ -113,6 +113,23 @@ impl FromStr for Cookie {
 impl fmt::Debug for Cookie {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Cookie(..)")
+    }
+}
+
+/// A cookie's digits, for the eyes of its owner. Wiped from memory when dropped, and not shown by `Debug`.
+pub struct Revealed(Zeroizing<String>);
+
+impl std::ops::Deref for Revealed {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Revealed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Revealed(..)")
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-pub use cookie::{Cookie, CookieError};
+pub use cookie::{Cookie, CookieError, Revealed};
 pub use insecure::Insecure;
 pub use noise::Noise;
 

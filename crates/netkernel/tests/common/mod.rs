@@ -131,7 +131,8 @@ pub(crate) async fn next(
     }
 }
 
-/// Lets every task run until nothing is left to do but wait.
+/// Lets every task run until nothing is left to do but wait; only for tests whose clock is paused.
 pub(crate) async fn settle() {
+    tokio::time::advance(Duration::ZERO).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
 }

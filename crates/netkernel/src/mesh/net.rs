@@ -1,0 +1,218 @@
+//! The kernel as the layers above see it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::kernel::Kernel;
+use super::shared::Shared;
+use super::{establish, supervisor};
+use crate::call::{Call, CallId, Inbound, ReplySink, ReplySlot, Responder};
+use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
+use crate::link::Link;
+use crate::net::{BoxFuture, Net, Peer, PeerEvents, PeerStatus};
+use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
+
+impl Net for Kernel {
+    fn local(&self) -> Node {
+        self.shared.node()
+    }
+
+    fn set_incarnation(&self, incarnation: Incarnation) {
+        if !self.shared.raise_incarnation(incarnation) {
+            return;
+        }
+        for link in self.shared.all_links() {
+            if link.carries(Role::Node) {
+                link.end_sessions(true);
+            }
+        }
+    }
+
+    fn try_cast(&self, to: &NodeId, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        if *to == self.shared.config.id {
+            return self.shared.cast_here(server, body);
+        }
+        let (link, body) = self.shared.outgoing(to, body)?;
+        link.try_cast(server, body)
+    }
+
+    fn cast<'a>(
+        &'a self,
+        to: &'a NodeId,
+        server: &'a ServerName,
+        body: Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<(), SendError>> {
+        let deadline = Instant::now() + timeout;
+        Box::pin(async move {
+            if *to == self.shared.config.id {
+                return self.shared.cast_here(server, body);
+            }
+            let (link, body) = self.shared.outgoing(to, body)?;
+            link.cast(server, body, deadline).await
+        })
+    }
+
+    fn call(&self, to: &NodeId, server: &ServerName, body: Bytes, timeout: Duration) -> Call {
+        Call::start(timeout, |slot, deadline| {
+            if *to == self.shared.config.id {
+                let inbound = self.shared.call_here(server, body, slot, deadline)?;
+                return Ok(Box::new(move || {
+                    inbound.cancel();
+                    Stage::Sent
+                }));
+            }
+            let (link, body) = self.shared.outgoing(to, body).map_err(unsent)?;
+            let id = self.shared.call_id();
+            link.call(id, server, body, slot, deadline)?;
+            Ok(Box::new(move || link.abandon(id)))
+        })
+    }
+
+    fn ping<'a>(&'a self, to: &'a NodeId, timeout: Duration) -> BoxFuture<'a, Result<Duration, CallError>> {
+        Box::pin(async move {
+            if *to == self.shared.config.id {
+                return Ok(Duration::ZERO);
+            }
+            let (link, _body) = self.shared.outgoing(to, Bytes::new()).map_err(unsent)?;
+            ping(&self.shared, &link, timeout).await
+        })
+    }
+
+    fn connect(&self, id: &NodeId, address: &Address) {
+        if *id == self.shared.config.id || self.shared.closing.is_cancelled() {
+            return;
+        }
+        let visit = self.shared.visit(id);
+        if let Some(wish) = visit.link.set_wish(address)
+            && self.shared.dispatch().is_some()
+        {
+            let link = Arc::clone(&visit.link);
+            self.shared.spawn(supervisor::run(Arc::clone(&self.shared), link, wish));
+        }
+    }
+
+    fn dial<'a>(
+        &'a self,
+        address: &'a Address,
+        expected: Option<&'a NodeId>,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Result<Node, ConnectError>> {
+        Box::pin(async move {
+            let dialing = establish::dial(&self.shared, address, expected);
+            tokio::select! {
+                () = self.shared.closing.cancelled() => Err(ConnectError::ShuttingDown),
+                dialed = tokio::time::timeout(timeout, dialing) => {
+                    dialed.unwrap_or_else(|_elapsed| Err(ConnectError::Timeout { address: address.clone() }))
+                }
+            }
+        })
+    }
+
+    fn disconnect(&self, id: &NodeId, drain: bool) {
+        let Some(link) = self.shared.link(id) else { return };
+        link.end_wish();
+        link.end_sessions(drain);
+        self.shared.forget_if_idle(&link);
+    }
+
+    fn peers(&self) -> Vec<PeerStatus> {
+        self.shared.all_links().iter().map(|link| link.status()).collect()
+    }
+
+    fn events(&self) -> PeerEvents {
+        PeerEvents::new(self.shared.events.subscribe())
+    }
+}
+
+/// Asks a link's session for a sign of life and says how long it took.
+pub(super) async fn ping(
+    shared: &Shared,
+    link: &Arc<Link>,
+    timeout: Duration,
+) -> Result<Duration, CallError> {
+    let start = Instant::now();
+    let pinged = Call::start(timeout, |slot, _deadline| {
+        let id = shared.call_id();
+        link.ping(id, slot)?;
+        let link = Arc::clone(link);
+        Ok(Box::new(move || link.abandon(id)))
+    });
+    pinged.await?;
+    let round_trip = start.elapsed();
+    link.set_round_trip(round_trip);
+    Ok(round_trip)
+}
+
+/// The same refusal, for a call.
+fn unsent(error: SendError) -> CallError {
+    match error {
+        SendError::Busy { node, .. } => CallError::Busy { node },
+        SendError::NotConnected { node, .. } => CallError::NotConnected { node },
+        SendError::TooLarge { bytes, max, .. } => CallError::TooLarge { bytes, max },
+        SendError::Refused { refusal } => CallError::Refused(refusal),
+        SendError::ShuttingDown { .. } => CallError::ShuttingDown,
+    }
+}
+
+impl Shared {
+    fn check_size(&self, body: &Bytes) -> Result<(), usize> {
+        let max = self.config.limits.message_bytes_max;
+        if body.len() > max { Err(max) } else { Ok(()) }
+    }
+
+    /// The link a message for `to` goes by, after the checks that cost nothing.
+    fn outgoing(&self, to: &NodeId, body: Bytes) -> Result<(Arc<Link>, Bytes), SendError> {
+        if self.closing.is_cancelled() {
+            return Err(SendError::ShuttingDown { body });
+        }
+        if let Err(max) = self.check_size(&body) {
+            return Err(SendError::TooLarge { bytes: body.len(), max, body });
+        }
+        match self.link(to) {
+            Some(link) => Ok((link, body)),
+            None => Err(SendError::NotConnected { node: to.clone(), body }),
+        }
+    }
+
+    /// This node as a peer of itself.
+    fn myself(&self) -> Arc<Peer> {
+        Arc::new(Peer { node: self.node(), role: self.config.role })
+    }
+
+    fn cast_here(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        let Some(dispatch) = self.dispatch() else {
+            return Err(SendError::NotConnected { node: self.config.id.clone(), body });
+        };
+        dispatch.cast(&self.myself(), server, body).map_err(|refusal| SendError::Refused { refusal })
+    }
+
+    fn call_here(
+        &self,
+        server: &ServerName,
+        body: Bytes,
+        slot: ReplySlot,
+        deadline: Instant,
+    ) -> Result<Arc<Inbound>, CallError> {
+        let Some(dispatch) = self.dispatch() else {
+            return Err(CallError::NotConnected { node: self.config.id.clone() });
+        };
+        let inbound = Inbound::new(self.call_id(), deadline, Arc::new(ReplyHere(Mutex::new(Some(slot)))));
+        dispatch.call(&self.myself(), server, body, Responder::new(Arc::clone(&inbound)));
+        Ok(inbound)
+    }
+}
+
+/// Answers a call this node made to itself.
+struct ReplyHere(Mutex<Option<ReplySlot>>);
+
+impl ReplySink for ReplyHere {
+    fn reply(&self, _id: CallId, outcome: Result<Bytes, Refusal>) {
+        if let Some(slot) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _gone = slot.send(outcome.map_err(CallError::from));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What the kernel's handle and all its tasks share: the links, and the way out.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::kernel::BindError;
+use crate::call::CallId;
+use crate::config::Config;
+use crate::link::Link;
+use crate::net::{Dispatch, PeerEvent};
+use crate::node::{Incarnation, Node, NodeId};
+use crate::proto::hello::Hello;
+use crate::transport::Listener;
+
+/// What the handle and all tasks share.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    node: Mutex<Node>,
+    instance: u64,
+    connections: AtomicU64,
+    calls: AtomicU64,
+    links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
+    pub(super) events: broadcast::Sender<PeerEvent>,
+    dispatch: OnceLock<Arc<dyn Dispatch>>,
+    pub(super) tasks: TaskTracker,
+    /// No new sessions.
+    pub(super) closing: CancellationToken,
+    /// Everything ends now.
+    pub(super) stop: CancellationToken,
+    listener: Mutex<Option<Box<dyn Listener>>>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        config: Config,
+        node: Node,
+        listener: Option<Box<dyn Listener>>,
+    ) -> Result<Self, BindError> {
+        let stop = CancellationToken::new();
+        Ok(Self {
+            node: Mutex::new(node),
+            instance: random()?,
+            connections: AtomicU64::new(0),
+            // A random start, so that a reply to an earlier run of this node finds no call here. The upper bit is
+            // left to other numbers.
+            calls: AtomicU64::new(random()? >> 2),
+            links: Mutex::new(BTreeMap::new()),
+            events: broadcast::Sender::new(EVENTS_MAX),
+            dispatch: OnceLock::new(),
+            tasks: TaskTracker::new(),
+            closing: stop.child_token(),
+            stop,
+            listener: Mutex::new(listener),
+            config,
+        })
+    }
+
+    /// False if there is one already.
+    pub(super) fn set_dispatch(&self, dispatch: Arc<dyn Dispatch>) -> bool {
+        self.dispatch.set(dispatch).is_ok()
+    }
+
+    pub(super) fn take_listener(&self) -> Option<Box<dyn Listener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Spawns a task of this kernel: counted, and ended with it.
+    pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn all_links(&self) -> Vec<Arc<Link>> {
+        self.links().values().cloned().collect()
+    }
+
+    pub(super) fn forget_all(&self) {
+        self.links().clear();
+    }
+
+    /// Makes this node a later instance of itself. False if it is none.
+    pub(super) fn raise_incarnation(&self, incarnation: Incarnation) -> bool {
+        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
+        let later = incarnation > node.incarnation;
+        if later {
+            node.incarnation = incarnation;
+        }
+        later
+    }
+
+    pub(super) fn node(&self) -> Node {
+        self.node.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn dispatch(&self) -> Option<Arc<dyn Dispatch>> {
+        self.dispatch.get().cloned()
+    }
+
+    pub(super) fn link(&self, id: &NodeId) -> Option<Arc<Link>> {
+        self.links().get(id).cloned()
+    }
+
+    /// The link to a node, made if there is none, and kept as long as the visit lasts.
+    pub(super) fn visit(self: &Arc<Self>, id: &NodeId) -> Visit {
+        let mut links = self.links();
+        let limits = &self.config.limits;
+        let link = links.entry(id.clone()).or_insert_with(|| Link::new(id.clone(), limits.clone()));
+        link.visitors.fetch_add(1, Ordering::Relaxed);
+        Visit { link: Arc::clone(link), shared: Arc::clone(self) }
+    }
+
+    /// Removes a link that nothing keeps.
+    pub(super) fn forget_if_idle(&self, link: &Arc<Link>) {
+        let mut links = self.links();
+        if link.is_idle() && links.get(link.id()).is_some_and(|known| Arc::ptr_eq(known, link)) {
+            links.remove(link.id());
+            drop(links);
+            link.close();
+        }
+    }
+
+    /// What this end says of itself in a handshake.
+    pub(super) fn hello(&self) -> Hello {
+        Hello {
+            node: self.node(),
+            role: self.config.role,
+            instance: self.instance,
+            connection: self.connections.fetch_add(1, Ordering::Relaxed),
+            features: 0,
+        }
+    }
+
+    pub(super) fn is_self(&self, hello: &Hello) -> bool {
+        hello.instance == self.instance
+    }
+
+    pub(super) fn emit(&self, event: PeerEvent) {
+        tracing::debug!(node = %self.config.id, ?event, "peer event");
+        // Nobody listening is fine: the state can be asked for.
+        let _listeners = self.events.send(event);
+    }
+
+    pub(super) fn call_id(&self) -> CallId {
+        CallId(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// Keeps a link while a session or a wish may come of it, and leaves none behind if nothing does.
+pub(super) struct Visit {
+    pub(super) link: Arc<Link>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.link.visitors.fetch_sub(1, Ordering::Relaxed);
+        self.shared.forget_if_idle(&self.link);
+    }
+}
+
+/// A random number from the system.
+pub(super) fn random() -> Result<u64, BindError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|_| BindError::Randomness)?;
+    Ok(u64::from_le_bytes(bytes))
+}
+
+/// Events a slow listener may be behind before it is told that it missed some.
+const EVENTS_MAX: usize = 1_024;
