@@ -324,3 +324,40 @@ async fn nodes_talk_over_tcp() {
     assert_eq!(a.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
     assert_eq!(b.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_falls_silent_is_down_and_its_calls_end() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    let held = a.kernel.call(&b.id(), &server("hold"), Bytes::new(), 60 * SECOND);
+    let _responder = b.held.recv().await.unwrap();
+    let mut events = a.kernel.events();
+    network.mute("a", "b");
+    assert_eq!(held.await.unwrap_err(), CallError::LinkDown);
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::Silent, .. }), "{down:?}");
+    network.heal("a", "b");
+    a.echo(&b, "again").await.unwrap();
+}
+
+/// The other end of a half-open connection still believes in it: the new one must not wait for that.
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_only_one_end_knows_to_be_dead_does_not_hold_up_the_next() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    b.connect(&a);
+    b.echo(&a, "by the session that b dialed").await.unwrap();
+    network.mute("a", "b");
+    let mut events = b.kernel.events();
+    let call = b.kernel.call(&a.id(), &server("hold"), Bytes::new(), 60 * SECOND);
+    next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(a.sees(&b), "the other end has not noticed yet");
+    network.heal("a", "b");
+    let begun = tokio::time::Instant::now();
+    b.echo(&a, "by the next").await.unwrap();
+    assert!(begun.elapsed() < 10 * SECOND, "{:?}", begun.elapsed());
+    assert!(call.await.is_err());
+    settle().await;
+    assert_eq!((a.sessions(&b), b.sessions(&a)), (1, 1));
+}

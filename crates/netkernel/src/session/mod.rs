@@ -22,7 +22,6 @@ use self::writer::WriterEnd;
 use crate::config::Limits;
 use crate::link::{Control, Ended, Link, SessionHandle};
 use crate::net::{Dispatch, DownReason};
-use crate::node::Role;
 use crate::proto::hello::Goaway;
 
 /// A session whose ends have proven themselves to each other.
@@ -65,11 +64,10 @@ pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownRe
     let writer = writer::run(Arc::clone(&link), handle.id, encoder, limits.write_stall);
     let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records)));
     let mut writer = AbortOnDropHandle::new(tasks.spawn(writer));
-    let monitored = handle.peer.role == Role::Node;
     let end = tokio::select! {
         ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
         reason = handle.kill.asked() => End::broken(reason),
-        () = silence(&link, &heard, &limits, monitored) => End::broken(DownReason::Silent),
+        () = silence(&link, &heard, &limits) => End::broken(DownReason::Silent),
     };
     // Nothing may touch the link on behalf of this session once its end is known.
     stop(&mut reader).await;
@@ -135,10 +133,7 @@ async fn both_ends(
 }
 
 /// Completes when the peer has been silent for so long, and left a PING unanswered, that the session is dead.
-async fn silence(link: &Link, heard: &Heard, limits: &Limits, monitored: bool) {
-    if !monitored {
-        return std::future::pending().await;
-    }
+async fn silence(link: &Link, heard: &Heard, limits: &Limits) {
     loop {
         let patience = if link.awaits_replies() { limits.heartbeat_busy } else { limits.heartbeat_idle };
         let silence = heard.silence();

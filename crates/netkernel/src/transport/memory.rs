@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
@@ -42,7 +42,32 @@ struct Inner {
     listeners: BTreeMap<Address, mpsc::Sender<Connection>>,
     ports: u16,
     cut: BTreeSet<(String, String)>,
-    connections: Vec<((String, String), CancellationToken)>,
+    muted: BTreeSet<(String, String)>,
+    connections: Vec<((String, String), Faults)>,
+}
+
+/// What may befall one connection, seen by both its ends.
+#[derive(Debug, Clone, Default)]
+struct Faults {
+    reset: CancellationToken,
+    mute: Arc<Mutex<Mute>>,
+}
+
+/// Whether reads find nothing, and who waits for that to end.
+#[derive(Debug, Default)]
+struct Mute {
+    muted: bool,
+    waiting: Vec<Waker>,
+}
+
+impl Faults {
+    fn set_muted(&self, muted: bool) {
+        let mut mute = self.mute.lock().unwrap_or_else(PoisonError::into_inner);
+        mute.muted = muted;
+        if !muted {
+            mute.waiting.drain(..).for_each(Waker::wake);
+        }
+    }
 }
 
 impl MemoryNetwork {
@@ -64,17 +89,36 @@ impl MemoryNetwork {
         self.reset(one, other);
     }
 
-    /// Lets two hosts connect again.
+    /// Lets nothing more arrive between two hosts until [`heal`](Self::heal), without breaking a connection: what
+    /// a cable pulled out does.
+    pub fn mute(&self, one: &str, other: &str) {
+        self.set_muted(one, other, true);
+    }
+
+    /// Lets two hosts connect and hear each other again.
     pub fn heal(&self, one: &str, other: &str) {
         self.inner().cut.remove(&pair(one, other));
+        self.set_muted(one, other, false);
+    }
+
+    fn set_muted(&self, one: &str, other: &str, muted: bool) {
+        let (pair, mut inner) = (pair(one, other), self.inner());
+        for (_, faults) in inner.connections.iter().filter(|(between, _)| *between == pair) {
+            faults.set_muted(muted);
+        }
+        if muted {
+            inner.muted.insert(pair);
+        } else {
+            inner.muted.remove(&pair);
+        }
     }
 
     /// Resets the connections between two hosts; they may connect again at once.
     pub fn reset(&self, one: &str, other: &str) {
         let pair = pair(one, other);
-        self.inner().connections.retain(|(between, reset)| {
+        self.inner().connections.retain(|(between, faults)| {
             if *between == pair {
-                reset.cancel();
+                faults.reset.cancel();
             }
             *between != pair
         });
@@ -115,13 +159,14 @@ impl MemoryHost {
             return Err(io::ErrorKind::HostUnreachable.into());
         }
         let listener = inner.listeners.get(address).cloned().ok_or(io::ErrorKind::ConnectionRefused)?;
-        let reset = CancellationToken::new();
+        let faults = Faults::default();
+        faults.set_muted(inner.muted.contains(&between));
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let remote = Address::new(&self.name, 0).map_err(io::Error::other)?;
-        let near = connection(near, &reset, address.clone());
-        let far = connection(far, &reset, remote);
-        inner.connections.retain(|(_, reset)| !reset.is_cancelled());
-        inner.connections.push((between, reset));
+        let near = connection(near, &faults, address.clone());
+        let far = connection(far, &faults, remote);
+        inner.connections.retain(|(_, faults)| Arc::strong_count(&faults.mute) > 1);
+        inner.connections.push((between, faults));
         Ok((near, listener, far))
     }
 }
@@ -161,10 +206,11 @@ impl Listener for Bound {
     }
 }
 
-/// One half of a pipe that a reset breaks at both ends.
+/// One half of a pipe that suffers its connection's faults.
 struct Half<T> {
     stream: T,
     reset: Pin<Box<WaitForCancellationFutureOwned>>,
+    mute: Arc<Mutex<Mute>>,
 }
 
 impl<T: Unpin> Half<T> {
@@ -183,6 +229,13 @@ impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check(context)?;
+        {
+            let mut mute = self.mute.lock().unwrap_or_else(PoisonError::into_inner);
+            if mute.muted {
+                mute.waiting.push(context.waker().clone());
+                return Poll::Pending;
+            }
+        }
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
 }
@@ -207,12 +260,13 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
     }
 }
 
-fn connection(stream: DuplexStream, reset: &CancellationToken, remote: Address) -> Connection {
+fn connection(stream: DuplexStream, faults: &Faults, remote: Address) -> Connection {
     let (read, write) = tokio::io::split(stream);
-    let broken = || Box::pin(reset.clone().cancelled_owned());
+    let reset = || Box::pin(faults.reset.clone().cancelled_owned());
+    let mute = || Arc::clone(&faults.mute);
     Connection {
-        read: Box::new(Half { stream: read, reset: broken() }),
-        write: Box::new(Half { stream: write, reset: broken() }),
+        read: Box::new(Half { stream: read, reset: reset(), mute: mute() }),
+        write: Box::new(Half { stream: write, reset: reset(), mute: mute() }),
         remote,
     }
 }
