@@ -1,8 +1,9 @@
 //! How much of the ring each node owns.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::fmt;
 
-use crate::cells::Slot;
 use crate::node::RingNode;
 use crate::ring::HashRing;
 
@@ -15,6 +16,10 @@ impl Fraction {
     pub const ZERO: Fraction = Fraction(0);
     /// The whole ring.
     pub const WHOLE: Fraction = Fraction(1 << 64);
+
+    pub(crate) const fn of_tokens(tokens: u128) -> Self {
+        Fraction(tokens)
+    }
 
     /// How many of the 2^64 tokens.
     pub const fn tokens(self) -> u128 {
@@ -35,28 +40,80 @@ impl fmt::Display for Fraction {
     }
 }
 
+/// How evenly nodes are loaded for their weights. A node's load is its share of the ring over its share of the weights:
+/// 1 when it owns just what is due to it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Balance {
+    /// The load of the most loaded node.
+    pub max: f64,
+    /// The load of the least loaded node.
+    pub min: f64,
+    /// How far loads lie from 1, as the root of the mean square.
+    pub deviation: f64,
+}
+
 impl<N: RingNode> HashRing<N> {
-    /// The share of all tokens that the node owns: nothing for a draining node, and `None` for an unknown one. One
-    /// pass over the points.
+    /// The share of all tokens that the node owns: nothing for a draining node, and `None` for an unknown one. One pass
+    /// over the points.
     pub fn ownership(&self, node: &N) -> Option<Fraction> {
-        let slot = self.slot_of(node)?;
-        Some(Fraction(self.gaps().filter(|&(owner, _)| owner == slot).map(|(_, tokens)| tokens).sum()))
+        let (slot, points) = (self.slot_of(node)?, &self.inner.points);
+        let own = (0..points.len()).filter(|&ix| points.slot(ix) == slot);
+        Some(Fraction(own.map(|ix| points.gap(ix)).sum()))
     }
 
-    /// For each point the slot that owns it, and how many tokens it owns through it.
-    pub(crate) fn gaps(&self) -> impl Iterator<Item = (Slot, u128)> {
-        let points = &self.inner.points;
-        let positions = points.as_slice();
-        let mut before = positions.last().copied().unwrap_or_default();
-        positions.iter().enumerate().map(move |(ix, &position)| {
-            let tokens = match position.wrapping_sub(before) {
-                // The last point is where the first one is, so all are, and the first has the whole ring. Elsewhere
-                // the second of two points at one position has nothing.
-                0 if ix == 0 => Fraction::WHOLE.0,
-                distance => u128::from(distance),
-            };
-            before = position;
-            (points.slot(ix), tokens)
-        })
+    /// The shares of all nodes, in the order of their ids, in one pass over the points.
+    pub fn ownerships(&self) -> impl ExactSizeIterator<Item = (&N, Fraction)> {
+        let tokens = self.tokens_by_slot();
+        let members = &self.inner.members;
+        members
+            .iter()
+            .zip(members.by_id())
+            .map(move |(member, &slot)| (member.node, Fraction(tokens[slot as usize])))
     }
+
+    /// How evenly the nodes with points are loaded. `None` when there are none.
+    pub fn balance(&self) -> Option<Balance> {
+        Balance::of(self, &self.tokens_by_slot())
+    }
+
+    pub(crate) fn tokens_by_slot(&self) -> Vec<u128> {
+        let points = &self.inner.points;
+        let mut tokens = vec![0; self.len()];
+        for ix in 0..points.len() {
+            tokens[points.slot(ix) as usize] += points.gap(ix);
+        }
+        tokens
+    }
+}
+
+impl Balance {
+    /// Of the nodes of a ring that own these tokens.
+    pub(crate) fn of<N: RingNode>(ring: &HashRing<N>, tokens: &[u128]) -> Option<Self> {
+        let weight = |slot| ring.inner.members.weight(slot as u32);
+        let total = ring.point_count() as f64;
+        let load = |(slot, &tokens): (usize, &u128)| {
+            let due = f64::from(weight(slot)) / total;
+            (due > 0.0).then(|| Fraction(tokens).as_f64() / due)
+        };
+        let (mut balance, mut squares, mut count) =
+            (Balance { max: 0.0, min: f64::MAX, deviation: 0.0 }, 0.0, 0.0);
+        for load in tokens.iter().enumerate().filter_map(load) {
+            balance.max = balance.max.max(load);
+            balance.min = balance.min.min(load);
+            squares += (load - 1.0) * (load - 1.0);
+            count += 1.0;
+        }
+        balance.deviation = square_root(squares / count);
+        (count > 0.0).then_some(balance)
+    }
+}
+
+/// Newton's method: `core` has no square root.
+fn square_root(square: f64) -> f64 {
+    let mut root = square.max(1.0);
+    for _ in 0..64 {
+        root = f64::midpoint(root, square / root);
+    }
+    root
 }

@@ -7,6 +7,7 @@ use crate::layout::Layout;
 use crate::members::Members;
 use crate::node::{NodeSpec, RingNode};
 use crate::ring::{HashRing, NODES_MAX, POINTS_MAX, WEIGHT_DEFAULT, WEIGHT_MAX, check_names};
+use crate::snapshot::{RestoreError, Snapshot};
 
 /// Settings of a ring, and its first nodes.
 ///
@@ -65,13 +66,36 @@ impl<N: RingNode> Builder<N> {
         if self.default_weight > WEIGHT_MAX {
             return Err(RingError::WeightTooLarge { weight: self.default_weight });
         }
-        let nodes = merge_specs(self.nodes);
+        HashRing::with_members(Layout::new(self.seed), self.default_weight, self.nodes)
+    }
+
+    /// The ring that a snapshot was taken of, with this builder's default weight; nodes added to the builder are not in
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// When the snapshot is of another layout version or its fingerprint differs, which says that the ring had another
+    /// seed or the snapshot was altered; and those of [`build`](Self::build).
+    pub fn restore(mut self, snapshot: Snapshot<N>) -> Result<HashRing<N>, RestoreError> {
+        self.nodes = snapshot.into_members(self.seed)?;
+        self.build().map_err(RestoreError::Ring)
+    }
+}
+
+impl<N: RingNode> HashRing<N> {
+    /// A ring of these nodes. Of several with one id the result is as if they had been inserted in turn.
+    pub(crate) fn with_members(
+        layout: Layout,
+        default_weight: u32,
+        nodes: Vec<NodeSpec<N>>,
+    ) -> Result<Self, RingError> {
+        let nodes = merge_specs(nodes);
         if nodes.len() > NODES_MAX {
             return Err(RingError::TooManyNodes);
         }
         let (mut members, mut points) = (Members::new(), 0);
         for (rank, NodeSpec { node, weight, zone }) in nodes.into_iter().enumerate() {
-            let weight = weight.unwrap_or(self.default_weight);
+            let weight = weight.unwrap_or(default_weight);
             check_names(node.ring_id().as_ref(), zone.as_ref())?;
             if weight > WEIGHT_MAX {
                 return Err(RingError::WeightTooLarge { weight });
@@ -82,12 +106,12 @@ impl<N: RingNode> Builder<N> {
         if points > POINTS_MAX as u64 {
             return Err(RingError::TooManyPoints { points });
         }
-        Ok(HashRing::assemble(Layout::new(self.seed), self.default_weight, members))
+        Ok(Self::assemble(layout, default_weight, members))
     }
 }
 
 /// Sorts by id, and says of each id what its specs say together, a later one overriding an earlier.
-fn merge_specs<N: RingNode>(mut nodes: Vec<NodeSpec<N>>) -> Vec<NodeSpec<N>> {
+pub(crate) fn merge_specs<N: RingNode>(mut nodes: Vec<NodeSpec<N>>) -> Vec<NodeSpec<N>> {
     let by_id = |a: &NodeSpec<N>, b: &NodeSpec<N>| a.node.ring_id().as_ref().cmp(b.node.ring_id().as_ref());
     nodes.sort_by(by_id);
     nodes.dedup_by(|later, earlier| {

@@ -89,9 +89,10 @@ macro_rules! each_width {
 }
 
 impl Cells {
-    /// The cells of points in ascending order, each with its slot, all below `slots`.
-    pub(crate) fn build(points: &[(u64, Slot)], bucket_bits: u32, slots: usize) -> Self {
-        let mut cells = if slots <= NARROW_SLOTS_MAX {
+    /// The cells of points in ascending order, each with its slot: narrow, if all slots are known to be below `slots` and
+    /// that is few enough.
+    pub(crate) fn build(points: &[(u64, Slot)], bucket_bits: u32, slots: Option<usize>) -> Self {
+        let mut cells = if slots.is_some_and(|slots| slots <= NARROW_SLOTS_MAX) {
             Cells::Narrow(cells(points, bucket_bits))
         } else {
             Cells::Wide(cells(points, bucket_bits))
@@ -126,7 +127,7 @@ impl Cells {
     }
 
     /// Makes the cells anew, for these points: when other bits of them are shared, or the slots outgrow two bytes.
-    pub(crate) fn rebuild(&mut self, points: &[u64], bucket_bits: u32, slots: usize) {
+    pub(crate) fn rebuild(&mut self, points: &[u64], bucket_bits: u32, slots: Option<usize>) {
         let slot_of = |(position, &point): (usize, &u64)| (point, self.slot(position));
         let points: Vec<(u64, Slot)> = points.iter().enumerate().map(slot_of).collect();
         *self = Cells::build(&points, bucket_bits, slots);

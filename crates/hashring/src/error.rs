@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{ID_BYTES_MAX, NODES_MAX, POINTS_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
+use crate::{ID_BYTES_MAX, NODES_MAX, POINTS_MAX, TABLE_BITS_MAX, WEIGHT_MAX, ZONE_BYTES_MAX};
 
 /// Why a change of a ring, or a question to one, is refused. A refused change leaves the ring as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,22 @@ pub enum RingError {
         /// The points it would have.
         points: u64,
     },
+    /// The placement asks for more zones than there are with points, or than replicas.
+    NotEnoughZones {
+        /// The zones asked for.
+        asked: usize,
+        /// The zones that replicas could be in.
+        present: usize,
+    },
+    /// No node has points, so nothing can be placed.
+    NoPoints,
+    /// A table of more than 2^[`TABLE_BITS_MAX`] slots.
+    TableTooLarge {
+        /// The bits asked for.
+        bits: u32,
+    },
+    /// The rings hash keys differently: they were built with other seeds.
+    LayoutMismatch,
     /// The node's id is longer than [`ID_BYTES_MAX`].
     IdTooLong {
         /// The length of the id, in bytes.
@@ -45,6 +61,14 @@ impl fmt::Display for RingError {
             RingError::TooManyPoints { points } => {
                 write!(f, "{points} points are over the limit of {POINTS_MAX}")
             }
+            RingError::NotEnoughZones { asked, present } => {
+                write!(f, "{asked} zones asked for where replicas can be in {present}")
+            }
+            RingError::NoPoints => f.write_str("no node of the ring has points"),
+            RingError::TableTooLarge { bits } => {
+                write!(f, "a table of 2^{bits} slots is over the limit of 2^{TABLE_BITS_MAX}")
+            }
+            RingError::LayoutMismatch => f.write_str("the rings were built with different seeds"),
             RingError::IdTooLong { bytes } => {
                 write!(f, "an id of {bytes} bytes is over the limit of {ID_BYTES_MAX}")
             }

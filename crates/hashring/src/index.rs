@@ -11,20 +11,24 @@ use alloc::vec::Vec;
 pub(crate) struct Index {
     /// How many top bits name a bucket.
     bits: u32,
+    even: bool,
     bases: Vec<u32>,
     offsets: Vec<u16>,
 }
 
 impl Index {
-    /// An index of these points, which are in ascending order; `None` when they are [spread too unevenly](EVEN).
-    pub(crate) fn build(points: &[u64]) -> Option<Self> {
+    /// An index of these points, which are in ascending order.
+    pub(crate) fn build(points: &[u64]) -> Self {
         let bits = bits_for(points.len());
-        let index = Index { bits, bases: Vec::new(), offsets: vec![0; 1 << bits] };
-        let even = (0..=points.len()).all(|ix| index.is_even_before(points, ix));
-        if even { index.filled(points) } else { None }
+        let mut index = Index { bits, even: true, bases: Vec::new(), offsets: vec![0; 1 << bits] };
+        if (0..=points.len()).all(|ix| index.is_even_before(points, ix)) && index.fill(points).is_some() {
+            index
+        } else {
+            Index { bits: 0, even: false, bases: vec![0], offsets: vec![0] }
+        }
     }
 
-    fn filled(mut self, points: &[u64]) -> Option<Self> {
+    fn fill(&mut self, points: &[u64]) -> Option<()> {
         let mut start = 0;
         for (block, offsets) in self.offsets.chunks_mut(1 << BLOCK_BITS).enumerate() {
             let base = start;
@@ -37,7 +41,12 @@ impl Index {
                 }
             }
         }
-        Some(self)
+        Some(())
+    }
+
+    /// Whether the points are [spread evenly enough](EVEN); if not, the index is of no use.
+    pub(crate) fn is_even(&self) -> bool {
+        self.even
     }
 
     /// How many top bits name a bucket.
@@ -55,7 +64,7 @@ impl Index {
     /// Accounts for points that were added: `run`, in ascending order, is now among `points`. `false` when a new index
     /// is needed.
     pub(crate) fn add(&mut self, run: &[u64], points: &[u64]) -> bool {
-        bits_for(points.len()) == self.bits && self.patch(run, u32::wrapping_add, u16::checked_add)
+        self.suits(points.len()) && self.patch(run, u32::wrapping_add, u16::checked_add)
     }
 
     /// Accounts for points that were removed: they were at these `places`, in ascending order, and are no longer among
@@ -65,9 +74,16 @@ impl Index {
             let place = place as usize - removed;
             (place.saturating_sub(SPAN)..=place).all(|ix| self.is_even_before(points, ix))
         };
-        bits_for(points.len()) == self.bits
+        self.suits(points.len())
             && places.iter().enumerate().all(even_at)
             && self.patch(run, u32::wrapping_sub, u16::checked_sub)
+    }
+
+    /// Whether so many points are neither crowded nor lost in the buckets there are. Somewhat wider than what a new index
+    /// would keep to, so that a ring at the edge of a size is not made anew with each change.
+    fn suits(&self, points: usize) -> bool {
+        let buckets = 1_usize << self.bits;
+        self.even && points * 4 <= buckets * 7 && (points * 8 >= buckets * 5 || self.bits == 0)
     }
 
     fn patch(&mut self, run: &[u64], base_by: fn(u32, u32) -> u32, by: fn(u16, u16) -> Option<u16>) -> bool {
@@ -113,8 +129,8 @@ fn bits_for(points: usize) -> u32 {
 }
 
 /// Points are spread evenly enough when any four in a row, and the tokens before them, lie within this many buckets, and
-/// no block has 65,536 of them. Hashed points always are: at the fewest points for a bucket the chance of a longer gap
-/// is 10^-16 for each. So who finds them uneven has chosen the ids, and pays with a binary search for each lookup.
+/// no block has 65,536 of them. Hashed points always are: at the fewest points for a bucket the chance of a longer
+/// stretch is 10^-13 for each. So who finds them uneven has chosen the ids, and pays with a binary search for each lookup.
 pub(crate) const EVEN: u64 = 62;
 
 /// How many points in a row.

@@ -14,6 +14,7 @@ pub const LAYOUT_VERSION: u32 = 1;
 /// A position on the ring: of a key, or of a point. The ring is the 2^64 tokens, clockwise in ascending order,
 /// and after the last comes the first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct Token(u64);
 
 impl Token {
@@ -65,6 +66,7 @@ impl fmt::Display for Token {
 /// # Ok::<(), hashring::RingError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(transparent))]
 pub struct Fingerprint([u8; 32]);
 
 impl Fingerprint {

@@ -49,7 +49,7 @@ pub(crate) struct Members<N> {
     placed: usize,
 }
 
-impl<N: RingNode> Members<N> {
+impl<N> Members<N> {
     pub(crate) fn new() -> Self {
         Members {
             nodes: Vec::new(),
@@ -72,11 +72,7 @@ impl<N: RingNode> Members<N> {
 
     /// In the order of ids.
     pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = Member<'_, N>> + DoubleEndedIterator + Clone {
-        self.by_id.iter().map(|&slot| Member {
-            node: &self.nodes[slot as usize],
-            weight: self.weight(slot),
-            zone: self.zone(slot),
-        })
+        self.by_id.iter().map(|&slot| self.member(slot))
     }
 
     pub(crate) fn weight(&self, slot: Slot) -> u32 {
@@ -98,9 +94,20 @@ impl<N: RingNode> Members<N> {
         self.placed
     }
 
+    /// Zones with members that have points; no zone is one.
+    pub(crate) fn zone_count(&self) -> usize {
+        self.placed_by_zone.len()
+    }
+
+    pub(crate) fn member(&self, slot: Slot) -> Member<'_, N> {
+        Member { node: &self.nodes[slot as usize], weight: self.weight(slot), zone: self.zone(slot) }
+    }
+}
+
+impl<N: RingNode> Members<N> {
     /// Where the id is in the order of ids, or would be.
     pub(crate) fn rank(&self, id: &[u8]) -> Result<usize, usize> {
-        self.by_id.binary_search_by(|&slot| self.nodes[slot as usize].ring_id().as_ref().cmp(id))
+        self.by_id.binary_search_by(|&slot| self.id(slot).as_ref().cmp(id))
     }
 
     pub(crate) fn slot(&self, id: &[u8]) -> Option<Slot> {
@@ -108,8 +115,11 @@ impl<N: RingNode> Members<N> {
     }
 
     pub(crate) fn compare(&self, a: Slot, b: Slot) -> Ordering {
-        let id = |slot: Slot| self.nodes[slot as usize].ring_id();
-        id(a).as_ref().cmp(id(b).as_ref())
+        self.id(a).as_ref().cmp(self.id(b).as_ref())
+    }
+
+    fn id(&self, slot: Slot) -> N::Id<'_> {
+        self.nodes[slot as usize].ring_id()
     }
 
     /// Appends a member at its rank.
@@ -164,4 +174,22 @@ impl<N: RingNode> Members<N> {
             }
         }
     }
+}
+
+/// The slots of each id of two lists of members, in the order of ids.
+pub(crate) fn by_id_of_both<'a, N: RingNode>(
+    one: &'a Members<N>,
+    other: &'a Members<N>,
+) -> impl Iterator<Item = (Option<Slot>, Option<Slot>)> {
+    let (mut left, mut right) =
+        (one.by_id.iter().copied().peekable(), other.by_id.iter().copied().peekable());
+    core::iter::from_fn(move || {
+        let order = match (left.peek(), right.peek()) {
+            (None, None) => return None,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some(&a), Some(&b)) => one.id(a).as_ref().cmp(other.id(b).as_ref()),
+        };
+        Some((left.next_if(|_| order.is_le()), right.next_if(|_| order.is_ge())))
+    })
 }

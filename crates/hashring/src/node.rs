@@ -8,6 +8,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::members::Member;
+
 /// A value that a ring can place: its identity, and its order among nodes, are the bytes of [`ring_id`].
 ///
 /// Everything else a node carries (an address, a label) is payload: the ring hands it back and never looks at it.
@@ -169,6 +171,20 @@ impl fmt::Display for Zone {
     }
 }
 
+#[cfg(feature = "serde")]
+impl serde::Serialize for Zone {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Zone {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Zone::new)
+    }
+}
+
 /// A node and what is said about it on insertion. What is left unsaid keeps its present value for a node that is
 /// already in the ring, and takes the default for a new one: the ring's default weight, no zone.
 ///
@@ -182,6 +198,7 @@ impl fmt::Display for Zone {
 /// # Ok::<(), hashring::RingError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[must_use = "a spec does nothing until it is inserted"]
 pub struct NodeSpec<N> {
     pub(crate) node: N,
@@ -211,5 +228,10 @@ impl<N> NodeSpec<N> {
     /// The node.
     pub fn node(&self) -> &N {
         &self.node
+    }
+
+    /// The member that a spec of a snapshot stands for, which says everything.
+    pub(crate) fn as_member(&self) -> Member<'_, N> {
+        Member { node: &self.node, weight: self.weight.unwrap_or_default(), zone: self.zone.as_ref() }
     }
 }

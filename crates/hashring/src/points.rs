@@ -6,6 +6,8 @@ use core::ops::Range;
 
 use crate::cells::{AHEAD, BUCKETS_AROUND_BITS, Cell, Cells, Slot, WINDOW, cell_shift};
 use crate::index::Index;
+use crate::layout::Token;
+use crate::range::TokenRange;
 use crate::splice;
 
 /// Points in ascending order, each with the slot of the member it belongs to.
@@ -16,9 +18,9 @@ use crate::splice;
 #[derive(Clone)]
 pub(crate) struct Points {
     positions: Vec<u64>,
+    /// Narrow only if the index is even.
     cells: Cells,
-    /// `None` while the points are spread too unevenly: no accident, so someone chose the ids.
-    index: Option<Index>,
+    index: Index,
 }
 
 impl Points {
@@ -28,7 +30,7 @@ impl Points {
         points.sort_unstable();
         let positions: Vec<u64> = points.iter().map(|&(point, _)| point).collect();
         let index = Index::build(&positions);
-        let cells = Cells::build(&points, bucket_bits(index.as_ref()), slots);
+        let cells = Cells::build(&points, index.bits(), index.is_even().then_some(slots));
         Points { positions, cells, index }
     }
 
@@ -48,10 +50,31 @@ impl Points {
         self.cells.slot(ix)
     }
 
+    /// How many tokens lie after the point before this one, up to and including it. Of points at one position the first
+    /// has them all.
+    pub(crate) fn gap(&self, ix: usize) -> u128 {
+        let range = self.range(ix);
+        // A range that ends where it begins is the whole ring only to the first point: to another it says that the point
+        // before is at the same position.
+        if range.after() == range.through() && ix > 0 { 0 } else { range.share().tokens() }
+    }
+
+    /// The tokens after the point before this one, up to and including it.
+    pub(crate) fn range(&self, ix: usize) -> TokenRange {
+        let before = ix.checked_sub(1).unwrap_or(self.len() - 1);
+        TokenRange::new(Token::new(self.positions[before]), Token::new(self.positions[ix]))
+    }
+
     /// The slots of the points from an index on, over the top of the ring.
     #[inline]
     pub(crate) fn ahead(&self, ix: usize) -> [Slot; AHEAD] {
         self.cells.ahead(ix)
+    }
+
+    /// The slots of the points from an index on, backwards, under the bottom of the ring.
+    pub(crate) fn behind(&self, ix: usize) -> [Slot; AHEAD] {
+        let len = self.len().max(1);
+        core::array::from_fn(|steps| self.slot((ix + AHEAD * len - steps) % len))
     }
 
     /// The index of the first point that is not below the token, or `len()`.
@@ -61,26 +84,28 @@ impl Points {
     }
 
     /// The same, and its slot.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(&self, token: u64) -> (usize, Slot) {
-        match (&self.index, &self.cells) {
-            (Some(index), Cells::Narrow(cells)) => self.find_in(index, cells, token),
-            _ => self.find_wide(token),
+        match &self.cells {
+            Cells::Narrow(cells) => self.find_in(cells, token),
+            Cells::Wide(cells) => self.find_wide(cells, token),
         }
     }
 
     #[inline(never)]
-    fn find_wide(&self, token: u64) -> (usize, Slot) {
-        match (&self.index, &self.cells) {
-            (Some(index), Cells::Wide(cells)) => self.find_in(index, cells, token),
-            _ => self.search(0, token),
-        }
+    fn find_wide(&self, cells: &[u64], token: u64) -> (usize, Slot) {
+        if self.index.is_even() { self.find_in(cells, token) } else { self.search(0, token) }
     }
 
-    #[inline]
-    fn find_in<C: Cell>(&self, index: &Index, cells: &[C], token: u64) -> (usize, Slot) {
-        let bits = token >> cell_shift::<C>(index.bits());
-        let start = index.start((bits >> (C::BITS - BUCKETS_AROUND_BITS)) as usize);
+    #[inline(always)]
+    fn find_in<C: Cell>(&self, cells: &[C], token: u64) -> (usize, Slot) {
+        let bits = token >> cell_shift::<C>(self.index.bits());
+        let start = self.index.start((bits >> (C::BITS - BUCKETS_AROUND_BITS)) as usize);
+        self.find_from(start, cells, bits, token)
+    }
+
+    #[inline(always)]
+    fn find_from<C: Cell>(&self, start: usize, cells: &[C], bits: u64, token: u64) -> (usize, Slot) {
         let sought = C::new(bits, 0);
         let window = &cells[start..start + WINDOW];
         let below: usize = window.iter().map(|cell| usize::from(cell.is_below(sought))).sum();
@@ -88,6 +113,16 @@ impl Points {
             Some(cell) if !cell.ties_with(sought) => (start + below, cell.slot()),
             _ => self.search(start, token),
         }
+    }
+
+    /// The slots of the successors of several tokens. All starts are read before the first cell: the reads do not wait for
+    /// each other, and neither do those of the cells.
+    pub(crate) fn find_batch<const COUNT: usize>(&self, tokens: [u64; COUNT]) -> [Slot; COUNT] {
+        let Cells::Narrow(cells) = &self.cells else { return tokens.map(|token| self.find(token).1) };
+        let shift = cell_shift::<u32>(self.index.bits());
+        let bucket = |token: u64| (token >> shift >> (<u32 as Cell>::BITS - BUCKETS_AROUND_BITS)) as usize;
+        let starts = tokens.map(|token| self.index.start(bucket(token)));
+        core::array::from_fn(|ix| self.find_from(starts[ix], cells, tokens[ix] >> shift, tokens[ix]).1)
     }
 
     /// The same by whole positions: gallops from an index that is not too late, then halves.
@@ -126,25 +161,25 @@ impl Points {
         };
         let places: Vec<u32> = run.iter().map(before_larger).collect();
         if !self.cells.suits(slots) {
-            self.cells.rebuild(&self.positions, bucket_bits(self.index.as_ref()), slots);
+            self.cells.rebuild(&self.positions, self.index.bits(), Some(slots));
         }
         splice::insert_at(&mut self.positions, &places, |ix| run[ix]);
-        self.cells.insert_at(&places, run, bucket_bits(self.index.as_ref()), slot);
+        self.cells.insert_at(&places, run, self.index.bits(), slot);
         self.reindex(slots, |index, points| index.add(run, points));
     }
 
-    /// Removes points of one member, in ascending order.
-    pub(crate) fn remove(&mut self, run: &[u64], slot: Slot) {
+    /// Removes points of one member, in ascending order. All slots are below `slots`.
+    pub(crate) fn remove(&mut self, run: &[u64], slot: Slot, slots: usize) {
         let places = self.places_of(run, slot);
         splice::remove_at(&mut self.positions, &places);
-        self.cells.remove_at(&places, bucket_bits(self.index.as_ref()));
-        self.reindex(slot as usize + 1, |index, points| index.remove(run, &places, points));
+        self.cells.remove_at(&places, self.index.bits());
+        self.reindex(slots, |index, points| index.remove(run, &places, points));
     }
 
     /// Gives the points of one member, in ascending order, to another slot.
     pub(crate) fn relabel(&mut self, run: &[u64], from: Slot, to: Slot) {
         let places = self.places_of(run, from);
-        self.cells.relabel(&places, bucket_bits(self.index.as_ref()), to);
+        self.cells.relabel(&places, self.index.bits(), to);
     }
 
     /// Where a member's points are: distinct, also for points of its own that are equal.
@@ -163,14 +198,9 @@ impl Points {
 
     /// Patches the index, or makes a new one.
     fn reindex(&mut self, slots: usize, patch: impl FnOnce(&mut Index, &[u64]) -> bool) {
-        let patched = self.index.as_mut().is_some_and(|index| patch(index, &self.positions));
-        if !patched {
+        if !patch(&mut self.index, &self.positions) {
             self.index = Index::build(&self.positions);
-            self.cells.rebuild(&self.positions, bucket_bits(self.index.as_ref()), slots);
+            self.cells.rebuild(&self.positions, self.index.bits(), self.index.is_even().then_some(slots));
         }
     }
-}
-
-fn bucket_bits(index: Option<&Index>) -> u32 {
-    index.map_or(0, Index::bits)
 }

@@ -142,7 +142,7 @@ impl<N: RingNode> HashRing<N> {
         if from < to {
             points.insert(&run, slot, members.len(), |a, b| members.compare(a, b));
         } else {
-            points.remove(&run, slot);
+            points.remove(&run, slot, members.len());
         }
         Ok(match (from == to, rezoned) {
             (false, _) => Change::Reweighted { from, to },
@@ -158,7 +158,7 @@ impl<N: RingNode> HashRing<N> {
         let slot = inner.members.by_id()[rank];
         let last = inner.members.len() as Slot - 1;
         let run = inner.run(node, 0, inner.members.weight(slot));
-        inner.points.remove(&run, slot);
+        inner.points.remove(&run, slot, inner.members.len());
         let removed = inner.members.remove(rank);
         if let Some(moved) = inner.members.node(slot) {
             let run = inner.run(moved, 0, inner.members.weight(slot));
@@ -197,6 +197,37 @@ impl<N: RingNode> HashRing<N> {
         self.slot_of(node).and_then(|slot| self.inner.members.zone(slot))
     }
 
+    /// The position of a key.
+    #[inline]
+    pub fn token(&self, key: &[u8]) -> Token {
+        self.inner.layout.token(key)
+    }
+
+    /// The node that owns a key: the one of the first point at or after the key's token. `None` when no node has
+    /// points.
+    #[inline]
+    pub fn owner(&self, key: &[u8]) -> Option<&N> {
+        self.owner_at(self.token(key))
+    }
+
+    /// The node that owns a token.
+    #[inline]
+    pub fn owner_at(&self, token: Token) -> Option<&N> {
+        let inner = &*self.inner;
+        inner.members.node(inner.points.find(token.get()).1)
+    }
+
+    /// What two rings that place every key alike have in common, and no others: 32 bytes to compare.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.inner.layout.fingerprint(self.members())
+    }
+
+    pub(crate) fn slot_of(&self, node: &N) -> Option<Slot> {
+        self.inner.members.slot(node.ring_id().as_ref())
+    }
+}
+
+impl<N> HashRing<N> {
     /// The nodes, in the order of their ids.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = &N> + DoubleEndedIterator + Clone {
         self.members().map(|member| member.node)
@@ -235,35 +266,6 @@ impl<N: RingNode> HashRing<N> {
     /// Whether the other ring hashes keys alike: same layout version, same seed.
     pub fn same_layout(&self, other: &Self) -> bool {
         self.inner.layout == other.inner.layout
-    }
-
-    /// The position of a key.
-    #[inline]
-    pub fn token(&self, key: &[u8]) -> Token {
-        self.inner.layout.token(key)
-    }
-
-    /// The node that owns a key: the one of the first point at or after the key's token. `None` when no node has
-    /// points.
-    #[inline]
-    pub fn owner(&self, key: &[u8]) -> Option<&N> {
-        self.owner_at(self.token(key))
-    }
-
-    /// The node that owns a token.
-    #[inline]
-    pub fn owner_at(&self, token: Token) -> Option<&N> {
-        let inner = &*self.inner;
-        inner.members.node(inner.points.find(token.get()).1)
-    }
-
-    /// What two rings that place every key alike have in common, and no others: 32 bytes to compare.
-    pub fn fingerprint(&self) -> Fingerprint {
-        self.inner.layout.fingerprint(self.members())
-    }
-
-    pub(crate) fn slot_of(&self, node: &N) -> Option<Slot> {
-        self.inner.members.slot(node.ring_id().as_ref())
     }
 }
 
@@ -316,7 +318,7 @@ impl<N: RingNode> PartialEq for HashRing<N> {
 
 impl<N: RingNode> Eq for HashRing<N> {}
 
-impl<N: RingNode + fmt::Debug> fmt::Debug for HashRing<N> {
+impl<N: fmt::Debug> fmt::Debug for HashRing<N> {
     /// The members; not the seed, which may be a secret, nor the points, which are many.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.weights()).finish()

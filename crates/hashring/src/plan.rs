@@ -1,0 +1,255 @@
+//! Changes, looked at before they are made.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::balance::{Balance, Fraction};
+use crate::diff::{RangeMove, moved};
+use crate::error::RingError;
+use crate::layout::Token;
+use crate::node::{NodeSpec, RingNode};
+use crate::placement::Placement;
+use crate::ring::HashRing;
+
+/// A change of a ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op<N> {
+    /// [`HashRing::insert`].
+    Insert(NodeSpec<N>),
+    /// [`HashRing::remove`]; of an unknown node it does nothing.
+    Remove(N),
+    /// [`HashRing::set_weight`].
+    SetWeight(N, u32),
+}
+
+/// What some changes would do to a ring. See [`HashRing::plan`].
+#[derive(Clone, Debug)]
+pub struct Plan<N> {
+    before: HashRing<N>,
+    after: HashRing<N>,
+}
+
+/// What a node gains and loses. Most changes do one of the two to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeMove<'a, N> {
+    /// The node.
+    pub node: &'a N,
+    /// The share of all keys that move to it.
+    pub gained: Fraction,
+    /// The share of all keys that move away from it.
+    pub lost: Fraction,
+}
+
+impl<N: RingNode> HashRing<N> {
+    /// Makes all changes, in turn, or none of them.
+    ///
+    /// # Errors
+    ///
+    /// Those of the changes. The ring is then as it was before the first.
+    pub fn apply(&mut self, ops: &[Op<N>]) -> Result<(), RingError> {
+        let mut changed = self.clone();
+        for op in ops {
+            match op {
+                Op::Insert(spec) => drop(changed.insert(spec.clone())?),
+                Op::Remove(node) => drop(changed.remove(node)),
+                Op::SetWeight(node, weight) => drop(changed.set_weight(node, *weight)?),
+            }
+        }
+        *self = changed;
+        Ok(())
+    }
+
+    /// What the changes would do, made in turn, without making them.
+    ///
+    /// ```
+    /// use hashring::{HashRing, NodeSpec, Op};
+    ///
+    /// let ring = HashRing::from_nodes(["ash", "birch", "cedar"])?;
+    /// let plan = ring.plan(&[Op::Insert(NodeSpec::new("douglas"))])?;
+    /// assert!(plan.moved().as_f64() < 0.35);
+    /// assert!(plan.moves().iter().all(|step| step.to == Some(&"douglas")));
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Those of the changes.
+    pub fn plan(&self, ops: &[Op<N>]) -> Result<Plan<N>, RingError> {
+        let mut after = self.clone();
+        after.apply(ops)?;
+        Ok(Plan { before: self.clone(), after })
+    }
+}
+
+impl<N: RingNode> Plan<N> {
+    /// The ring as it is.
+    pub fn before(&self) -> &HashRing<N> {
+        &self.before
+    }
+
+    /// The ring as it would be.
+    pub fn after(&self) -> &HashRing<N> {
+        &self.after
+    }
+
+    /// Which range moves from whom to whom.
+    pub fn moves(&self) -> Vec<RangeMove<'_, N>> {
+        self.before.diff(&self.after).expect("a change keeps the seed")
+    }
+
+    /// The share of all keys that move.
+    pub fn moved(&self) -> Fraction {
+        moved(&self.moves())
+    }
+
+    /// What each node gains and loses, in the order of ids; only of nodes that do.
+    pub fn moves_by_node(&self) -> Vec<NodeMove<'_, N>> {
+        let moves = self.moves();
+        let mut shares: Vec<(&N, u128, u128)> = Vec::with_capacity(moves.len() * 2);
+        for step in &moves {
+            let tokens = step.range.share().tokens();
+            shares.extend(step.from.map(|node| (node, 0, tokens)));
+            shares.extend(step.to.map(|node| (node, tokens, 0)));
+        }
+        shares.sort_by(|(a, ..), (b, ..)| a.ring_id().as_ref().cmp(b.ring_id().as_ref()));
+        shares.dedup_by(|(node, gained, lost), (same, gained_before, lost_before)| {
+            let is_same = node.ring_id().as_ref() == same.ring_id().as_ref();
+            if is_same {
+                *gained_before += *gained;
+                *lost_before += *lost;
+            }
+            is_same
+        });
+        let told = |(node, gained, lost)| NodeMove {
+            node,
+            gained: Fraction::of_tokens(gained),
+            lost: Fraction::of_tokens(lost),
+        };
+        shares.into_iter().map(told).collect()
+    }
+
+    /// How evenly nodes are loaded, before and after. One pass over the points of one ring.
+    pub fn balance(&self) -> (Option<Balance>, Option<Balance>) {
+        let before = self.before.tokens_by_slot();
+        let mut after = vec![0_i128; self.after.len()];
+        for member in self.after.members() {
+            let slot = |ring: &HashRing<N>| ring.slot_of(member.node);
+            if let (Some(old), Some(new)) = (slot(&self.before), slot(&self.after)) {
+                after[new as usize] = before[old as usize] as i128;
+            }
+        }
+        for step in self.moves() {
+            let tokens = step.range.share().tokens() as i128;
+            let mut add = |node: Option<&N>, tokens: i128| {
+                if let Some(slot) = node.and_then(|node| self.after.slot_of(node)) {
+                    after[slot as usize] += tokens;
+                }
+            };
+            add(step.from, -tokens);
+            add(step.to, tokens);
+        }
+        let after: Vec<u128> = after.into_iter().map(i128::cast_unsigned).collect();
+        (Balance::of(&self.before, &before), Balance::of(&self.after, &after))
+    }
+
+    /// The share of all keys whose replicas are in fewer zones than there are replicas, before and after. A placement for
+    /// every point of both rings.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`HashRing::replica_set`] for either ring.
+    pub fn sharing_zones(&self, placement: &Placement) -> Result<(Fraction, Fraction), RingError> {
+        Ok((self.before.sharing_zones(placement)?, self.after.sharing_zones(placement)?))
+    }
+
+    /// Both rings, for the time while keys move.
+    pub fn transition(self) -> Transition<N> {
+        Transition { before: self.before, after: self.after }
+    }
+}
+
+impl<N: RingNode> HashRing<N> {
+    /// The share of all keys two of whose replicas are in one zone.
+    fn sharing_zones(&self, placement: &Placement) -> Result<Fraction, RingError> {
+        self.inner.check_placement(placement)?;
+        let (points, members) = (&self.inner.points, &self.inner.members);
+        let shares_zone = |&ix: &usize| {
+            let slots = self.replica_slots(points.range(ix).through(), placement);
+            let zones = slots.as_slice().iter().map(|&slot| members.zone(slot));
+            zones.clone().enumerate().any(|(ix, zone)| zones.clone().take(ix).any(|other| other == zone))
+        };
+        let tokens = (0..points.len()).filter(shares_zone).map(|ix| points.gap(ix)).sum();
+        Ok(Fraction::of_tokens(tokens))
+    }
+}
+
+/// A ring on its way to another: who owns a key now, and who will.
+///
+/// While keys move, read from the owner before and fall back to the owner after, or ask both; write to both. When all
+/// moves are done, [`finish`](Self::finish) leaves the new ring.
+#[derive(Clone, Debug)]
+pub struct Transition<N> {
+    before: HashRing<N>,
+    after: HashRing<N>,
+}
+
+/// The owners of a key during a [`Transition`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owners<'a, N> {
+    /// No node has points, before or after.
+    Nobody,
+    /// The key stays where it is.
+    Settled(&'a N),
+    /// The key moves.
+    Moving {
+        /// Its owner before; `None` when no node had points.
+        from: Option<&'a N>,
+        /// Its owner after; `None` when no node has points.
+        to: Option<&'a N>,
+    },
+}
+
+impl<N: RingNode> Transition<N> {
+    /// From one ring to another.
+    ///
+    /// # Errors
+    ///
+    /// [`RingError::LayoutMismatch`] when they were built with different seeds.
+    pub fn new(before: HashRing<N>, after: HashRing<N>) -> Result<Self, RingError> {
+        if before.same_layout(&after) {
+            Ok(Transition { before, after })
+        } else {
+            Err(RingError::LayoutMismatch)
+        }
+    }
+
+    /// Who owns a key.
+    pub fn owners(&self, key: &[u8]) -> Owners<'_, N> {
+        self.owners_at(self.before.token(key))
+    }
+
+    /// Who owns a token.
+    pub fn owners_at(&self, token: Token) -> Owners<'_, N> {
+        match (self.before.owner_at(token), self.after.owner_at(token)) {
+            (None, None) => Owners::Nobody,
+            (Some(from), Some(to)) if from.ring_id().as_ref() == to.ring_id().as_ref() => Owners::Settled(to),
+            (from, to) => Owners::Moving { from, to },
+        }
+    }
+
+    /// The ring at the start.
+    pub fn before(&self) -> &HashRing<N> {
+        &self.before
+    }
+
+    /// The ring at the end.
+    pub fn after(&self) -> &HashRing<N> {
+        &self.after
+    }
+
+    /// The ring at the end, the one at the start forgotten.
+    pub fn finish(self) -> HashRing<N> {
+        self.after
+    }
+}
