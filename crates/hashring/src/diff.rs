@@ -169,7 +169,7 @@ impl<'a, N: RingNode> Pair<'a, N> {
 
     fn differ(&self, old: Slot, new: Slot) -> bool {
         let new = ((new as usize) < self.new.len()).then_some(new);
-        self.new_slots.get(old as usize).map_or(new.is_some(), |&kept| kept != new)
+        self.new_slots.get(old as usize).map_or(new.is_some(), |&kept| kept.is_none() || kept != new)
     }
 
     fn same_set(&self, old: &[Slot], new: &[Slot]) -> bool {

@@ -204,3 +204,6 @@ impl Points {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

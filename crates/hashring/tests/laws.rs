@@ -1,45 +1,19 @@
 //! What holds of every ring, tried on rings drawn at random.
 
-use std::collections::BTreeMap;
+mod common;
 
-use hashring::{Fraction, HashRing, NodeSpec, Token};
+use hashring::{Change, Fraction, HashRing, NodeSpec, Token};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-type Spec = (u8, u32, Option<u8>);
-
-fn specs() -> impl Strategy<Value = Vec<Spec>> {
-    vec((any::<u8>(), 0_u32..30, proptest::option::of(0_u8..4)), 0..20)
-}
-
-fn spec((id, weight, zone): Spec) -> NodeSpec<u8> {
-    let spec = NodeSpec::new(id).weight(weight);
-    match zone {
-        Some(zone) => spec.zone(format!("zone-{zone}")),
-        None => spec,
-    }
-}
-
-/// Inserted one after another.
-fn grown(specs: &[Spec]) -> HashRing<u8> {
-    let mut ring = HashRing::new();
-    for entry in specs {
-        ring.insert(spec(*entry)).expect("within the limits");
-    }
-    ring
-}
-
-/// One spec for each id.
-fn distinct(specs: Vec<Spec>) -> Vec<Spec> {
-    specs.into_iter().map(|spec| (spec.0, spec)).collect::<BTreeMap<_, _>>().into_values().collect()
-}
+use common::{Naive, Spec, distinct, grown, keys, newcomer, ring_pairs, rings, spec, specs, weight};
 
 fn points(ring: &HashRing<u8>) -> Vec<(Token, u8)> {
     ring.points().map(|point| (point.token, *point.node)).collect()
 }
 
-fn keys() -> impl Iterator<Item = [u8; 4]> {
-    (0..300_u32).map(u32::to_le_bytes)
+fn nodes<'a>(nodes: impl IntoIterator<Item = &'a u8>) -> Vec<u8> {
+    nodes.into_iter().copied().collect()
 }
 
 proptest! {
@@ -63,10 +37,15 @@ proptest! {
     }
 
     #[test]
-    fn adding_and_removing_a_node_changes_nothing(specs in specs(), weight in 0_u32..60) {
-        let ring = grown(&distinct(specs));
+    fn inserting_twice_is_inserting_once(specs in specs()) {
+        let twice: Vec<Spec> = specs.iter().flat_map(|&spec| [spec, spec]).collect();
+        prop_assert_eq!(grown(&twice), grown(&specs));
+    }
+
+    #[test]
+    fn adding_and_removing_a_node_changes_nothing(ring in rings(), weight in weight()) {
         let mut changed = ring.clone();
-        let newcomer = (0..=u8::MAX).find(|id| !ring.contains(id)).expect("fewer than 256 nodes");
+        let newcomer = newcomer(&ring);
         changed.insert(NodeSpec::new(newcomer).weight(weight)).expect("within the limits");
         prop_assert_eq!(changed.remove(&newcomer), Some(newcomer));
         prop_assert_eq!(points(&changed), points(&ring));
@@ -74,9 +53,16 @@ proptest! {
     }
 
     #[test]
-    fn keys_move_only_to_an_added_node(specs in specs(), weight in 0_u32..60) {
-        let ring = grown(&distinct(specs));
-        let newcomer = (0..=u8::MAX).find(|id| !ring.contains(id)).expect("fewer than 256 nodes");
+    fn a_clone_never_sees_later_changes((ring, _) in ring_pairs(), weight in weight()) {
+        let before = points(&ring);
+        let mut clone = ring.clone();
+        clone.insert(NodeSpec::new(newcomer(&ring)).weight(weight)).expect("within the limits");
+        prop_assert_eq!(points(&ring), before);
+    }
+
+    #[test]
+    fn keys_move_only_to_an_added_node(ring in rings(), weight in weight()) {
+        let newcomer = newcomer(&ring);
         let mut after = ring.clone();
         after.insert(NodeSpec::new(newcomer).weight(weight)).expect("within the limits");
         for key in keys() {
@@ -86,10 +72,22 @@ proptest! {
     }
 
     #[test]
-    fn a_weight_moves_only_the_nodes_own_keys(specs in specs(), weight in 0_u32..60) {
-        let ring = grown(&distinct(specs));
+    fn keys_move_only_from_a_removed_node(ring in rings(), pick in any::<prop::sample::Index>()) {
+        prop_assume!(!ring.is_empty());
+        let leaver = *pick.get(&nodes(ring.nodes()));
         let mut after = ring.clone();
+        after.remove(&leaver);
+        prop_assert!(!after.contains(&leaver));
+        for key in keys() {
+            let before = ring.owner(&key);
+            prop_assert!(after.owner(&key) == before || before == Some(&leaver));
+        }
+    }
+
+    #[test]
+    fn a_weight_moves_only_the_nodes_own_keys(ring in rings(), weight in weight()) {
         let Some(node) = ring.nodes().next() else { return Ok(()) };
+        let mut after = ring.clone();
         after.set_weight(node, weight).expect("a known node");
         for key in keys() {
             let (before, owner) = (ring.owner(&key), after.owner(&key));
@@ -97,41 +95,134 @@ proptest! {
         }
         let count = points(&after).iter().filter(|(_, owner)| owner == node).count();
         prop_assert_eq!(count, weight as usize);
+        prop_assert_eq!(after.weight_of(node), Some(weight));
     }
 
     #[test]
-    fn owners_are_those_of_the_first_point_at_or_after_the_token(specs in specs(), tokens in vec(any::<u64>(), 50)) {
-        let ring = grown(&specs);
-        let points = points(&ring);
-        let beside = points.iter().flat_map(|(token, _)| [token.get().wrapping_sub(1), token.get(), token.get().wrapping_add(1)]);
-        for token in tokens.into_iter().chain(beside).chain([0, u64::MAX]).map(Token::new) {
-            let expected = points.iter().find(|(point, _)| *point >= token).or(points.first()).map(|(_, node)| node);
-            prop_assert_eq!(ring.owner_at(token), expected);
+    fn owners_are_those_of_the_first_point_at_or_after_the_token(ring in rings(), tokens in vec(any::<u64>(), 50)) {
+        let naive = Naive::new(&ring);
+        for token in tokens.into_iter().map(Token::new).chain(naive.tokens()) {
+            prop_assert_eq!(ring.owner_at(token).copied(), naive.owner(token));
+            let [one, _] = ring.owners_batch([token, Token::MIN]);
+            prop_assert_eq!(one, ring.owner_at(token));
         }
     }
 
     #[test]
-    fn replicas_are_distinct_as_many_as_there_are_and_stable_in_their_prefix(specs in specs(), count in 0_usize..40) {
-        let ring = grown(&specs);
-        let placed = ring.weights().filter(|(_, weight)| *weight > 0).count();
+    fn replicas_are_the_distinct_nodes_of_a_lap(ring in rings(), count in 0_usize..40) {
+        let naive = Naive::new(&ring);
         for key in keys().take(20) {
-            let replicas: Vec<u8> = ring.replicas(&key, count).copied().collect();
-            prop_assert_eq!(replicas.len(), count.min(placed));
-            prop_assert_eq!(ring.replicas(&key, count).len(), replicas.len());
-            prop_assert_eq!(replicas.iter().collect::<std::collections::BTreeSet<_>>().len(), replicas.len());
-            let more: Vec<u8> = ring.replicas(&key, count + 1).copied().collect();
-            prop_assert_eq!(&more[..replicas.len()], &replicas[..]);
-            if count > 0 {
-                prop_assert_eq!(replicas.first(), ring.owner(&key));
-            }
+            let token = ring.token(&key);
+            let expected: Vec<u8> = naive.distinct(token).into_iter().take(count).collect();
+            prop_assert_eq!(ring.replicas(&key, count).len(), expected.len());
+            prop_assert_eq!(nodes(ring.replicas(&key, count)), expected);
+            let expected: Vec<u8> = naive.distinct_back(token).into_iter().take(count).collect();
+            prop_assert_eq!(nodes(ring.replicas_back(&key, count)), expected);
         }
     }
 
     #[test]
-    fn shares_add_up_to_the_whole_ring(specs in specs()) {
-        let ring = grown(&specs);
+    fn replicas_are_stable_in_their_prefix_and_begin_with_the_owner(ring in rings(), count in 1_usize..20) {
+        for key in keys().take(20) {
+            let (fewer, more) = (nodes(ring.replicas(&key, count)), nodes(ring.replicas(&key, count + 1)));
+            prop_assert_eq!(&more[..fewer.len()], &fewer[..]);
+            prop_assert_eq!(fewer.first(), ring.owner(&key));
+        }
+    }
+
+    #[test]
+    fn points_run_once_round_from_any_token(ring in rings(), token in any::<u64>()) {
+        let (token, all) = (Token::new(token), points(&ring));
+        prop_assert!(all.is_sorted_by_key(|&(token, _)| token));
+        let from: Vec<_> = ring.points_from(token).map(|point| (point.token, *point.node)).collect();
+        let start = all.partition_point(|&(point, _)| point < token);
+        prop_assert_eq!(&from[..all.len() - start], &all[start..]);
+        prop_assert_eq!(&from[all.len() - start..], &all[..start]);
+        let mut back: Vec<_> = ring.points_from(token).rev().map(|point| (point.token, *point.node)).collect();
+        back.reverse();
+        prop_assert_eq!(back, from);
+    }
+
+    #[test]
+    fn neighbours_own_the_points_beside_a_nodes_own(ring in rings(), count in 0_usize..9) {
+        let all = points(&ring);
+        let beside = |node: u8, step: usize| {
+            let mut found: Vec<u8> = Vec::new();
+            for ix in (0..all.len()).filter(|&ix| all[ix].1 == node) {
+                found.extend((1..all.len()).map(|far| all[(ix + far * step) % all.len()].1).find(|&other| other != node));
+            }
+            found.sort_unstable();
+            found.dedup();
+            found
+        };
+        for &node in ring.nodes() {
+            let back = all.len().saturating_sub(1);
+            for (told, expected) in [
+                (ring.successors(&node, usize::MAX), beside(node, 1)),
+                (ring.predecessors(&node, usize::MAX), beside(node, back)),
+            ] {
+                let mut told = nodes(told);
+                told.sort_unstable();
+                prop_assert_eq!(told, expected);
+            }
+            prop_assert_eq!(&ring.successors(&node, usize::MAX)[..ring.successors(&node, count).len()], &ring.successors(&node, count)[..]);
+            prop_assert!(ring.predecessors(&node, count).len() <= count);
+        }
+    }
+
+    #[test]
+    fn ranges_of_all_nodes_cover_every_token_once(ring in rings()) {
+        let naive = Naive::new(&ring);
+        for token in naive.tokens() {
+            let owners: Vec<u8> = nodes(ring.nodes().filter(|node| ring.ranges_of(node).any(|range| range.contains(token))));
+            prop_assert_eq!(owners, nodes(ring.owner_at(token)));
+        }
+        for node in ring.nodes() {
+            let tokens: u128 = ring.ranges_of(node).map(|range| range.share().tokens()).sum();
+            prop_assert_eq!(Some(tokens), ring.ownership(node).map(Fraction::tokens));
+            let ranges: Vec<_> = ring.ranges_of(node).collect();
+            prop_assert!(ranges.iter().all(|one| ranges.len() == 1 || ranges.iter().all(|other| one.through() != other.after())));
+        }
+    }
+
+    #[test]
+    fn shares_add_up_to_the_whole_ring(ring in rings()) {
         let total: u128 = ring.nodes().map(|node| ring.ownership(node).expect("a member").tokens()).sum();
         let expected = if ring.point_count() == 0 { Fraction::ZERO } else { Fraction::WHOLE };
         prop_assert_eq!(total, expected.tokens());
+        let each: Vec<_> = ring.nodes().map(|node| (node, ring.ownership(node).expect("a member"))).collect();
+        prop_assert_eq!(ring.ownerships().collect::<Vec<_>>(), each);
+    }
+
+    #[test]
+    fn balance_is_one_of_loads_over_their_due(ring in rings()) {
+        let loads: Vec<f64> = ring.ownerships().zip(ring.weights()).filter(|(_, (_, weight))| *weight > 0).map(
+            |((_, share), (_, weight))| share.as_f64() * ring.point_count() as f64 / f64::from(weight),
+        ).collect();
+        let Some(balance) = ring.balance() else { return Ok(prop_assert!(loads.is_empty())) };
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+        prop_assert!(near(balance.max, loads.iter().copied().fold(f64::MIN, f64::max)));
+        prop_assert!(near(balance.min, loads.iter().copied().fold(f64::MAX, f64::min)));
+        let square = loads.iter().map(|load| (load - 1.0).powi(2)).sum::<f64>() / loads.len() as f64;
+        prop_assert!(near(balance.deviation, square.sqrt()));
+    }
+
+    #[test]
+    fn a_change_says_what_it_did(ring in rings(), (id, weight, zone) in (any::<u8>(), weight(), 0_u8..3)) {
+        let mut after = ring.clone();
+        let change = after.insert(spec((id, weight, Some(zone)))).expect("within the limits");
+        let expected = match (ring.weight_of(&id), ring.zone_of(&id) == after.zone_of(&id)) {
+            (None, _) => Change::Added { weight },
+            (Some(from), _) if from != weight => Change::Reweighted { from, to: weight },
+            (_, false) => Change::Rezoned,
+            (_, true) => Change::Unchanged,
+        };
+        prop_assert_eq!(change, expected);
+        prop_assert_eq!(after.insert(spec((id, weight, Some(zone)))), Ok(Change::Unchanged));
+    }
+
+    #[test]
+    fn fingerprints_are_equal_when_rings_are((one, other) in ring_pairs()) {
+        prop_assert_eq!(one == other, one.fingerprint() == other.fingerprint());
     }
 }

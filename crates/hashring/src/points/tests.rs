@@ -1,0 +1,155 @@
+//! Points against a sorted list, with positions that hashing would never give.
+
+use alloc::vec::Vec;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+
+/// Each member has the slot and the id of its number; what is known of it is its points.
+#[derive(Clone, Debug)]
+enum Step {
+    Add(Slot, Vec<u64>),
+    Remove(Slot, usize),
+}
+
+/// Positions that collide, crowd into one bucket, leave gaps, and touch the ends.
+fn position() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        any::<u64>(),
+        0_u64..4,
+        (0_u64..4).prop_map(|below| u64::MAX - below),
+        (0_u64..300).prop_map(|step| 1 << 60 | step),
+        (0_u64..64, 0_u64..3).prop_map(|(bit, add)| (1_u64 << bit).wrapping_add(add)),
+    ]
+}
+
+fn steps(slots: Slot) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        3 => (0..slots, vec(position(), 0..60)).prop_map(|(slot, run)| Step::Add(slot, run)),
+        1 => (0..slots, 0_usize..60).prop_map(|(slot, count)| Step::Remove(slot, count)),
+    ];
+    vec(step, 1..12)
+}
+
+/// The naive model: a list, sorted.
+type Model = Vec<(u64, Slot)>;
+
+fn take_step(points: &mut Points, model: &mut Model, step: Step, slots: usize) {
+    match step {
+        Step::Add(slot, mut run) => {
+            run.sort_unstable();
+            points.insert(&run, slot, slots, |a, b| a.cmp(&b));
+            model.extend(run.into_iter().map(|point| (point, slot)));
+            model.sort_unstable();
+        }
+        Step::Remove(slot, count) => {
+            let run: Vec<u64> =
+                model.iter().filter(|(_, own)| *own == slot).map(|&(point, _)| point).take(count).collect();
+            points.remove(&run, slot, slots);
+            for point in run {
+                let ix = model.iter().position(|&own| own == (point, slot)).expect("it was just found");
+                model.remove(ix);
+            }
+        }
+    }
+}
+
+fn check(points: &Points, model: &Model, tokens: &[u64]) {
+    assert_eq!(points.as_slice(), model.iter().map(|&(point, _)| point).collect::<Vec<_>>());
+    let beside = model.iter().flat_map(|&(point, _)| [point.wrapping_sub(1), point, point.wrapping_add(1)]);
+    for token in beside.chain(tokens.iter().copied()).chain([0, u64::MAX]) {
+        let (ix, slot) = points.find(token);
+        assert_eq!(ix, model.partition_point(|&(point, _)| point < token), "{token:x}");
+        let expected = model.get(ix).or(model.first());
+        match expected {
+            Some(&(_, expected)) => assert_eq!(slot, expected, "{token:x}"),
+            None => assert!(slot >= u32::from(u16::MAX)),
+        }
+        let ahead: Vec<Slot> =
+            model.iter().cycle().skip(ix).take(4 * model.len().min(1)).map(|own| own.1).collect();
+        if !model.is_empty() {
+            assert_eq!(points.ahead(ix).to_vec(), ahead, "{token:x}");
+        }
+        let slots = points.find_batch([token, token.wrapping_add(7), !token]);
+        assert_eq!(slots, [token, token.wrapping_add(7), !token].map(|token| points.find(token).1));
+    }
+    let tokens: u128 = (0..points.len()).map(|ix| points.gap(ix)).sum();
+    assert_eq!(tokens, if model.is_empty() { 0 } else { 1 << 64 });
+}
+
+fn empty(slots: usize) -> Points {
+    Points::build(Vec::new(), slots)
+}
+
+proptest! {
+    #[test]
+    fn any_positions_are_found_as_in_a_sorted_list(steps in steps(6), tokens in vec(position(), 20)) {
+        let (mut points, mut model) = (empty(6), Model::new());
+        for step in steps {
+            take_step(&mut points, &mut model, step, 6);
+            check(&points, &model, &tokens);
+        }
+        let mut built: Vec<(u64, Slot)> = model.clone();
+        built.reverse();
+        check(&Points::build(built, 6), &model, &tokens);
+    }
+
+    #[test]
+    fn slots_of_four_bytes_are_found_as_those_of_two(steps in steps(6), tokens in vec(position(), 20)) {
+        const FIRST: Slot = 70_000;
+        let (mut points, mut model) = (empty(FIRST as usize), Model::new());
+        for step in steps {
+            let step = match step {
+                Step::Add(slot, run) => Step::Add(slot + FIRST, run),
+                Step::Remove(slot, count) => Step::Remove(slot + FIRST, count),
+            };
+            take_step(&mut points, &mut model, step, FIRST as usize + 6);
+            check(&points, &model, &tokens);
+        }
+    }
+
+    #[test]
+    fn a_relabelled_member_keeps_its_points(runs in vec(vec(position(), 0..40), 3)) {
+        let mut model = Model::new();
+        for (slot, run) in runs.iter().enumerate() {
+            model.extend(run.iter().map(|&point| (point, slot as Slot)));
+        }
+        let mut points = Points::build(model.clone(), 3);
+        let mut run = runs[2].clone();
+        run.sort_unstable();
+        points.relabel(&run, 2, 9);
+        for own in model.iter_mut().filter(|own| own.1 == 2) {
+            own.1 = 9;
+        }
+        model.sort_unstable();
+        check(&points, &model, &[]);
+    }
+}
+
+#[test]
+fn hashed_points_are_even_and_chosen_ones_are_found_all_the_same() {
+    let spread: Vec<(u64, Slot)> =
+        (0..50_000_u64).map(|ix| (ix.wrapping_mul(0x9e37_79b9_7f4a_7c15), 0)).collect();
+    let mut points = Points::build(spread.clone(), 2);
+    assert!(points.index.is_even());
+
+    // All in one block of buckets: more than an offset can count.
+    let crowd: Vec<u64> = (0..60_000).map(|step| 5 << 50 | step).collect();
+    let more: Vec<u64> = (0..60_000).map(|step| 6 << 50 | step).collect();
+    points.insert(&crowd, 1, 2, |a, b| a.cmp(&b));
+    points.insert(&more, 1, 2, |a, b| a.cmp(&b));
+    assert!(!points.index.is_even());
+    let mut model = spread;
+    model.extend(crowd.iter().chain(&more).map(|&point| (point, 1)));
+    model.sort_unstable();
+    for &(point, slot) in model.iter().step_by(97) {
+        assert_eq!(points.find(point).1, slot);
+    }
+
+    points.remove(&more, 1, 2);
+    points.remove(&crowd, 1, 2);
+    assert!(points.index.is_even());
+    assert_eq!(points.len(), 50_000);
+}

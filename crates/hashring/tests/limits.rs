@@ -1,0 +1,189 @@
+//! Bad and extreme input: a typed error or the documented answer, and the ring as it was.
+
+use hashring::{
+    Fraction, HashRing, ID_BYTES_MAX, LoadFactor, NODES_MAX, NodeSpec, POINTS_MAX, Placement, RingError,
+    TABLE_BITS_MAX, Token, WEIGHT_MAX, ZONE_BYTES_MAX,
+};
+
+#[test]
+fn an_empty_ring_answers_every_question() {
+    let ring = HashRing::<String>::new();
+    let nobody = "nobody".to_owned();
+    assert!(ring.is_empty() && ring.nodes().next().is_none() && ring.points().next().is_none());
+    assert_eq!((ring.len(), ring.point_count()), (0, 0));
+    assert_eq!(ring.owner(b""), None);
+    assert_eq!(ring.owner_at(Token::MAX), None);
+    assert_eq!(ring.owners_batch([Token::MIN, Token::MAX]), [None, None]);
+    assert_eq!(ring.replicas(b"key", usize::MAX).count(), 0);
+    assert_eq!(ring.replicas_back(b"key", usize::MAX).count(), 0);
+    assert!(ring.successors(&nobody, 1).is_empty() && ring.predecessors(&nobody, 1).is_empty());
+    assert_eq!(ring.replica_set(b"key", &Placement::spread(3)).map(Iterator::count), Ok(0));
+    let strict = Placement::spread(3).at_least(1);
+    let refused = RingError::NotEnoughZones { asked: 1, present: 0 };
+    assert_eq!(ring.replica_set(b"key", &strict).map(Iterator::count), Err(refused));
+    assert_eq!(ring.owner_bounded(b"key", |_| 0, LoadFactor::percent_over(25)), None);
+    assert_eq!(ring.partition_table(4, LoadFactor::percent_over(25)).map(|_| ()), Err(RingError::NoPoints));
+    assert_eq!(ring.ownership(&nobody), None);
+    assert_eq!(ring.ranges_of(&nobody).count(), 0);
+    assert_eq!(ring.ownerships().count(), 0);
+    assert_eq!(ring.balance(), None);
+    assert_eq!(ring.diff(&ring).map(|moves| moves.len()), Ok(0));
+    assert_eq!(ring.points_from(Token::new(7)).rev().count(), 0);
+    assert_eq!(ring.fingerprint(), HashRing::<u64>::new().fingerprint());
+}
+
+#[test]
+fn a_ring_of_one_point_owns_everything() {
+    let ring =
+        HashRing::builder().nodes([NodeSpec::new("only").weight(1)]).build().expect("within the limits");
+    let point = ring.points().next().expect("one point").token;
+    for token in [Token::MIN, Token::MAX, point, Token::new(point.get() + 1), Token::new(point.get() - 1)] {
+        assert_eq!(ring.owner_at(token), Some(&"only"));
+    }
+    assert_eq!(ring.ownership(&"only"), Some(Fraction::WHOLE));
+    let ranges: Vec<_> = ring.ranges_of(&"only").collect();
+    assert_eq!(ranges.len(), 1);
+    assert_eq!(ranges[0].share(), Fraction::WHOLE);
+    assert!(ring.successors(&"only", 3).is_empty());
+    let balance = ring.balance().expect("the ring has points");
+    assert!((balance.max - 1.0).abs() < 1e-9 && (balance.min - 1.0).abs() < 1e-9 && balance.deviation < 1e-6);
+}
+
+#[test]
+fn weight_0_is_a_member_that_owns_nothing() {
+    let mut ring = HashRing::from_nodes(["a", "b"]).expect("within the limits");
+    ring.set_weight(&"a", 0).expect("a known node");
+    assert!(ring.contains(&"a"));
+    assert_eq!(ring.ownership(&"a"), Some(Fraction::ZERO));
+    assert_eq!(ring.ranges_of(&"a").count(), 0);
+    assert!((0..1_000_u32).all(|key| ring.owner(&key.to_le_bytes()) == Some(&"b")));
+    assert_eq!(ring.replicas(b"key", 2).count(), 1);
+    ring.set_weight(&"a", 160).expect("a known node");
+    assert_eq!(ring, HashRing::from_nodes(["a", "b"]).expect("within the limits"));
+}
+
+#[test]
+fn what_is_over_a_limit_is_refused_and_changes_nothing() {
+    let mut ring = HashRing::from_nodes(["a"]).expect("within the limits");
+    let before = ring.clone();
+    let heavy = RingError::WeightTooLarge { weight: WEIGHT_MAX + 1 };
+    assert_eq!(ring.insert(NodeSpec::new("b").weight(WEIGHT_MAX + 1)), Err(heavy));
+    assert_eq!(ring.insert(NodeSpec::new("a").weight(WEIGHT_MAX + 1)), Err(heavy));
+    assert_eq!(ring.set_weight(&"a", WEIGHT_MAX + 1), Err(heavy));
+    assert_eq!(ring.set_weight(&"stranger", 1), Err(RingError::UnknownNode));
+    let zone = "z".repeat(ZONE_BYTES_MAX + 1);
+    let long = RingError::ZoneTooLong { bytes: ZONE_BYTES_MAX + 1 };
+    assert_eq!(ring.insert(NodeSpec::new("b").zone(zone)), Err(long));
+    assert_eq!(ring, before);
+
+    let id = vec![0_u8; ID_BYTES_MAX + 1];
+    let long = RingError::IdTooLong { bytes: ID_BYTES_MAX + 1 };
+    assert_eq!(HashRing::new().insert(NodeSpec::new(id.clone())), Err(long));
+    assert_eq!(HashRing::from_nodes([id]), Err(long));
+    let light = HashRing::<u64>::builder().default_weight(WEIGHT_MAX + 1).build();
+    assert_eq!(light, Err(RingError::WeightTooLarge { weight: WEIGHT_MAX + 1 }));
+    let large = RingError::TableTooLarge { bits: TABLE_BITS_MAX + 1 };
+    assert_eq!(
+        before.partition_table(TABLE_BITS_MAX + 1, LoadFactor::percent_over(5)).map(|_| ()),
+        Err(large)
+    );
+}
+
+#[test]
+fn the_longest_id_and_zone_are_placed() {
+    let (id, zone) = ("i".repeat(ID_BYTES_MAX), "z".repeat(ZONE_BYTES_MAX));
+    let mut ring = HashRing::new();
+    ring.insert(NodeSpec::new(id.clone()).weight(2).zone(zone)).expect("within the limits");
+    assert_eq!(ring.owner(b"key"), Some(&id));
+    let bytes = ring.snapshot().to_bytes();
+    let snapshot = hashring::Snapshot::from_bytes(&bytes).expect("it was just written");
+    assert_eq!(HashRing::builder().restore(snapshot), Ok(ring));
+}
+
+#[test]
+fn too_many_nodes_or_points_are_refused() {
+    let nodes = (0..=NODES_MAX as u64).map(|id| NodeSpec::new(id).weight(0));
+    assert_eq!(HashRing::builder().nodes(nodes.clone()).build(), Err(RingError::TooManyNodes));
+    let mut full = HashRing::builder().nodes(nodes.take(NODES_MAX)).build().expect("as many as there may be");
+    assert_eq!(full.insert(NodeSpec::new(u64::MAX).weight(0)), Err(RingError::TooManyNodes));
+    assert_eq!(full.len(), NODES_MAX);
+
+    let points = 257 * u64::from(WEIGHT_MAX);
+    assert!(points > POINTS_MAX as u64);
+    let heavy = (0..257_u64).map(|id| NodeSpec::new(id).weight(WEIGHT_MAX));
+    assert_eq!(HashRing::builder().nodes(heavy).build(), Err(RingError::TooManyPoints { points }));
+}
+
+#[test]
+fn more_than_65_535_nodes_are_placed_in_bulk_and_one_by_one() {
+    let nodes = |count: u64| (0..count).map(|id| NodeSpec::new(id).weight(2));
+    let mut ring = HashRing::builder().nodes(nodes(65_530)).build().expect("within the limits");
+    for id in 65_530..65_545 {
+        ring.insert(NodeSpec::new(id).weight(2)).expect("within the limits");
+    }
+    let bulk = HashRing::builder().nodes(nodes(65_545)).build().expect("within the limits");
+    assert!(ring.points().eq(bulk.points()));
+    for key in (0..20_000_u32).map(u32::to_le_bytes) {
+        assert_eq!(ring.owner(&key), bulk.owner(&key));
+        assert!(ring.replicas(&key, 3).eq(bulk.replicas(&key, 3)));
+    }
+    for point in ring.points() {
+        assert_eq!(ring.owner_at(point.token), Some(point.node));
+    }
+    for id in 0..20 {
+        assert_eq!(ring.remove(&id), Some(id));
+    }
+    let fewer = HashRing::builder().nodes(nodes(65_545).skip(20)).build().expect("within the limits");
+    assert!(ring.points().eq(fewer.points()));
+}
+
+#[test]
+fn more_replicas_than_nodes_are_all_nodes() {
+    let ring = HashRing::from_nodes(["a", "b", "c"]).expect("within the limits");
+    for count in [3, 4, 1_000, usize::MAX] {
+        assert_eq!(ring.replicas(b"key", count).count(), 3);
+        assert_eq!(
+            ring.replica_set(b"key", &Placement::spread(count)).expect("none are required").count(),
+            3
+        );
+    }
+    assert_eq!(ring.replicas(b"key", 0).count(), 0);
+    let asked = Placement::spread(2).at_least(3);
+    let refused = RingError::NotEnoughZones { asked: 3, present: 1 };
+    assert_eq!(ring.replica_set(b"key", &asked).map(Iterator::count), Err(refused));
+}
+
+#[test]
+fn a_node_of_weight_1_among_heavy_ones_is_found() {
+    let heavy = (0..3_u64).map(|id| NodeSpec::new(id).weight(WEIGHT_MAX));
+    let nodes = heavy.chain([NodeSpec::new(9).weight(1).zone("far")]);
+    let ring = HashRing::builder().nodes(nodes).build().expect("within the limits");
+    for key in 0..20_u32 {
+        let replicas: Vec<_> = ring.replicas(&key.to_le_bytes(), 4).collect();
+        assert!(replicas.contains(&&9));
+        let spread: Vec<_> =
+            ring.replica_set(&key.to_le_bytes(), &Placement::spread(2)).expect("two zones").collect();
+        assert!(spread.contains(&&9));
+        assert!(ring.replicas_back(&key.to_le_bytes(), 4).any(|node| *node == 9));
+    }
+}
+
+#[test]
+fn keys_crafted_against_one_seed_are_spread_by_another() {
+    let ring = |seed| HashRing::builder().seed(seed).nodes((0..50_u64).map(NodeSpec::new)).build();
+    let (known, secret) = (ring(0).expect("within the limits"), ring(0x5ec_2e7).expect("within the limits"));
+    let crafted: Vec<[u8; 4]> =
+        (0..200_000_u32).map(u32::to_le_bytes).filter(|key| known.owner(key) == Some(&7)).collect();
+    assert!(crafted.len() > 2_000);
+    let still = crafted.iter().filter(|key| secret.owner(*key) == Some(&7)).count();
+    let due = secret.ownership(&7).expect("a member").as_f64() * crafted.len() as f64;
+    assert!((still as f64) < due * 1.3, "{still} where {due:.0} are due");
+}
+
+#[test]
+fn keys_of_any_length_have_owners() {
+    let ring = HashRing::from_nodes(["a", "b", "c"]).expect("within the limits");
+    for length in [0, 1, 3, 4, 8, 9, 16, 17, 128, 129, 240, 241, 1_024, 1 << 20] {
+        assert!(ring.owner(&vec![7; length]).is_some());
+    }
+}
