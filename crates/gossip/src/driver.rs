@@ -75,7 +75,6 @@ impl Driver {
     /// Runs until the machine stops or every handle is gone.
     pub(crate) async fn run(mut self) {
         let mut events = self.net.events();
-        self.net.set_incarnation(self.machine.incarnation());
         self.resync_links();
         self.carry_out();
         while self.step(&mut events).await {

@@ -21,7 +21,7 @@ use crate::error::{
 };
 use crate::event::Event;
 use crate::inbox::{Letterbox, inbox};
-use crate::proto::{Command, Image, Insertion, Machine, Operation, Outcome, Reach};
+use crate::proto::{Affiliation, Command, Image, Insertion, Machine, Operation, Outcome, Reach};
 use crate::publisher::Publisher;
 use crate::ring_name::RingName;
 use crate::store::{Store, StoreError};
@@ -63,14 +63,17 @@ impl Gossip {
         let id = node.id.clone();
         let settings = config.settings(node);
         let disk = Arc::clone(&store);
-        let machine = blocking(move || {
+        let (machine, founds) = blocking(move || {
             let state = disk.load()?.map(|bytes| Image::decode(&bytes)).transpose()?;
+            let founds = state.is_none() && settings.ring.is_some();
             let machine = Machine::new(settings, state, seed, clock.now())?;
             // A disk that takes nothing is better known now than at the first change.
             disk.save(&machine.image().encode())?;
-            Ok(machine)
+            Ok((machine, founds))
         })
         .await?;
+        // Before anyone can dial: a later change of it would close the sessions made under the first.
+        net.set_incarnation(machine.incarnation());
 
         let (letterbox, inbox) = inbox(config.inbox_frames());
         let (asking, commands) = mpsc::channel(COMMANDS_MAX);
@@ -90,7 +93,7 @@ impl Gossip {
             }
         });
         let guard = Arc::new(stop.clone().drop_guard());
-        Ok(Self {
+        let gossip = Self {
             node: id,
             letterbox,
             commands: asking,
@@ -99,7 +102,15 @@ impl Gossip {
             tasks,
             stop,
             _stop_on_drop: guard,
-        })
+        };
+        if founds {
+            // So that the first operation finds the ring there. A disk that has become full meanwhile is reported
+            // by that operation.
+            let mut views = gossip.watch();
+            let founded = views.until(|view| *view.affiliation() != Affiliation::Outside);
+            let _late = tokio::time::timeout(FOUNDING_MAX, founded).await;
+        }
+        Ok(gossip)
     }
 
     /// Takes a message that arrived for [`server_name`]. It never waits.
@@ -429,3 +440,6 @@ const COMMANDS_MAX: usize = 64;
 
 /// What a slow reader of events may fall behind.
 const EVENTS_MAX: usize = 1_024;
+
+/// How long a start waits for the disk to take a new ring.
+const FOUNDING_MAX: Duration = Duration::from_secs(5);
