@@ -152,13 +152,12 @@ impl Driver {
         new.into_iter().for_each(|id| self.link_up(id));
     }
 
-    /// Does what the machine wants. The view is published before anyone is told of the change, so that whoever is
-    /// told finds it there.
+    /// Does what the machine wants. The view is published before anyone, here or on another node, is told of the
+    /// change, so that whoever is told finds it there.
     fn carry_out(&mut self) {
         let mut told = Vec::new();
         while let Some(action) = self.machine.poll_action() {
             match action {
-                Action::Send { to, bytes } => self.send(&to, bytes),
                 Action::Connect { id, address } => self.net.connect(&id, &address),
                 Action::Disconnect { id, drain } => self.net.disconnect(&id, drain),
                 Action::Dial { dial, address, expected, within_ms } => {
@@ -174,11 +173,15 @@ impl Driver {
                 Action::Store { image, state } => self.save(image, state),
                 Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
                 Action::Publish(cause) => self.publisher.publish(&self.machine, cause),
-                action @ (Action::Emit(_) | Action::Complete { .. } | Action::Stopped) => told.push(action),
+                action @ (Action::Send { .. }
+                | Action::Emit(_)
+                | Action::Complete { .. }
+                | Action::Stopped) => told.push(action),
             }
         }
         for action in told {
             match action {
+                Action::Send { to, bytes } => self.send(&to, bytes),
                 Action::Emit(event) => self.publisher.emit(event),
                 Action::Complete { token, outcome } => {
                     if let Some(reply) = self.waiting.remove(&token) {
