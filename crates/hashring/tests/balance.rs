@@ -12,48 +12,27 @@ fn mean_of_max(nodes: u64, sets: u64) -> f64 {
     (0..sets).map(max).sum::<f64>() / sets as f64
 }
 
-/// The same for points drawn uniformly, by a generator that has nothing to do with the crate's hash.
-fn mean_of_max_in_theory(nodes: usize, sets: u64) -> f64 {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    };
-    let mut sum = 0.0;
-    for _ in 0..sets {
-        let mut points: Vec<(u64, usize)> = (0..nodes * 160).map(|ix| (random(), ix % nodes)).collect();
-        points.sort_unstable();
-        let mut shares = vec![0.0; nodes];
-        let mut before = points[points.len() - 1].0;
-        for &(point, node) in &points {
-            shares[node] += point.wrapping_sub(before) as f64 / 2_f64.powi(64);
-            before = point;
-        }
-        sum += shares.iter().copied().fold(0.0, f64::max) * nodes as f64;
-    }
-    sum / sets as f64
-}
-
-fn assert_near_theory(nodes: u64, sets: u64) {
-    let (measured, theory) = (mean_of_max(nodes, sets), mean_of_max_in_theory(nodes as usize, sets));
+/// What theory expects of 160 points a node drawn uniformly: the mean, over 20,000, 4,000 and 600 draws by NumPy's
+/// generator, of the largest sum of a node's gaps over the mean sum. The standard deviation of one draw is 0.04.
+fn assert_near_theory(nodes: u64, sets: u64, theory: f64) {
+    let measured = mean_of_max(nodes, sets);
     assert!((measured / theory - 1.0).abs() < 0.02, "{nodes} nodes: {measured:.4} where {theory:.4} is due");
 }
 
 #[test]
 fn ten_nodes_are_as_even_as_random_points() {
-    assert_near_theory(10, 100);
+    assert_near_theory(10, 100, 1.1247);
 }
 
 #[test]
 fn a_hundred_nodes_are_as_even_as_random_points() {
-    assert_near_theory(100, 100);
+    assert_near_theory(100, 100, 1.2087);
 }
 
+/// Fewer sets than the hundred that `cargo xtask bench hashring` takes: a build without optimisation is slow.
 #[test]
 fn a_thousand_nodes_are_as_even_as_random_points() {
-    assert_near_theory(1_000, 100);
+    assert_near_theory(1_000, 20, 1.2764);
 }
 
 #[test]
