@@ -1,0 +1,259 @@
+//! The caller's end of a call.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::destination::{Destination, FOREVER, Reader, Writer};
+use super::target::{Admitted, CallTarget, Waiting, call_error};
+use crate::config::Config;
+use crate::deadline::Expire;
+use crate::envelope::CallOf;
+use crate::error::{CallError, Stage};
+use crate::mailbox::Rejected;
+use crate::message::Request;
+use crate::reply::ReplyTo;
+use crate::scope;
+use crate::slot::Slot;
+
+/// A call, from [`LocalAddr::call`](crate::LocalAddr::call) or [`Addr::call`](crate::Addr::call). Await it for the
+/// reply.
+///
+/// It is sent when it is first polled, and ends exactly once: with the reply, an error, or its deadline, which is
+/// [`timeout`](Self::timeout) from then or the deadline of the handler it is made in, whichever is earlier.
+///
+/// # Cancel safety
+///
+/// Dropped before it completes, the callee learns that nobody waits; whether it does what was asked is then
+/// not known.
+#[must_use = "a call is not sent unless it is awaited"]
+pub struct Call<M: Request> {
+    state: State<M>,
+    limit: Limit,
+}
+
+/// How long to wait.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Limit {
+    Default,
+    After(Duration),
+    Never,
+}
+
+impl Limit {
+    /// The deadline of what begins now, in a handler whose own is `inherited`.
+    pub(super) fn deadline(self, config: &Config, inherited: Option<Instant>) -> Option<Instant> {
+        let own = match self {
+            Self::Default => Instant::now().checked_add(config.timeout),
+            Self::After(timeout) => Instant::now().checked_add(timeout),
+            Self::Never => None,
+        };
+        [own, inherited].into_iter().flatten().min()
+    }
+}
+
+enum State<M: Request> {
+    Here { target: Arc<dyn CallTarget<M>>, message: M },
+    AwaitingRoom { waiting: Waiting<dyn CallTarget<M>>, call: CallOf<M>, answer: Answer<M> },
+    AwaitingAnswer(Answer<M>),
+    There { destination: Destination, message: M, writer: Writer<M>, reader: Reader<M> },
+    Sent { call: netkernel::Call, destination: Destination, writer: Writer<M>, reader: Reader<M> },
+    Failed(CallError),
+    Over,
+}
+
+/// Where the answer of a local call will be.
+struct Answer<M: Request> {
+    slot: Arc<Slot<M::Reply>>,
+    deadline: Option<Instant>,
+}
+
+impl<M: Request> Call<M> {
+    pub(super) fn here(target: Arc<dyn CallTarget<M>>, message: M) -> Self {
+        Self { state: State::Here { target, message }, limit: Limit::Default }
+    }
+
+    pub(super) fn there(destination: Destination, message: M, writer: Writer<M>, reader: Reader<M>) -> Self {
+        Self { state: State::There { destination, message, writer, reader }, limit: Limit::Default }
+    }
+
+    pub(super) fn failed(error: CallError) -> Self {
+        Self { state: State::Failed(error), limit: Limit::Default }
+    }
+
+    /// How long to wait for the reply, instead of what the [`Config`] says.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limit = Limit::After(timeout);
+        self
+    }
+
+    /// Waits without a limit of its own. In a handler, the handler's deadline still holds.
+    pub fn without_timeout(mut self) -> Self {
+        self.limit = Limit::Never;
+        self
+    }
+
+    /// The next state, or the end.
+    fn step(
+        &mut self,
+        state: State<M>,
+        context: &mut Context<'_>,
+    ) -> Result<State<M>, Poll<Result<M::Reply, CallError>>> {
+        let ended = |error| Err(Poll::Ready(Err(error)));
+        match state {
+            State::Here { target, message } => self.start(target, message, context),
+            State::AwaitingRoom { mut waiting, call, answer } => match waiting.poll(context) {
+                Poll::Pending => {
+                    self.state = State::AwaitingRoom { waiting, call, answer };
+                    Err(Poll::Pending)
+                }
+                Poll::Ready(Admitted::Late) => ended(CallError::Timeout { stage: Stage::Queued }),
+                Poll::Ready(Admitted::Room | Admitted::Closed) => {
+                    let target = Arc::clone(waiting.target());
+                    match target.submit(call, waiting.holds_room()) {
+                        Ok(()) => {
+                            waiting.spend();
+                            answer.note(&*target);
+                            Ok(State::AwaitingAnswer(answer))
+                        }
+                        Err((_, rejected)) => ended(call_error(rejected)),
+                    }
+                }
+            },
+            State::There { destination, message, writer, reader } => {
+                self.send(destination, &message, writer, reader)
+            }
+            State::Sent { mut call, destination, writer, reader } => {
+                match Pin::new(&mut call).poll(context) {
+                    Poll::Pending => {
+                        self.state = State::Sent { call, destination, writer, reader };
+                        Err(Poll::Pending)
+                    }
+                    Poll::Ready(Ok(body)) => {
+                        Err(Poll::Ready(reader(&destination.system, &body).map_err(|error| {
+                            tracing::warn!(tag = writer.tag, %error, "a reply cannot be decoded");
+                            CallError::Reply { tag: writer.tag.to_owned(), version: writer.version }
+                        })))
+                    }
+                    Poll::Ready(Err(error)) => ended(destination.call_error(error)),
+                }
+            }
+            State::AwaitingAnswer(answer) => match answer.slot.poll_answer(context) {
+                Poll::Pending => {
+                    self.state = State::AwaitingAnswer(answer);
+                    Err(Poll::Pending)
+                }
+                ready @ Poll::Ready(_) => Err(ready),
+            },
+            State::Failed(error) => ended(error),
+            State::Over => panic!("a call is not polled after it ended"),
+        }
+    }
+
+    /// Puts a call into the mailbox of a server that is here.
+    fn start(
+        &mut self,
+        target: Arc<dyn CallTarget<M>>,
+        message: M,
+        context: &mut Context<'_>,
+    ) -> Result<State<M>, Poll<Result<M::Reply, CallError>>> {
+        let inherited = scope::inherited();
+        if let Some(path) = inherited.chain.as_ref().and_then(|chain| chain.circle(target.pid())) {
+            return Err(Poll::Ready(Err(CallError::Cycle(path))));
+        }
+        let deadline = self.limit.deadline(target.system().config(), inherited.deadline);
+        let slot = Arc::new(Slot::new(context.waker().clone()));
+        let reply = ReplyTo::here(Arc::clone(&slot), deadline, inherited.chain);
+        let answer = Answer { slot, deadline };
+        match target.submit(CallOf { message, reply }, false) {
+            Ok(()) => {
+                // The slot knows the waker, and nobody can have answered in the meantime without using it.
+                answer.note(&*target);
+                self.state = State::AwaitingAnswer(answer);
+                Err(Poll::Pending)
+            }
+            Err((call, Rejected::Full)) => match Waiting::new(target, deadline) {
+                Ok(waiting) => Ok(State::AwaitingRoom { waiting, call, answer }),
+                Err(rejected) => Err(Poll::Ready(Err(call_error(rejected)))),
+            },
+            Err((_, rejected)) => Err(Poll::Ready(Err(call_error(rejected)))),
+        }
+    }
+
+    /// Hands a call to the network.
+    fn send(
+        &mut self,
+        destination: Destination,
+        message: &M,
+        writer: Writer<M>,
+        reader: Reader<M>,
+    ) -> Result<State<M>, Poll<Result<M::Reply, CallError>>> {
+        let inherited = scope::inherited();
+        let deadline = self.limit.deadline(destination.system.config(), inherited.deadline);
+        let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
+        if remaining.is_zero() {
+            return Err(Poll::Ready(Err(CallError::Timeout { stage: Stage::Queued })));
+        }
+        match destination.prepare(&writer, inherited.chain.as_deref(), message) {
+            Ok(outgoing) => {
+                let call = outgoing.net.call(&destination.node, &outgoing.name, outgoing.body, remaining);
+                Ok(State::Sent { call, destination, writer, reader })
+            }
+            Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, &writer)))),
+        }
+    }
+}
+
+impl<M: Request> Answer<M> {
+    /// Leaves a note of the deadline.
+    fn note(&self, target: &(impl CallTarget<M> + ?Sized)) {
+        if let Some(deadline) = self.deadline {
+            let slot: Weak<dyn Expire> = Arc::downgrade(&self.slot) as Weak<dyn Expire>;
+            target.system().deadlines().add(deadline, slot);
+        }
+    }
+}
+
+impl<M: Request> Future for Call<M> {
+    type Output = Result<M::Reply, CallError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let call = self.get_mut();
+        if let State::AwaitingAnswer(answer) = &call.state {
+            let polled = answer.slot.poll_answer(context);
+            if polled.is_ready() {
+                call.state = State::Over;
+            }
+            return polled;
+        }
+        loop {
+            let state = std::mem::replace(&mut call.state, State::Over);
+            match call.step(state, context) {
+                Ok(next) => call.state = next,
+                Err(polled) => return polled,
+            }
+        }
+    }
+}
+
+/// Nothing in it is pinned: a message is only ever moved.
+impl<M: Request> Unpin for Call<M> {}
+
+impl<M: Request> Drop for Call<M> {
+    fn drop(&mut self) {
+        if let State::AwaitingAnswer(answer) = &self.state {
+            answer.slot.abandon();
+        }
+    }
+}
+
+impl<M: Request> fmt::Debug for Call<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Call").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}

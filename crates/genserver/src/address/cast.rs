@@ -1,0 +1,187 @@
+//! A cast under way.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use netkernel::SendError;
+use tokio::time::Instant;
+
+use super::call::Limit;
+use super::destination::{Destination, FOREVER, Writer};
+use super::target::{Admitted, CastTarget, Waiting, cast_failure};
+use crate::error::{CastError, CastFailure};
+use crate::mailbox::Rejected;
+use crate::scope;
+
+/// A cast, from [`LocalAddr::cast`](crate::LocalAddr::cast) or [`Addr::cast`](crate::Addr::cast). Await it: it
+/// completes when the message is accepted, which takes no time unless the mailbox, or the queue towards its node,
+/// is full.
+///
+/// Accepted by a mailbox on this node, it will be handled unless the server ends first. Accepted for another
+/// node, it arrives at most once: it is lost with the link, and dropped (and counted) where the mailbox is full or
+/// the server is missing.
+///
+/// # Cancel safety
+///
+/// Dropped before it completes, nothing was sent.
+#[must_use = "a cast is not sent unless it is awaited"]
+pub struct Cast<M> {
+    state: State<M>,
+    limit: Limit,
+}
+
+enum State<M> {
+    Here { target: Arc<dyn CastTarget<M>>, message: M },
+    AwaitingRoom { waiting: Waiting<dyn CastTarget<M>>, message: M },
+    There { destination: Destination, message: M, writer: Writer<M> },
+    Sending { sending: Sending, destination: Destination, message: M, writer: Writer<M> },
+    Failed(CastError<M>),
+    Over,
+}
+
+type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
+
+/// The end of a step: the next state, or how the cast ends.
+type Step<M> = Result<State<M>, Poll<Result<(), CastError<M>>>>;
+
+impl<M: Send + 'static> Cast<M> {
+    pub(super) fn here(target: Arc<dyn CastTarget<M>>, message: M) -> Self {
+        Self { state: State::Here { target, message }, limit: Limit::Default }
+    }
+
+    pub(super) fn there(destination: Destination, message: M, writer: Writer<M>) -> Self {
+        Self { state: State::There { destination, message, writer }, limit: Limit::Default }
+    }
+
+    pub(super) fn failed(error: CastError<M>) -> Self {
+        Self { state: State::Failed(error), limit: Limit::Default }
+    }
+
+    /// How long to wait for room, instead of what the [`Config`](crate::Config) says.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.limit = Limit::After(timeout);
+        self
+    }
+
+    /// Sends it now or not at all.
+    pub(super) fn now(mut self) -> Result<(), CastError<M>> {
+        let failed = |reason, message| Err(CastError::new(reason, message));
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Here { target, message } => target
+                .submit(message, false)
+                .map_err(|(message, rejected)| CastError::new(cast_failure(rejected), message)),
+            State::There { destination, message, writer } => {
+                match destination.prepare(&writer, None, &message) {
+                    Err(why) => failed(destination.cast_failure(&why, &writer), message),
+                    Ok(outgoing) => outgoing
+                        .net
+                        .try_cast(&destination.node, &outgoing.name, outgoing.body)
+                        .map_err(|error| CastError::new(destination.send_failure(error, &writer), message)),
+                }
+            }
+            State::Failed(error) => Err(error),
+            _ => unreachable!("a cast that is sent now has not been polled"),
+        }
+    }
+
+    fn step(&mut self, state: State<M>, context: &mut Context<'_>) -> Step<M> {
+        let failed = |reason, message| Err(Poll::Ready(Err(CastError::new(reason, message))));
+        match state {
+            State::Here { target, message } => match target.submit(message, false) {
+                Ok(()) => Err(Poll::Ready(Ok(()))),
+                Err((message, Rejected::Full)) => {
+                    let deadline = self.limit.deadline(target.system().config(), scope::deadline());
+                    match Waiting::new(target, deadline) {
+                        Ok(waiting) => Ok(State::AwaitingRoom { waiting, message }),
+                        Err(rejected) => failed(cast_failure(rejected), message),
+                    }
+                }
+                Err((message, rejected)) => failed(cast_failure(rejected), message),
+            },
+            State::AwaitingRoom { mut waiting, message } => match waiting.poll(context) {
+                Poll::Pending => {
+                    self.state = State::AwaitingRoom { waiting, message };
+                    Err(Poll::Pending)
+                }
+                Poll::Ready(Admitted::Late) => failed(CastFailure::Busy, message),
+                Poll::Ready(Admitted::Room | Admitted::Closed) => {
+                    let target = Arc::clone(waiting.target());
+                    match target.submit(message, waiting.holds_room()) {
+                        Ok(()) => {
+                            waiting.spend();
+                            Err(Poll::Ready(Ok(())))
+                        }
+                        Err((message, rejected)) => failed(cast_failure(rejected), message),
+                    }
+                }
+            },
+            State::There { destination, message, writer } => self.send(destination, message, writer),
+            State::Sending { mut sending, destination, message, writer } => {
+                match sending.as_mut().poll(context) {
+                    Poll::Pending => {
+                        self.state = State::Sending { sending, destination, message, writer };
+                        Err(Poll::Pending)
+                    }
+                    Poll::Ready(Ok(())) => Err(Poll::Ready(Ok(()))),
+                    Poll::Ready(Err(error)) => failed(destination.send_failure(error, &writer), message),
+                }
+            }
+            State::Failed(error) => Err(Poll::Ready(Err(error))),
+            State::Over => panic!("a cast is not polled after it ended"),
+        }
+    }
+
+    /// Hands a cast to the network, which may have to wait for room.
+    fn send(&mut self, destination: Destination, message: M, writer: Writer<M>) -> Step<M> {
+        let outgoing = match destination.prepare(&writer, None, &message) {
+            Ok(outgoing) => outgoing,
+            Err(why) => {
+                let reason = destination.cast_failure(&why, &writer);
+                return Err(Poll::Ready(Err(CastError::new(reason, message))));
+            }
+        };
+        let node = destination.node.clone();
+        match outgoing.net.try_cast(&node, &outgoing.name, outgoing.body) {
+            Ok(()) => Err(Poll::Ready(Ok(()))),
+            Err(SendError::Busy { body, .. }) => {
+                let deadline = self.limit.deadline(destination.system.config(), scope::deadline());
+                let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
+                let (net, name) = (outgoing.net, outgoing.name);
+                let sending = Box::pin(async move { net.cast(&node, &name, body, remaining).await });
+                Ok(State::Sending { sending, destination, message, writer })
+            }
+            Err(error) => {
+                let reason = destination.send_failure(error, &writer);
+                Err(Poll::Ready(Err(CastError::new(reason, message))))
+            }
+        }
+    }
+}
+
+impl<M: Send + 'static> Future for Cast<M> {
+    type Output = Result<(), CastError<M>>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let cast = self.get_mut();
+        loop {
+            let state = std::mem::replace(&mut cast.state, State::Over);
+            match cast.step(state, context) {
+                Ok(next) => cast.state = next,
+                Err(polled) => return polled,
+            }
+        }
+    }
+}
+
+/// Nothing in it is pinned: a message is only ever moved.
+impl<M> Unpin for Cast<M> {}
+
+impl<M> fmt::Debug for Cast<M> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Cast").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}

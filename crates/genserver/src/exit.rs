@@ -1,0 +1,75 @@
+//! How a server ends.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Why a server ended.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+#[non_exhaustive]
+pub enum Exit {
+    /// A handler returned [`Outcome::Stop`](crate::Outcome::Stop).
+    #[error("it stopped")]
+    Normal,
+    /// It was asked to stop and had time to finish.
+    #[error("it was shut down")]
+    Shutdown,
+    /// It was ended at once: `terminate` did not run.
+    #[error("it was killed")]
+    Killed,
+    /// A handler returned [`Outcome::Fail`](crate::Outcome::Fail).
+    #[error("it failed: {reason}")]
+    Failed {
+        /// What the handler said.
+        reason: String,
+    },
+    /// A handler panicked: `terminate` did not run, and the state is gone.
+    #[error("it panicked: {message}")]
+    Panicked {
+        /// The panic's message, its first 1,024 bytes.
+        message: String,
+    },
+}
+
+impl Exit {
+    /// Whether something went wrong: what makes a supervisor restart a transient child.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        !matches!(self, Self::Normal | Self::Shutdown)
+    }
+
+    pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let mut message = text.unwrap_or("a panic without a message").to_owned();
+        while message.len() > MESSAGE_BYTES_MAX {
+            message.pop();
+        }
+        Self::Panicked { message }
+    }
+}
+
+/// How to stop a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// New messages are refused as [`Draining`](crate::CallError::Draining), those already accepted are handled,
+    /// then `terminate` runs. When the time is up, what is left is ended as by `Now`.
+    Graceful {
+        /// How long it may take.
+        within: Duration,
+    },
+    /// The running handler is dropped where it awaits, messages that wait are refused, and `terminate` does not
+    /// run. A handler that never awaits cannot be stopped before it returns.
+    Now,
+}
+
+impl Stop {
+    /// [`Stop::Graceful`].
+    #[must_use]
+    pub const fn graceful(within: Duration) -> Self {
+        Self::Graceful { within }
+    }
+}
+
+/// Exits travel to other nodes; a panic message may hold anything.
+const MESSAGE_BYTES_MAX: usize = 1_024;

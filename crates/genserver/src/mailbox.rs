@@ -1,0 +1,391 @@
+//! A server's mailbox: bounded, taken over whole by the server, with a lane for what the system says.
+//!
+//! Senders append under a lock; the server swaps the whole queue for its empty one, so both ends touch the lock
+//! rarely. Room is counted from acceptance to the moment a handler begins, and given back in batches: whenever a
+//! handler suspends, and at least every [`RELEASE_EVERY`] messages. The system lane needs no limit of its own: it
+//! holds one entry at most for each monitor, timer and task the server has.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
+
+use tokio::sync::oneshot;
+
+use crate::envelope::{Envelope, Letter};
+use crate::exit::Exit;
+use crate::lock::Lock;
+use crate::server::GenServer;
+
+pub(crate) struct Mailbox<S> {
+    state: Mutex<State<S>>,
+    /// Something other than an ordinary message has come since the server last looked.
+    attention: AtomicBool,
+}
+
+struct State<S> {
+    queue: VecDeque<Queued<S>>,
+    system: VecDeque<Letter<S>>,
+    room: Room,
+    /// Senders that wait for room, in the order they came. Never any while there is room.
+    waiting: VecDeque<oneshot::Sender<()>>,
+    intake: Intake,
+    signals: Signals,
+    sleeper: Option<Sleeper>,
+    idle: Vec<oneshot::Sender<()>>,
+}
+
+struct Queued<S> {
+    letter: Letter<S>,
+    bytes: i64,
+}
+
+/// A number of messages, and of bytes they hold on to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) messages: usize,
+    /// Below zero by less than one message.
+    pub(crate) bytes: i64,
+}
+
+/// Whether messages are accepted.
+enum Intake {
+    Open,
+    Draining,
+    Closed(Exit),
+}
+
+/// Why a message was not accepted.
+#[derive(Debug)]
+pub(crate) enum Rejected {
+    Full,
+    Draining,
+    Exited(Exit),
+}
+
+/// What was asked of the server from outside.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Signals {
+    pub(crate) paused: bool,
+    pub(crate) stop: Option<Urgency>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Urgency {
+    Graceful,
+    Now,
+}
+
+impl Signals {
+    /// Whether the server may begin ordinary messages. Whoever stops drains, paused or not.
+    pub(crate) fn may_take(self, ready: bool) -> bool {
+        (ready && !self.paused) || self.stop.is_some()
+    }
+}
+
+/// The server's waker, while it waits.
+struct Sleeper {
+    waker: Waker,
+    /// A handler is suspended: nothing but an immediate stop wakes the server.
+    handling: bool,
+}
+
+/// The server's side: what it has taken and not yet begun.
+pub(crate) struct Taken<S> {
+    system: VecDeque<Letter<S>>,
+    batch: VecDeque<Queued<S>>,
+    begun: Room,
+    pub(crate) signals: Signals,
+}
+
+impl<S> Taken<S> {
+    pub(crate) fn new() -> Self {
+        Self {
+            system: VecDeque::new(),
+            batch: VecDeque::new(),
+            begun: Room::default(),
+            signals: Signals::default(),
+        }
+    }
+
+    /// What to begin next: what the system says comes first.
+    pub(crate) fn pop(&mut self, ready: bool) -> Option<Letter<S>> {
+        if let Some(letter) = self.system.pop_front() {
+            return Some(letter);
+        }
+        if !self.signals.may_take(ready) {
+            return None;
+        }
+        let queued = self.batch.pop_front()?;
+        self.begun.messages += 1;
+        self.begun.bytes += queued.bytes;
+        Some(queued.letter)
+    }
+
+    /// Whether to look into the mailbox before going on.
+    pub(crate) fn is_due(&self) -> bool {
+        self.batch.is_empty() || self.begun.messages >= RELEASE_EVERY
+    }
+
+    fn is_ready(&self, ready: bool) -> bool {
+        !self.system.is_empty() || (!self.batch.is_empty() && self.signals.may_take(ready))
+    }
+
+    /// Everything not begun, to be refused.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Letter<S>> {
+        self.system.drain(..).chain(self.batch.drain(..).map(|queued| queued.letter))
+    }
+}
+
+impl<S: GenServer> Mailbox<S> {
+    pub(crate) fn new(room: Room) -> Self {
+        Self {
+            state: Mutex::new(State {
+                queue: VecDeque::new(),
+                system: VecDeque::new(),
+                room,
+                waiting: VecDeque::new(),
+                intake: Intake::Open,
+                signals: Signals::default(),
+                sleeper: None,
+                idle: Vec::new(),
+            }),
+            attention: AtomicBool::new(false),
+        }
+    }
+
+    /// Accepts a message, or hands it back. One that holds `bytes` is accepted while any are left, so that no
+    /// message is too large for an empty mailbox.
+    pub(crate) fn push<E: Envelope<S> + 'static>(
+        &self,
+        letter: Pin<Box<E>>,
+        bytes: i64,
+        reserved: bool,
+    ) -> Result<(), (Pin<Box<E>>, Rejected)> {
+        let mut state = self.state.locked();
+        if let Err(rejected) = state.intake.check() {
+            return Err((letter, rejected));
+        }
+        if !reserved {
+            if state.room.messages == 0 || (bytes > 0 && state.room.bytes <= 0) {
+                return Err((letter, Rejected::Full));
+            }
+            state.room.messages -= 1;
+        }
+        state.room.bytes -= bytes;
+        state.queue.push_back(Queued { letter, bytes });
+        let sleeper = state.wake_for_work();
+        drop(state);
+        wake(sleeper);
+        Ok(())
+    }
+
+    /// Accepts what the system says, unless the server has ended.
+    pub(crate) fn push_system(&self, letter: Letter<S>) -> Result<(), Letter<S>> {
+        let mut state = self.state.locked();
+        if matches!(state.intake, Intake::Closed(_)) {
+            return Err(letter);
+        }
+        state.system.push_back(letter);
+        self.attention.store(true, Ordering::Release);
+        let sleeper = state.wake_for_work();
+        drop(state);
+        wake(sleeper);
+        Ok(())
+    }
+
+    /// Queues for room. What is received is room for one message, taken already.
+    pub(crate) fn wait_for_room(&self) -> Result<oneshot::Receiver<()>, Rejected> {
+        let mut state = self.state.locked();
+        state.intake.check()?;
+        let (sender, receiver) = oneshot::channel();
+        if state.room.messages > 0 {
+            state.room.messages -= 1;
+            drop(state);
+            // Just made, so nobody has closed it.
+            let _kept = sender.send(());
+        } else {
+            if state.waiting.len() == state.waiting.capacity() {
+                state.waiting.retain(|sender| !sender.is_closed());
+            }
+            state.waiting.push_back(sender);
+        }
+        Ok(receiver)
+    }
+
+    /// Gives room back, to those who wait for it first.
+    pub(crate) fn release(&self, room: Room) {
+        let mut state = self.state.locked();
+        let granted = state.release(room);
+        drop(state);
+        self.grant(granted);
+    }
+
+    fn grant(&self, mut granted: Vec<oneshot::Sender<()>>) {
+        loop {
+            let unwanted = granted.into_iter().filter_map(|sender| sender.send(()).err()).count();
+            if unwanted == 0 {
+                return;
+            }
+            granted = self.state.locked().release(Room { messages: unwanted, bytes: 0 });
+        }
+    }
+
+    /// The server takes what there is, or else sleeps until there is something. `ready` tells whether it may take
+    /// ordinary messages now.
+    pub(crate) fn poll_take(&self, waker: &Waker, taken: &mut Taken<S>, ready: bool) -> Poll<()> {
+        let mut state = self.state.locked();
+        self.attention.store(false, Ordering::Relaxed);
+        let granted = state.release(std::mem::take(&mut taken.begun));
+        taken.signals = state.signals;
+        taken.system.append(&mut state.system);
+        if taken.batch.is_empty() && taken.signals.may_take(ready) {
+            std::mem::swap(&mut taken.batch, &mut state.queue);
+        }
+        let mut idle = Vec::new();
+        let asleep = !taken.is_ready(ready) && taken.signals.stop.is_none();
+        if asleep {
+            state.sleeper = Some(Sleeper { waker: waker.clone(), handling: false });
+            if state.queue.is_empty() && taken.batch.is_empty() {
+                idle = std::mem::take(&mut state.idle);
+            }
+        }
+        drop(state);
+        self.grant(granted);
+        for waiter in idle {
+            let _gone = waiter.send(());
+        }
+        if asleep { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// The server's handler is suspended; false if the server has to end now.
+    pub(crate) fn suspend(&self, waker: &Waker, taken: &mut Taken<S>) -> bool {
+        let mut state = self.state.locked();
+        if state.signals.stop == Some(Urgency::Now) {
+            return false;
+        }
+        let granted = state.release(std::mem::take(&mut taken.begun));
+        state.sleeper = Some(Sleeper { waker: waker.clone(), handling: true });
+        drop(state);
+        self.grant(granted);
+        true
+    }
+
+    pub(crate) fn wants_attention(&self) -> bool {
+        self.attention.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.wants_attention() && self.state.locked().signals.stop == Some(Urgency::Now)
+    }
+
+    pub(crate) fn stop(&self, urgency: Urgency) {
+        let mut state = self.state.locked();
+        state.signals.stop = state.signals.stop.max(Some(urgency));
+        if matches!(state.intake, Intake::Open) {
+            state.intake = Intake::Draining;
+        }
+        state.waiting.clear();
+        self.attention.store(true, Ordering::Release);
+        let sleeper = match urgency {
+            Urgency::Now => state.sleeper.take().map(|sleeper| sleeper.waker),
+            Urgency::Graceful => state.wake_for_work(),
+        };
+        drop(state);
+        wake(sleeper);
+    }
+
+    pub(crate) fn pause(&self, paused: bool) {
+        let mut state = self.state.locked();
+        state.signals.paused = paused;
+        self.attention.store(true, Ordering::Release);
+        let sleeper = state.wake_for_work();
+        drop(state);
+        wake(sleeper);
+    }
+
+    /// A channel that tells when the server next has nothing to do; dropped when it ends.
+    pub(crate) fn when_idle(&self) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.state.locked();
+        if !matches!(state.intake, Intake::Closed(_)) {
+            state.idle.push(sender);
+            let sleeper = state.wake_for_work();
+            drop(state);
+            wake(sleeper);
+        }
+        receiver
+    }
+
+    /// Accepts nothing any more. Gives what had been accepted, for the first who asks.
+    pub(crate) fn close(&self, exit: &Exit) -> Vec<Letter<S>> {
+        let mut state = self.state.locked();
+        if !matches!(state.intake, Intake::Closed(_)) {
+            state.intake = Intake::Closed(exit.clone());
+        }
+        let waiting = std::mem::take(&mut state.waiting);
+        let idle = std::mem::take(&mut state.idle);
+        let queue = std::mem::take(&mut state.queue);
+        let system = std::mem::take(&mut state.system);
+        drop(state);
+        drop((waiting, idle));
+        system.into_iter().chain(queue.into_iter().map(|queued| queued.letter)).collect()
+    }
+
+    /// Messages accepted and not yet begun, and those who wait for room.
+    pub(crate) fn depth(&self, capacity: usize) -> usize {
+        capacity.saturating_sub(self.state.locked().room.messages)
+    }
+
+    pub(crate) fn is_paused(&self) -> bool {
+        self.state.locked().signals.paused
+    }
+
+    /// Whether messages are accepted, if there is room.
+    pub(crate) fn check(&self) -> Result<(), Rejected> {
+        self.state.locked().intake.check()
+    }
+}
+
+impl<S> State<S> {
+    fn wake_for_work(&mut self) -> Option<Waker> {
+        self.sleeper.take_if(|sleeper| !sleeper.handling).map(|sleeper| sleeper.waker)
+    }
+
+    /// Adds room and takes from it what those who wait get.
+    fn release(&mut self, room: Room) -> Vec<oneshot::Sender<()>> {
+        self.room.messages += room.messages;
+        self.room.bytes += room.bytes;
+        let mut granted = Vec::new();
+        while self.room.messages > 0
+            && let Some(sender) = self.waiting.pop_front()
+        {
+            if !sender.is_closed() {
+                self.room.messages -= 1;
+                granted.push(sender);
+            }
+        }
+        granted
+    }
+}
+
+impl Intake {
+    fn check(&self) -> Result<(), Rejected> {
+        match self {
+            Self::Open => Ok(()),
+            Self::Draining => Err(Rejected::Draining),
+            Self::Closed(exit) => Err(Rejected::Exited(exit.clone())),
+        }
+    }
+}
+
+fn wake(sleeper: Option<Waker>) {
+    if let Some(waker) = sleeper {
+        waker.wake();
+    }
+}
+
+/// How many messages may begin before their room is given back: rare enough to keep the server off the lock, often
+/// enough that senders hardly wait for it.
+const RELEASE_EVERY: usize = 64;

@@ -1,0 +1,78 @@
+//! What arrives from other nodes, handed on without waiting and without decoding the messages themselves.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use netkernel::{Dispatch, Peer, Refusal, Responder, ServerName};
+
+use super::body::{self, Header, HeaderError, Target};
+use super::refusal;
+use crate::chain::Chain;
+use crate::process::{AnyProcess, Encoded};
+use crate::remote::monitors::ServerKey;
+use crate::system::{System, WeakSystem};
+
+/// A system's entrance. Holds the system weakly: the network, which holds this, belongs to the system.
+pub(crate) struct Inbox(pub(crate) WeakSystem);
+
+/// Whom an arrived message is for.
+enum Recipient {
+    Server(Arc<dyn AnyProcess>),
+    /// The monitors of the system itself.
+    System,
+}
+
+impl Inbox {
+    fn recipient(system: &System, server: &ServerName, header: &Header<'_>) -> Result<Recipient, Refusal> {
+        let direct = server == system.direct();
+        let key = match header.target {
+            Target::Named if direct => return Ok(Recipient::System),
+            Target::Named => ServerKey::Name(server.clone()),
+            Target::Number { incarnation, number } => {
+                if incarnation != system.incarnation() {
+                    return Err(refusal::node_down(incarnation));
+                }
+                ServerKey::Number { incarnation, number }
+            }
+        };
+        system.find(&key).map(Recipient::Server).ok_or(Refusal::NoProc)
+    }
+}
+
+impl Dispatch for Inbox {
+    fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal> {
+        let system = self.0.upgrade().ok_or(Refusal::Draining)?;
+        let (header, message) = body::split(&body).map_err(|error| malformed(from, error))?;
+        match Self::recipient(&system, server, &header)? {
+            Recipient::System => system.monitors().take_cast(&system, &from.node.id, &header, &message),
+            Recipient::Server(server) => {
+                server.take_cast(Encoded { tag: header.tag, version: header.version, body: message })
+            }
+        }
+    }
+
+    fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
+        let Some(system) = self.0.upgrade() else { return responder.refuse(Refusal::Draining) };
+        let (mut header, message) = match body::split(&body) {
+            Ok(split) => split,
+            Err(error) => return responder.refuse(malformed(from, error)),
+        };
+        let chain = std::mem::take(&mut header.chain);
+        match Self::recipient(&system, server, &header) {
+            Ok(Recipient::System) => {
+                system.monitors().take_call(&system, &from.node.id, &header, &message, responder);
+            }
+            Ok(Recipient::Server(server)) => {
+                let chain = (!chain.is_empty()).then(|| Arc::new(Chain::new(chain)));
+                let message = Encoded { tag: header.tag, version: header.version, body: message };
+                server.take_call(message, chain, responder);
+            }
+            Err(refusal) => responder.refuse(refusal),
+        }
+    }
+}
+
+fn malformed(from: &Peer, error: HeaderError) -> Refusal {
+    tracing::warn!(peer = %from.node, %error, "a message cannot be read");
+    refusal::undecodable("", 0)
+}

@@ -1,0 +1,144 @@
+//! What a call made here and now inherits: the deadline and the callers of the handler that is running.
+//!
+//! The scope is put in place around each poll of a handler and taken away after it, so a future that a handler
+//! hands to another task inherits nothing.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
+
+use crate::chain::Chain;
+use crate::exit::Exit;
+use crate::pid::Pid;
+
+/// The circumstances of the handler, or task of a server, that is being polled.
+#[derive(Default)]
+pub(crate) struct Scope {
+    /// The server, if one of its handlers is running: it waits for what it calls.
+    here: Option<Pid>,
+    /// The latest time at which anybody waits for the handler.
+    deadline: Option<Instant>,
+    /// Who waits for the call that is being handled.
+    caller: Option<Arc<Chain>>,
+    /// Set while what a server owned is dropped.
+    exit: Option<Exit>,
+    /// Calls whose `ReplyTo` a panic dropped: they are told once its message is known.
+    orphans: Vec<Box<dyn Orphan>>,
+}
+
+/// A call that a panic left without an answer.
+pub(crate) trait Orphan: Send {
+    fn fail(self: Box<Self>, exit: &Exit);
+}
+
+/// What a call takes along.
+#[derive(Default)]
+pub(crate) struct Inherited {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) chain: Option<Arc<Chain>>,
+}
+
+type Place = Option<Box<Scope>>;
+
+thread_local! {
+    static CURRENT: RefCell<Place> = const { RefCell::new(None) };
+}
+
+impl Scope {
+    /// The scope of a server's handlers.
+    pub(crate) fn of(here: Pid) -> Place {
+        Some(Box::new(Self { here: Some(here), ..Self::default() }))
+    }
+
+    /// A handler begins: these are its deadline and callers.
+    pub(crate) fn begin(&mut self, deadline: Option<Instant>, caller: Option<Arc<Chain>>) {
+        self.deadline = deadline;
+        self.caller = caller;
+    }
+
+    /// From now on everything is dropped because of `exit`.
+    pub(crate) fn end(&mut self, exit: &Exit) {
+        for orphan in self.orphans.drain(..) {
+            orphan.fail(exit);
+        }
+        self.exit = Some(exit.clone());
+    }
+}
+
+/// Runs `body` in a scope.
+pub(crate) fn enter<T>(scope: &mut Place, body: impl FnOnce() -> T) -> T {
+    struct Entered<'a>(&'a mut Place);
+    impl Drop for Entered<'_> {
+        fn drop(&mut self) {
+            CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
+        }
+    }
+    CURRENT.with_borrow_mut(|current| std::mem::swap(current, scope));
+    let _entered = Entered(scope);
+    body()
+}
+
+/// What a call made now takes along.
+pub(crate) fn inherited() -> Inherited {
+    CURRENT.with_borrow(|current| {
+        let Some(scope) = current else { return Inherited::default() };
+        let waiting = scope.caller.as_ref().map_or(&[][..], |caller| caller.waiting());
+        let links: Vec<Pid> = waiting.iter().chain(&scope.here).cloned().collect();
+        let chain = (!links.is_empty()).then(|| Arc::new(Chain::new(links)));
+        Inherited { deadline: scope.deadline, chain }
+    })
+}
+
+/// The latest time at which anybody waits for what is done now.
+pub(crate) fn deadline() -> Option<Instant> {
+    CURRENT.with_borrow(|current| current.as_ref().and_then(|scope| scope.deadline))
+}
+
+/// How the server ends whose belongings are being dropped now.
+pub(crate) fn exit() -> Option<Exit> {
+    CURRENT.with_borrow(|current| current.as_ref().and_then(|scope| scope.exit.clone()))
+}
+
+/// Leaves a call to be told of the panic that is unwinding, if it unwinds a handler.
+pub(crate) fn adopt(orphan: Box<dyn Orphan>) -> Result<(), Box<dyn Orphan>> {
+    CURRENT.with_borrow_mut(|current| match current {
+        Some(scope) => {
+            scope.orphans.push(orphan);
+            Ok(())
+        }
+        None => Err(orphan),
+    })
+}
+
+/// A task that inherits the deadline and callers of the handler that starts it. The server itself does not wait
+/// for it.
+pub(crate) fn carry<F>(future: F) -> Carried<F> {
+    let scope = CURRENT.with_borrow(|current| {
+        let scope = current.as_ref()?;
+        let scope = Scope { deadline: scope.deadline, caller: scope.caller.clone(), ..Scope::default() };
+        Some(Box::new(scope))
+    });
+    Carried { future, scope }
+}
+
+pin_project! {
+    /// A future polled in a scope of its own.
+    pub(crate) struct Carried<F> {
+        #[pin]
+        future: F,
+        scope: Place,
+    }
+}
+
+impl<F: Future> Future for Carried<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let carried = self.project();
+        enter(carried.scope, || carried.future.poll(context))
+    }
+}

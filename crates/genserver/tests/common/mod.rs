@@ -1,0 +1,293 @@
+//! What the tests share: a server that does as it is told, and nodes on a network in memory.
+#![expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "test support: each file uses its own part, and fails by panicking"
+)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genserver::{
+    Addr, Config, Cx, Exit, GenServer, HandleCall, HandleCast, InitError, LocalAddr, NodeId, Outcome,
+    ReplyTo, Request, Routes, System, Wire,
+};
+use netkernel::{Address, Cookie, Kernel, MemoryNetwork, Net, Noise};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+macro_rules! message {
+    ($(#[$doc:meta])* $name:ident $(($($field:ty),+))?, $tag:literal $(, $reply:ty)?) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub(crate) struct $name $(($(pub(crate) $field),+))?;
+
+        impl Wire for $name {
+            const TAG: &'static str = $tag;
+        }
+
+        $(impl Request for $name {
+            type Reply = $reply;
+        })?
+    };
+}
+
+message!(/// Answers what it holds.
+    Echo(u64), "echo", u64);
+message!(/// Keeps the reply until `Release`.
+    Hold, "hold", u64);
+message!(/// Answers all that are held.
+    Release(u64), "release");
+message!(/// Drops all that are held.
+    Forget, "forget");
+message!(/// Drops its reply.
+    Drop, "drop", u64);
+message!(/// Panics in the call's handler.
+    PanicInCall, "panic-in-call", u64);
+message!(/// Panics in the cast's handler.
+    PanicInCast, "panic-in-cast");
+message!(/// Keeps the server busy for so many milliseconds, then answers whether the caller has left.
+    Work(u64), "work", bool);
+message!(/// Casts work.
+    Toil(u64), "toil");
+message!(/// Logs a number.
+    Log(u64), "log");
+message!(/// The numbers logged.
+    Logged, "logged", Vec<u64>);
+message!(/// Ends the server normally.
+    Quit, "quit");
+message!(/// Ends the server as a failure.
+    Fail(String), "fail");
+message!(/// Calls `Echo` there, and answers what came of it.
+    Relay(Addr<Lab>, u64), "relay", Result<u64, String>);
+message!(/// Calls `Relay` there.
+    RelayRelay(Addr<Lab>, Addr<Lab>, u64), "relay-relay", Result<u64, String>);
+
+/// A message of no route.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unrouted;
+impl Request for Unrouted {
+    type Reply = u64;
+}
+impl Wire for Unrouted {
+    const TAG: &'static str = "unrouted";
+}
+
+/// A server that does as it is told.
+#[derive(Default)]
+pub(crate) struct Lab {
+    pub(crate) held: Vec<ReplyTo<u64>>,
+    pub(crate) log: Vec<u64>,
+    pub(crate) ended: Option<mpsc::Sender<Exit>>,
+    pub(crate) refuse: bool,
+}
+
+impl Lab {
+    /// A server that shows how it terminated.
+    pub(crate) fn shown() -> (Self, mpsc::Receiver<Exit>) {
+        let (ended, shown) = mpsc::channel(1);
+        (Self { ended: Some(ended), ..Self::default() }, shown)
+    }
+}
+
+impl GenServer for Lab {
+    async fn init(&mut self, _cx: &mut Cx<Self>) -> Result<(), InitError> {
+        if self.refuse { Err("not today".into()) } else { Ok(()) }
+    }
+
+    fn routes(routes: &mut Routes<Self>) {
+        routes.call::<Echo>().call::<Hold>().cast::<Release>().cast::<Forget>().call::<Drop>();
+        routes.call::<PanicInCall>().cast::<PanicInCast>().call::<Work>().cast::<Toil>();
+        routes.cast::<Log>().call::<Logged>().cast::<Quit>().cast::<Fail>();
+        routes.call::<Relay>().call::<RelayRelay>();
+    }
+
+    async fn terminate(self, why: Exit) {
+        if let Some(ended) = self.ended {
+            ended.send(why).await.unwrap();
+        }
+    }
+}
+
+impl HandleCall<Echo> for Lab {
+    async fn call(&mut self, Echo(number): Echo, reply: ReplyTo<u64>, _cx: &mut Cx<Self>) -> Outcome {
+        reply.send(number)
+    }
+}
+
+impl HandleCall<Hold> for Lab {
+    async fn call(&mut self, _: Hold, reply: ReplyTo<u64>, _cx: &mut Cx<Self>) -> Outcome {
+        self.held.push(reply);
+        Outcome::Continue
+    }
+}
+
+impl HandleCast<Release> for Lab {
+    async fn cast(&mut self, Release(number): Release, _cx: &mut Cx<Self>) -> Outcome {
+        for reply in self.held.drain(..) {
+            reply.send(number);
+        }
+        Outcome::Continue
+    }
+}
+
+impl HandleCast<Forget> for Lab {
+    async fn cast(&mut self, _: Forget, _cx: &mut Cx<Self>) -> Outcome {
+        self.held.clear();
+        Outcome::Continue
+    }
+}
+
+impl HandleCall<Drop> for Lab {
+    async fn call(&mut self, _: Drop, _reply: ReplyTo<u64>, _cx: &mut Cx<Self>) -> Outcome {
+        Outcome::Continue
+    }
+}
+
+impl HandleCall<PanicInCall> for Lab {
+    async fn call(&mut self, _: PanicInCall, _reply: ReplyTo<u64>, _cx: &mut Cx<Self>) -> Outcome {
+        panic!("told to")
+    }
+}
+
+impl HandleCast<PanicInCast> for Lab {
+    async fn cast(&mut self, _: PanicInCast, _cx: &mut Cx<Self>) -> Outcome {
+        tokio::time::sleep(MS).await;
+        panic!("told {}", "to")
+    }
+}
+
+impl HandleCall<Work> for Lab {
+    async fn call(&mut self, Work(ms): Work, reply: ReplyTo<bool>, _cx: &mut Cx<Self>) -> Outcome {
+        tokio::time::sleep(MS * u32::try_from(ms).unwrap()).await;
+        let left = reply.is_cancelled();
+        reply.send(left)
+    }
+}
+
+impl HandleCast<Toil> for Lab {
+    async fn cast(&mut self, Toil(ms): Toil, _cx: &mut Cx<Self>) -> Outcome {
+        tokio::time::sleep(MS * u32::try_from(ms).unwrap()).await;
+        Outcome::Continue
+    }
+}
+
+impl HandleCast<Log> for Lab {
+    async fn cast(&mut self, Log(number): Log, _cx: &mut Cx<Self>) -> Outcome {
+        self.log.push(number);
+        Outcome::Continue
+    }
+}
+
+impl HandleCall<Logged> for Lab {
+    async fn call(&mut self, _: Logged, reply: ReplyTo<Vec<u64>>, _cx: &mut Cx<Self>) -> Outcome {
+        reply.send(self.log.clone())
+    }
+}
+
+impl HandleCast<Quit> for Lab {
+    async fn cast(&mut self, _: Quit, _cx: &mut Cx<Self>) -> Outcome {
+        Outcome::Stop
+    }
+}
+
+impl HandleCast<Fail> for Lab {
+    async fn cast(&mut self, Fail(why): Fail, _cx: &mut Cx<Self>) -> Outcome {
+        Outcome::fail(why)
+    }
+}
+
+impl HandleCall<Relay> for Lab {
+    async fn call(
+        &mut self,
+        Relay(to, number): Relay,
+        reply: ReplyTo<Result<u64, String>>,
+        _: &mut Cx<Self>,
+    ) -> Outcome {
+        reply.send(to.call(Echo(number)).await.map_err(|error| error.to_string()))
+    }
+}
+
+impl HandleCall<RelayRelay> for Lab {
+    async fn call(
+        &mut self,
+        RelayRelay(via, to, number): RelayRelay,
+        reply: ReplyTo<Result<u64, String>>,
+        _: &mut Cx<Self>,
+    ) -> Outcome {
+        let relayed = via.call(Relay(to, number)).await;
+        reply.send(relayed.unwrap_or_else(|error| Err(error.to_string())))
+    }
+}
+
+impl HandleCall<Unrouted> for Lab {
+    async fn call(&mut self, _: Unrouted, reply: ReplyTo<u64>, _cx: &mut Cx<Self>) -> Outcome {
+        reply.send(0)
+    }
+}
+
+/// A lab in a system of its own.
+pub(crate) async fn lab() -> LocalAddr<Lab> {
+    System::local().spawn("lab", Lab::default()).await.unwrap()
+}
+
+/// One node of a network in memory.
+pub(crate) struct TestNode {
+    pub(crate) kernel: Kernel,
+    pub(crate) system: System,
+}
+
+impl TestNode {
+    pub(crate) async fn start(network: &MemoryNetwork, name: &str, config: Config) -> Self {
+        let cookie: Cookie = "0".repeat(64).parse().unwrap();
+        let config_of_kernel = netkernel::Config::new(id(name), Noise::new(&cookie))
+            .transport(network.host(name))
+            .listen(Address::new(name, 0).unwrap());
+        let kernel = Kernel::bind(config_of_kernel).await.unwrap();
+        let system = System::new(Arc::new(kernel.clone()), config);
+        kernel.serve(system.dispatch());
+        Self { kernel, system }
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.kernel.local().id
+    }
+
+    pub(crate) fn connect(&self, other: &Self) {
+        self.kernel.connect(&other.id(), &other.kernel.local().address);
+    }
+
+    pub(crate) fn disconnect(&self, other: &Self) {
+        self.kernel.disconnect(&other.id(), false);
+    }
+
+    /// The lab of that name on the other node.
+    pub(crate) fn lab_on(&self, other: &Self, name: &str) -> Addr<Lab> {
+        self.system.addr(&other.id(), name)
+    }
+}
+
+/// Nodes `a` and `b`, connected, each with a lab named `lab`.
+pub(crate) async fn pair() -> (TestNode, TestNode) {
+    let network = MemoryNetwork::new();
+    let a = TestNode::start(&network, "a", Config::default()).await;
+    let b = TestNode::start(&network, "b", Config::default()).await;
+    a.connect(&b);
+    b.connect(&a);
+    for node in [&a, &b] {
+        node.system.spawn("lab", Lab::default()).await.unwrap();
+    }
+    (a, b)
+}
+
+pub(crate) fn id(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+/// Lets every task run until nothing is left to do but wait.
+pub(crate) async fn settle() {
+    tokio::time::sleep(50 * MS).await;
+}
