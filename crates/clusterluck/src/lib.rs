@@ -1,1 +1,45 @@
-//! Being built.
+//! Decentralised clusters: gossip membership, a consistent hash ring, gen_servers and an authenticated mesh.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use clusterluck::{Cluster, netkernel::Cookie};
+//!
+//! let cookie = Cookie::generate()?;
+//! let one = Cluster::builder("one").cookie(cookie.clone()).start().await?;
+//! let two = Cluster::builder("two").cookie(cookie).start().await?;
+//! two.meet(one.address().to_string()).await?;
+//!
+//! // Both place keys alike, and nobody had to be asked.
+//! assert_eq!(two.view().ring().len(), 2);
+//! let owner = two.view().ring().owner(b"user:42").expect("the ring has members").id.clone();
+//! assert!(["one", "two"].contains(&owner.as_str()));
+//! # Ok::<(), Box<dyn std::error::Error>>(()) })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A [`Cluster`] is one node: its end of the mesh, its gossip, its gen_servers, and the control server that the
+//! `clusterluck` command line talks to. Everything is reached by layers, each a crate of its own and re-exported
+//! here: [`netkernel`], [`gossip`], [`genserver`], [`hashring`] and [`vclock`].
+//!
+//! It is not a consensus system: both sides of a partition accept writes and merge later. It is not a database:
+//! state lives in gen_servers, and the ring says which node's.
+//!
+//! Parts: [`Builder`] sets a node up; [`Cluster`] is its handle; [`control`] operates a node from outside.
+
+mod builder;
+mod cluster;
+pub mod control;
+mod router;
+mod seeds;
+
+pub use builder::{Builder, StartError};
+pub use cluster::{Cluster, MeetError};
+pub use genserver;
+pub use gossip;
+pub use hashring;
+pub use netkernel;
+pub use vclock;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,0 +1,203 @@
+//! A node's handle.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genserver::{Addr, GenServer, LocalAddr, System};
+use gossip::{Gossip, Operation, RingName, View};
+use netkernel::{Address, Dispatch, Kernel, Net, Node, NodeId, Stopped};
+use thiserror::Error;
+use tokio::time::Instant;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use crate::builder::Builder;
+use crate::control;
+use crate::router::Router;
+use crate::seeds;
+
+/// One node of a cluster. Clones are the same node; when the last is dropped the node is told to stop, without
+/// the farewell that [`shutdown`](Cluster::shutdown) says.
+#[derive(Clone)]
+pub struct Cluster {
+    kernel: Kernel,
+    gossip: Gossip,
+    servers: System,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    _stop: Arc<DropGuard>,
+}
+
+/// What a cluster is put together from.
+pub(crate) struct Parts {
+    pub(crate) kernel: Kernel,
+    pub(crate) gossip: Gossip,
+    pub(crate) seeds: Vec<Address>,
+}
+
+/// Why a node was not met.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum MeetError {
+    /// The address is not one.
+    #[error(transparent)]
+    Address(#[from] netkernel::AddressError),
+    /// The meeting failed.
+    #[error(transparent)]
+    Gossip(#[from] gossip::MeetError),
+}
+
+impl Cluster {
+    /// Begins to set up a node of this id. A cookie is needed; everything else has a default: listening on any
+    /// free port of the loopback interface, the ring `clusterluck`, nothing stored.
+    pub fn builder(id: impl Into<String>) -> Builder {
+        Builder::new(id.into())
+    }
+
+    pub(crate) fn assemble(parts: Parts) -> Self {
+        let Parts { kernel, gossip, seeds } = parts;
+        let net: Arc<dyn Net> = Arc::new(kernel.clone());
+        let servers = System::new(net, genserver::Config::default());
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        let control = control::Server::new(
+            control::Operated {
+                kernel: kernel.clone(),
+                gossip: gossip.clone(),
+                servers: servers.clone(),
+                started: Instant::now(),
+            },
+            tasks.clone(),
+            stop.clone(),
+        );
+        let router = Router { gossip: gossip.clone(), servers: servers.dispatch(), control };
+        kernel.serve(Arc::new(router) as Arc<dyn Dispatch>);
+        for seed in seeds {
+            let (gossip, stop) = (gossip.clone(), stop.clone());
+            tasks.spawn(async move {
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    () = seeds::meet(gossip, seed) => {}
+                }
+            });
+        }
+        let guard = Arc::new(stop.clone().drop_guard());
+        Self { kernel, gossip, servers, tasks, stop, _stop: guard }
+    }
+
+    /// This node: its id, the address others reach it at, and its present incarnation.
+    #[must_use]
+    pub fn node(&self) -> Node {
+        self.kernel.local()
+    }
+
+    /// This node's id.
+    #[must_use]
+    pub fn id(&self) -> NodeId {
+        self.node().id
+    }
+
+    /// Where others reach this node.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.node().address
+    }
+
+    /// The ring as this node sees it now: members, weights, and who owns which key. A snapshot: cheap to take, and
+    /// it does not change under its reader.
+    #[must_use]
+    pub fn view(&self) -> Arc<View> {
+        self.gossip.view()
+    }
+
+    /// Becomes one ring with the node at `address` (`host:port`) and all it knows.
+    ///
+    /// # Errors
+    ///
+    /// [`MeetError`] says what was tried, and whether anything changed.
+    pub async fn meet(&self, address: impl AsRef<str>) -> Result<Operation, MeetError> {
+        let address: Address = address.as_ref().parse()?;
+        Ok(self.gossip.meet(&address).await?)
+    }
+
+    /// Is in this ring from now on, alone until it meets someone. Only for a node that is in none.
+    ///
+    /// # Errors
+    ///
+    /// [`gossip::JoinError`]
+    pub async fn join(&self, ring: RingName) -> Result<Operation, gossip::JoinError> {
+        self.gossip.join(ring).await
+    }
+
+    /// Leaves the ring for good: this node's keys pass to others. Waits until some members have acknowledged it,
+    /// unless `force` is set.
+    ///
+    /// # Errors
+    ///
+    /// [`gossip::LeaveError`]; this node is still a member.
+    pub async fn leave(&self, force: bool) -> Result<Operation, gossip::LeaveError> {
+        self.gossip.leave(force).await
+    }
+
+    /// Starts a gen_server under a name that is unique on this node.
+    ///
+    /// # Errors
+    ///
+    /// [`genserver::StartError`]; nothing of the server is left.
+    pub async fn spawn<S: GenServer>(
+        &self,
+        name: &str,
+        server: S,
+    ) -> Result<LocalAddr<S>, genserver::StartError> {
+        self.servers.spawn(name, server).await
+    }
+
+    /// The address of a gen_server on any node, this one included. Nothing is sent: whether it exists shows when
+    /// it is called.
+    #[must_use]
+    pub fn addr<S: GenServer>(&self, node: &NodeId, name: &str) -> Addr<S> {
+        self.servers.addr::<S>(node, name)
+    }
+
+    /// Membership in all its operations and events.
+    #[must_use]
+    pub fn gossip(&self) -> &Gossip {
+        &self.gossip
+    }
+
+    /// The gen_servers of this node.
+    #[must_use]
+    pub fn servers(&self) -> &System {
+        &self.servers
+    }
+
+    /// This node's end of the mesh.
+    #[must_use]
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Stops this node, all within `within`: tells the members that it is going for a while, stops the gen_servers,
+    /// sends what waits, closes every session and ends every task. It stays a member, so no key moves for good; to
+    /// go for good, [`leave`](Self::leave) first.
+    pub async fn shutdown(&self, within: Duration) -> Stopped {
+        let deadline = Instant::now() + within;
+        let left = || deadline.saturating_duration_since(Instant::now());
+        self.stop.cancel();
+        let servers = self.servers.shutdown(left() / 2).await == genserver::Stopped::Drained;
+        let gossip = self.gossip.shutdown(left() / 2).await.is_ok();
+        self.tasks.close();
+        let commands = tokio::time::timeout(left(), self.tasks.wait()).await.is_ok();
+        match self.kernel.shutdown(left()).await {
+            Stopped::Drained if servers && gossip && commands => Stopped::Drained,
+            _ => Stopped::Forced,
+        }
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Cluster").field("node", &self.node()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,20 @@
+//! Operating a node from outside: the control server and its client.
+
+mod client;
+mod protocol;
+mod server;
+
+use netkernel::ServerName;
+
+pub use client::{Client, ClientError};
+pub use protocol::{
+    COMMANDS, Command, Done, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join,
+    Leave, LinkInfo, Meet, MemberInfo, Members, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, ServerInfo,
+    Servers, Update, Weight, Weights,
+};
+pub(crate) use server::{Operated, Server};
+
+/// The name the control server has on every node.
+pub(crate) fn server_name() -> ServerName {
+    ServerName::system("control").expect("the name is well-formed")
+}

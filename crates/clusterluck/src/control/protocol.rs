@@ -1,0 +1,358 @@
+//! What an operator and a node say to each other.
+//!
+//! A request is a command's name and its arguments; commands are known by name, so that an older node can say
+//! which ones it lacks. Arguments and answers are postcard, one struct each; fields are only appended.
+
+use std::collections::BTreeMap;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// A command of the control server.
+pub trait Command: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Its name on the wire and on the command line.
+    const NAME: &'static str;
+    /// What it answers.
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+}
+
+/// A command as it travels.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) version: u16,
+    pub(crate) command: String,
+    pub(crate) arguments: Vec<u8>,
+}
+
+/// The answer as it travels.
+pub(crate) type Response = Result<Vec<u8>, Failure>;
+
+/// The protocol's version. A node answers every version up to its own.
+pub(crate) const VERSION: u16 = 1;
+
+/// Why a node did not carry out a command. It is unharmed.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The node is older or newer than the command.
+    #[error("this node (clusterluck {release}) does not know the command `{command}`; it knows: {}", known.join(", "))]
+    UnknownCommand {
+        /// The command asked for.
+        command: String,
+        /// The node's release.
+        release: String,
+        /// The commands it knows.
+        known: Vec<String>,
+    },
+    /// The arguments could not be read.
+    #[error("the arguments of `{command}` cannot be read; the command line and the node differ in version")]
+    Malformed {
+        /// The command asked for.
+        command: String,
+    },
+    /// The ring has no node of that id.
+    #[error("'{id}' is not defined in this ring.")]
+    UnknownNode {
+        /// The id asked for.
+        id: String,
+    },
+    /// The node is in no ring.
+    #[error("this node is in no ring; join one with `clusterluck join <ring>`")]
+    NotInRing,
+    /// An argument makes no sense.
+    #[error("{reason}")]
+    Invalid {
+        /// Which, and what would.
+        reason: String,
+    },
+    /// The operation was tried and did not succeed.
+    #[error("{reason}")]
+    Failed {
+        /// What happened.
+        reason: String,
+    },
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Its id.
+    pub id: String,
+    /// The host it is reached at.
+    pub host: String,
+    /// The port it is reached at.
+    pub port: u16,
+}
+
+/// A change has been made on the node that was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Whether every reachable member has it too; `None` if that was not waited for.
+    pub propagated: Option<bool>,
+}
+
+/// The whole ring.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Inspect {
+    /// Whether to list every point.
+    pub points: bool,
+}
+
+/// What a ring looks like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// The ring's name; `None` when the node is in none.
+    pub ring: Option<String>,
+    /// The weight of a node that was given none.
+    pub default_weight: u32,
+    /// How many nodes hold a key, the owner included.
+    pub replicas: u32,
+    /// The members with their part of the ring, ordered by id.
+    pub members: Vec<InspectedMember>,
+    /// Every point in ascending order with the index of its member; empty unless asked for.
+    pub points: Vec<(u64, u32)>,
+    /// The ring's fingerprint, 64 hexadecimal digits: equal on nodes that place keys alike.
+    pub fingerprint: String,
+}
+
+/// A member and its part of the ring.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InspectedMember {
+    /// The member.
+    pub node: NodeInfo,
+    /// How many points it has.
+    pub weight: u32,
+    /// Which part of all keys it owns, from 0 to 1.
+    pub ownership: f64,
+    /// Whether the node that was asked has a session to it, or is it.
+    pub connected: bool,
+}
+
+/// Every member's place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Nodes {}
+
+/// One member's place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Get {
+    /// The member's id.
+    pub id: String,
+}
+
+/// Whether a node is a member.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Has {
+    /// The node's id.
+    pub id: String,
+}
+
+/// One member's weight.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Weight {
+    /// The member's id.
+    pub id: String,
+}
+
+/// Every member's weight.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Weights {}
+
+/// Whether the node answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Ping {}
+
+/// Joins a ring; the node must be in none.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Join {
+    /// The ring's name.
+    pub ring: String,
+}
+
+/// Meets another node: both come to know what either knows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Meet {
+    /// The id the node there must have; any, if empty.
+    pub id: String,
+    /// Its host.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How long to wait until every reachable member knows, in milliseconds.
+    pub wait_ms: Option<u64>,
+}
+
+/// Leaves the ring.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Leave {
+    /// Without waiting until others have acknowledged it.
+    pub force: bool,
+}
+
+/// Adds members.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Insert {
+    /// The nodes to add.
+    pub nodes: Vec<NodeInfo>,
+    /// Their weight; the default if `None`.
+    pub weight: Option<u32>,
+    /// Ahead of other operations that wait.
+    pub force: bool,
+    /// How long to wait until every reachable member knows, in milliseconds.
+    pub wait_ms: Option<u64>,
+}
+
+/// Changes a member's weight.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Update {
+    /// The member's id.
+    pub id: String,
+    /// The new weight; the default if `None`.
+    pub weight: Option<u32>,
+    /// Ahead of other operations that wait.
+    pub force: bool,
+    /// How long to wait until every reachable member knows, in milliseconds.
+    pub wait_ms: Option<u64>,
+}
+
+/// Removes members.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Remove {
+    /// Their ids.
+    pub ids: Vec<String>,
+    /// Ahead of other operations that wait.
+    pub force: bool,
+    /// How long to wait until every reachable member knows, in milliseconds.
+    pub wait_ms: Option<u64>,
+}
+
+/// Every member with what is known of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Members {}
+
+/// What is known of a member.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MemberInfo {
+    /// Where it is.
+    pub node: NodeInfo,
+    /// `joining`, `member` or `draining`.
+    pub status: String,
+    /// Whether the node that was asked has a session to it, or is it.
+    pub connected: bool,
+    /// Which run of the node it is.
+    pub incarnation: u64,
+    /// How many points it has.
+    pub weight: u32,
+    /// The zone it is in, if one was given.
+    pub zone: Option<String>,
+    /// Its protocol version.
+    pub version: u16,
+    /// The last round trip measured, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// What its operator says of it.
+    pub tags: BTreeMap<String, String>,
+}
+
+/// Who holds a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Owner {
+    /// The key.
+    pub key: Vec<u8>,
+    /// How many nodes to name, the owner first.
+    pub replicas: u32,
+}
+
+/// The gen_servers on the node.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Servers {}
+
+/// What is known of a gen_server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerInfo {
+    /// Its name.
+    pub name: String,
+    /// Messages in its mailbox.
+    pub mailbox: u64,
+    /// Messages it has handled.
+    pub handled: u64,
+    /// How long it has run, in milliseconds.
+    pub uptime_ms: u64,
+}
+
+/// The node itself.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Info {}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeReport {
+    /// Where it is.
+    pub node: NodeInfo,
+    /// Which run of it this is.
+    pub incarnation: u64,
+    /// Its release of clusterluck.
+    pub release: String,
+    /// The name of its ring, if it is in one.
+    pub ring: Option<String>,
+    /// How many members the ring has.
+    pub members: u64,
+    /// How long it has run, in milliseconds.
+    pub uptime_ms: u64,
+    /// Its links, ordered by the peer's id.
+    pub links: Vec<LinkInfo>,
+}
+
+/// One link of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkInfo {
+    /// The peer's id.
+    pub id: String,
+    /// Whether a session is up.
+    pub connected: bool,
+    /// The last round trip measured, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Messages waiting to be sent.
+    pub queued_messages: u64,
+    /// Bytes waiting to be sent.
+    pub queued_bytes: u64,
+    /// Messages sent.
+    pub sent: u64,
+    /// Messages received.
+    pub received: u64,
+    /// Messages given up.
+    pub dropped: u64,
+    /// Sessions made.
+    pub sessions: u64,
+}
+
+macro_rules! commands {
+    ($($name:literal $command:ty => $answer:ty,)*) => {
+        $(impl Command for $command {
+            const NAME: &'static str = $name;
+            type Answer = $answer;
+        })*
+
+        /// The names of the commands this release knows.
+        pub const COMMANDS: &[&str] = &[$($name),*];
+    };
+}
+
+commands! {
+    "inspect" Inspect => Inspection,
+    "nodes" Nodes => Vec<NodeInfo>,
+    "get" Get => NodeInfo,
+    "has" Has => bool,
+    "weight" Weight => u32,
+    "weights" Weights => BTreeMap<String, u32>,
+    "ping" Ping => String,
+    "join" Join => Done,
+    "meet" Meet => Done,
+    "leave" Leave => Done,
+    "insert" Insert => Done,
+    "update" Update => Done,
+    "remove" Remove => Done,
+    "members" Members => Vec<MemberInfo>,
+    "owner" Owner => Vec<NodeInfo>,
+    "servers" Servers => Vec<ServerInfo>,
+    "info" Info => NodeReport,
+}

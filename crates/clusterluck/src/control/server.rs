@@ -1,0 +1,386 @@
+//! The node's end: carries out an operator's commands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use genserver::System;
+use gossip::{Gossip, Insertion, Member, Operation, Reach, RingName, Status, View};
+use hashring::HashRing;
+use netkernel::{Address, Kernel, Net, NodeId, PeerStatus, Refusal, Responder};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::protocol::{
+    COMMANDS, Command, Done, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join,
+    Leave, LinkInfo, Meet, MemberInfo, Members, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, Request,
+    Response, ServerInfo, Servers, Update, Weight, Weights,
+};
+
+/// What is operated.
+#[derive(Clone)]
+pub(crate) struct Operated {
+    pub(crate) kernel: Kernel,
+    pub(crate) gossip: Gossip,
+    pub(crate) servers: System,
+    pub(crate) started: Instant,
+}
+
+/// Takes commands in. Each runs in a task of its own, so that one that waits holds up no other.
+pub(crate) struct Server {
+    operated: Operated,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    running: Arc<Semaphore>,
+}
+
+impl Server {
+    pub(crate) fn new(operated: Operated, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { operated, tasks, stop, running: Arc::new(Semaphore::new(COMMANDS_MAX)) }
+    }
+
+    /// Begins to carry out a command.
+    pub(crate) fn call(&self, body: Bytes, responder: Responder) {
+        if self.stop.is_cancelled() {
+            return responder.refuse(Refusal::Draining);
+        }
+        let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() else {
+            return responder.refuse(Refusal::Overloaded);
+        };
+        let (operated, stop) = (self.operated.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let _permit = permit;
+            tokio::select! {
+                response = operated.answer(&body) => {
+                    let encoded = postcard::to_allocvec(&response);
+                    responder.reply(encoded.expect("bytes and texts always encode").into());
+                }
+                () = responder.cancelled() => {}
+                () = stop.cancelled() => responder.refuse(Refusal::Draining),
+            }
+        });
+    }
+}
+
+/// A command with what carries it out.
+trait Run: Command {
+    async fn run(self, node: &Operated) -> Result<Self::Answer, Failure>;
+}
+
+async fn run<C: Run>(node: &Operated, arguments: &[u8]) -> Response {
+    let malformed = |_| Failure::Malformed { command: C::NAME.to_owned() };
+    let command: C = postcard::take_from_bytes(arguments).map_err(malformed)?.0;
+    let answer = command.run(node).await?;
+    Ok(postcard::to_allocvec(&answer).expect("answers are plain data, which always encodes"))
+}
+
+impl Operated {
+    async fn answer(&self, body: &[u8]) -> Response {
+        let Ok(request) = postcard::from_bytes::<Request>(body) else {
+            return Err(Failure::Malformed { command: String::new() });
+        };
+        let arguments = &request.arguments;
+        match request.command.as_str() {
+            Inspect::NAME => run::<Inspect>(self, arguments).await,
+            Nodes::NAME => run::<Nodes>(self, arguments).await,
+            Get::NAME => run::<Get>(self, arguments).await,
+            Has::NAME => run::<Has>(self, arguments).await,
+            Weight::NAME => run::<Weight>(self, arguments).await,
+            Weights::NAME => run::<Weights>(self, arguments).await,
+            Ping::NAME => run::<Ping>(self, arguments).await,
+            Join::NAME => run::<Join>(self, arguments).await,
+            Meet::NAME => run::<Meet>(self, arguments).await,
+            Leave::NAME => run::<Leave>(self, arguments).await,
+            Insert::NAME => run::<Insert>(self, arguments).await,
+            Update::NAME => run::<Update>(self, arguments).await,
+            Remove::NAME => run::<Remove>(self, arguments).await,
+            Members::NAME => run::<Members>(self, arguments).await,
+            Owner::NAME => run::<Owner>(self, arguments).await,
+            Servers::NAME => run::<Servers>(self, arguments).await,
+            Info::NAME => run::<Info>(self, arguments).await,
+            _ => Err(Failure::UnknownCommand {
+                command: request.command,
+                release: env!("CARGO_PKG_VERSION").to_owned(),
+                known: COMMANDS.iter().map(ToString::to_string).collect(),
+            }),
+        }
+    }
+
+    /// The ring, if the node is in one.
+    fn view(&self) -> Result<Arc<View>, Failure> {
+        let view = self.gossip.view();
+        if view.ring_name().is_none() { Err(Failure::NotInRing) } else { Ok(view) }
+    }
+
+    /// Waits until a change has reached every reachable member, if that was asked for.
+    async fn propagated(&self, operation: Operation, wait_ms: Option<u64>) -> Done {
+        let Some(wait_ms) = wait_ms else { return Done { propagated: None } };
+        let within = Duration::from_millis(wait_ms).min(WAIT_MAX);
+        let spread = self.gossip.propagated(operation, Reach::All, within).await;
+        Done { propagated: Some(spread.is_ok()) }
+    }
+
+    /// Which peers have a session, by id; this node counts as one of them.
+    fn links(&self) -> BTreeMap<NodeId, PeerStatus> {
+        self.kernel.peers().into_iter().map(|peer| (peer.id.clone(), peer)).collect()
+    }
+
+    fn connected(&self, links: &BTreeMap<NodeId, PeerStatus>, id: &NodeId) -> bool {
+        *id == self.kernel.local().id || links.get(id).is_some_and(|link| link.connected)
+    }
+}
+
+impl Run for Inspect {
+    async fn run(self, node: &Operated) -> Result<Inspection, Failure> {
+        let (view, links) = (node.gossip.view(), node.links());
+        let ring = view.ring();
+        let members = view.members();
+        let points = if self.points { points(ring, members) } else { Vec::new() };
+        let inspected = members.iter().map(|member| InspectedMember {
+            node: info(&member.id, &member.address),
+            weight: member.weight,
+            ownership: ownership(ring, member),
+            connected: node.connected(&links, &member.id),
+        });
+        Ok(Inspection {
+            ring: view.ring_name().map(ToString::to_string),
+            default_weight: hashring::WEIGHT_DEFAULT,
+            replicas: REPLICAS,
+            members: inspected.collect(),
+            points,
+            fingerprint: ring.fingerprint().to_string(),
+        })
+    }
+}
+
+impl Run for Nodes {
+    async fn run(self, node: &Operated) -> Result<Vec<NodeInfo>, Failure> {
+        let view = node.gossip.view();
+        Ok(view.members().iter().map(|member| info(&member.id, &member.address)).collect())
+    }
+}
+
+impl Run for Get {
+    async fn run(self, node: &Operated) -> Result<NodeInfo, Failure> {
+        let view = node.gossip.view();
+        let member = member(&view, &self.id)?;
+        Ok(info(&member.id, &member.address))
+    }
+}
+
+impl Run for Has {
+    async fn run(self, node: &Operated) -> Result<bool, Failure> {
+        Ok(member(&node.gossip.view(), &self.id).is_ok())
+    }
+}
+
+impl Run for Weight {
+    async fn run(self, node: &Operated) -> Result<u32, Failure> {
+        Ok(member(&node.gossip.view(), &self.id)?.weight)
+    }
+}
+
+impl Run for Weights {
+    async fn run(self, node: &Operated) -> Result<BTreeMap<String, u32>, Failure> {
+        let view = node.gossip.view();
+        Ok(view.members().iter().map(|member| (member.id.to_string(), member.weight)).collect())
+    }
+}
+
+impl Run for Ping {
+    async fn run(self, _node: &Operated) -> Result<String, Failure> {
+        Ok("pong".to_owned())
+    }
+}
+
+impl Run for Join {
+    async fn run(self, node: &Operated) -> Result<Done, Failure> {
+        let ring = RingName::new(&self.ring).map_err(invalid)?;
+        let operation = node.gossip.join(ring).await.map_err(failed)?;
+        Ok(node.propagated(operation, None).await)
+    }
+}
+
+impl Run for Meet {
+    async fn run(self, node: &Operated) -> Result<Done, Failure> {
+        node.view()?;
+        let address = Address::new(&self.host, self.port).map_err(invalid)?;
+        let met = if self.id.is_empty() {
+            node.gossip.meet(&address).await
+        } else {
+            let id = NodeId::new(&self.id).map_err(invalid)?;
+            node.gossip.meet_node(&id, &address).await
+        };
+        Ok(node.propagated(met.map_err(failed)?, self.wait_ms).await)
+    }
+}
+
+impl Run for Leave {
+    async fn run(self, node: &Operated) -> Result<Done, Failure> {
+        node.view()?;
+        let operation = node.gossip.leave(self.force).await.map_err(failed)?;
+        Ok(node.propagated(operation, None).await)
+    }
+}
+
+impl Run for Insert {
+    async fn run(self, node: &Operated) -> Result<Done, Failure> {
+        node.view()?;
+        let own = node.kernel.local().id;
+        let mut insertions = Vec::with_capacity(self.nodes.len());
+        for target in &self.nodes {
+            let id = NodeId::new(&target.id).map_err(invalid)?;
+            let address = Address::new(&target.host, target.port).map_err(invalid)?;
+            let insertion = Insertion::new(id.clone(), address);
+            insertions.push((id, self.weight.into_iter().fold(insertion, Insertion::weight)));
+        }
+        if self.nodes.len() > 1 {
+            // As in the original, a list given to all nodes may name the node it is given to.
+            insertions.retain(|(id, _)| *id != own);
+        }
+        let insertions = insertions.into_iter().map(|(_, insertion)| insertion).collect();
+        let operation = node.gossip.insert_many(insertions, self.force).await.map_err(failed)?;
+        Ok(node.propagated(operation, self.wait_ms).await)
+    }
+}
+
+impl Run for Update {
+    async fn run(self, node: &Operated) -> Result<Done, Failure> {
+        let view = node.view()?;
+        let id = member(&view, &self.id)?.id.clone();
+        let weight = self.weight.unwrap_or(hashring::WEIGHT_DEFAULT);
+        let operation = node.gossip.update(&id, weight).await.map_err(failed)?;
+        Ok(node.propagated(operation, self.wait_ms).await)
+    }
+}
+
+impl Run for Remove {
+    async fn run(self, node: &Operated) -> Result<Done, Failure> {
+        let view = node.view()?;
+        let ids: Vec<NodeId> =
+            self.ids.iter().map(|id| Ok(member(&view, id)?.id.clone())).collect::<Result<_, Failure>>()?;
+        let operation = node.gossip.remove_many(ids, self.force).await.map_err(failed)?;
+        Ok(node.propagated(operation, self.wait_ms).await)
+    }
+}
+
+impl Run for Members {
+    async fn run(self, node: &Operated) -> Result<Vec<MemberInfo>, Failure> {
+        let (view, links) = (node.gossip.view(), node.links());
+        let known = view.members().iter().map(|member| MemberInfo {
+            node: info(&member.id, &member.address),
+            status: status(member.status).to_owned(),
+            connected: node.connected(&links, &member.id),
+            incarnation: member.incarnation.0,
+            weight: member.weight,
+            zone: member.zone.as_ref().map(ToString::to_string),
+            version: member.protocols.map_or(0, |protocols| u16::from(protocols.newest)),
+            round_trip_us: links.get(&member.id).and_then(|link| link.round_trip).map(micros),
+            tags: member.tags.as_ref().clone(),
+        });
+        Ok(known.collect())
+    }
+}
+
+impl Run for Owner {
+    async fn run(self, node: &Operated) -> Result<Vec<NodeInfo>, Failure> {
+        let view = node.view()?;
+        let replicas = usize::try_from(self.replicas).unwrap_or(usize::MAX);
+        let owners = view.ring().replicas(&self.key, replicas);
+        Ok(owners.map(|owner| info(&owner.id, &owner.address)).collect())
+    }
+}
+
+impl Run for Servers {
+    async fn run(self, node: &Operated) -> Result<Vec<ServerInfo>, Failure> {
+        let servers = node.servers.servers().into_iter().map(|server| ServerInfo {
+            name: server.pid.name().map_or_else(|| server.pid.to_string(), ToString::to_string),
+            mailbox: server.mailbox_messages as u64,
+            handled: server.handled,
+            uptime_ms: u64::try_from(server.uptime.as_millis()).unwrap_or(u64::MAX),
+        });
+        Ok(servers.collect())
+    }
+}
+
+impl Run for Info {
+    async fn run(self, node: &Operated) -> Result<NodeReport, Failure> {
+        let (local, view) = (node.kernel.local(), node.gossip.view());
+        Ok(NodeReport {
+            node: info(&local.id, &local.address),
+            incarnation: local.incarnation.0,
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            ring: view.ring_name().map(ToString::to_string),
+            members: view.members().len() as u64,
+            uptime_ms: u64::try_from(node.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            links: node.links().into_values().map(link).collect(),
+        })
+    }
+}
+
+fn info(id: &NodeId, address: &Address) -> NodeInfo {
+    NodeInfo { id: id.to_string(), host: address.host().to_owned(), port: address.port() }
+}
+
+fn link(status: PeerStatus) -> LinkInfo {
+    LinkInfo {
+        id: status.id.to_string(),
+        connected: status.connected,
+        round_trip_us: status.round_trip.map(micros),
+        queued_messages: status.queued_messages as u64,
+        queued_bytes: status.queued_bytes as u64,
+        sent: status.traffic.messages_sent,
+        received: status.traffic.messages_received,
+        dropped: status.traffic.messages_dropped,
+        sessions: status.traffic.sessions,
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Joining => "joining",
+        Status::Draining => "draining",
+        _ => "member",
+    }
+}
+
+fn member<'a>(view: &'a View, id: &str) -> Result<&'a Member, Failure> {
+    let unknown = || Failure::UnknownNode { id: id.to_owned() };
+    let known = NodeId::new(id).map_err(|_| unknown())?;
+    view.member(&known).ok_or_else(unknown)
+}
+
+/// Every point with the index of its member among `members`, which are ordered by id.
+fn points(ring: &HashRing<gossip::RingMember>, members: &[Member]) -> Vec<(u64, u32)> {
+    let index = |id: &NodeId| members.binary_search_by(|member| member.id.cmp(id)).ok();
+    let points = ring.points();
+    points.filter_map(|at| Some((at.token.get(), u32::try_from(index(&at.node.id)?).ok()?))).collect()
+}
+
+fn ownership(ring: &HashRing<gossip::RingMember>, member: &Member) -> f64 {
+    let owner = gossip::RingMember { id: member.id.clone(), address: member.address.clone() };
+    ring.ownership(&owner).map_or(0.0, |share| share.as_f64())
+}
+
+fn invalid(error: impl fmt::Display) -> Failure {
+    Failure::Invalid { reason: error.to_string() }
+}
+
+fn failed(error: impl fmt::Display) -> Failure {
+    Failure::Failed { reason: error.to_string() }
+}
+
+/// Replicas of a key as `inspect` reports them: the owner and two more.
+const REPLICAS: u32 = 3;
+/// Commands carried out at the same time; more are turned away.
+const COMMANDS_MAX: usize = 64;
+/// The longest an operator may wait for a change to spread.
+const WAIT_MAX: Duration = Duration::from_secs(600);

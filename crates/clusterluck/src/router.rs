@@ -1,0 +1,55 @@
+//! Decides which layer a message is for, and whether its sender may send it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gossip::Gossip;
+use netkernel::{Dispatch, Peer, Refusal, Responder, Role, ServerName};
+
+use crate::control;
+
+/// What arrives at a node, by layer.
+pub(crate) struct Router {
+    pub(crate) gossip: Gossip,
+    pub(crate) servers: Arc<dyn Dispatch>,
+    pub(crate) control: control::Server,
+}
+
+impl Router {
+    /// Gossip frames always pass: gossip judges their header. Everything else is for members of the same ring
+    /// and for clients.
+    fn admit(&self, from: &Peer) -> Result<(), Refusal> {
+        match from.role {
+            Role::Client => Ok(()),
+            Role::Node if self.gossip.view().member(&from.node.id).is_some() => Ok(()),
+            Role::Node => Err(Refusal::ForeignRing),
+            _ => Err(Refusal::NotAllowed),
+        }
+    }
+}
+
+impl Dispatch for Router {
+    fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal> {
+        if *server == gossip::server_name() {
+            return self.gossip.deliver(from, body);
+        }
+        if server.is_system() {
+            return Err(Refusal::NoProc);
+        }
+        self.admit(from)?;
+        self.servers.cast(from, server, body)
+    }
+
+    fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
+        if *server == control::server_name() {
+            return self.control.call(body, responder);
+        }
+        if server.is_system() {
+            return responder.refuse(Refusal::NoProc);
+        }
+        match self.admit(from) {
+            Ok(()) => self.servers.call(from, server, body, responder),
+            Err(refusal) => responder.refuse(refusal),
+        }
+    }
+}
