@@ -9,7 +9,7 @@ use core::num::NonZeroU64;
 use core::slice;
 
 use crate::causality;
-use crate::entries::{Entries, Entry};
+use crate::entries::{self, Entries, Entry};
 use crate::{Causality, CounterOverflow, Dot, DotRange};
 
 /// How many events of each actor a history holds.
@@ -74,7 +74,7 @@ impl<A> VClock<A> {
         A: Borrow<Q> + Ord,
         Q: Ord + ?Sized,
     {
-        self.entries.place(actor)
+        entries::place(&self.entries, actor)
     }
 
     pub(crate) fn entries(&self) -> &[Entry<A>] {
@@ -89,7 +89,7 @@ impl<A: Ord> VClock<A> {
         A: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.entries.place(actor).map_or(0, |at| self.entries[at].1.get())
+        entries::place(&self.entries, actor).map_or(0, |at| self.entries[at].1.get())
     }
 
     /// Whether it has seen the event.
@@ -130,11 +130,10 @@ impl<A: Ord + Clone> VClock<A> {
     /// # Errors
     /// When the count is at `u64::MAX`. The clock is unchanged.
     pub fn increment(&mut self, actor: A) -> Result<Dot<A>, CounterOverflow> {
-        let counter = match self.entries.place_to_write(&actor) {
-            Ok(at) => {
-                let counter = self.entries[at].1.checked_add(1).ok_or(CounterOverflow)?;
-                self.entries.make_mut()[at].1 = counter;
-                counter
+        let counter = match self.entries.count_mut(&actor) {
+            Ok(count) => {
+                *count = count.checked_add(1).ok_or(CounterOverflow)?;
+                *count
             }
             Err(at) => {
                 self.entries.insert(at, (actor.clone(), NonZeroU64::MIN));
@@ -154,7 +153,7 @@ impl<A: Ord + Clone> VClock<A> {
 
     /// Counts `dot` and all earlier events of its actor as seen. Returns whether any of them was new.
     pub fn witness(&mut self, dot: Dot<A>) -> bool {
-        match self.entries.place_to_write(&dot.actor) {
+        match self.place(&dot.actor) {
             Ok(at) => {
                 let new = self.entries[at].1 < dot.counter;
                 if new {
@@ -185,7 +184,7 @@ impl<A: Ord + Clone> VClock<A> {
         A: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.entries.place(actor).map_or(0, |at| self.entries.remove(at).1.get())
+        entries::place(&self.entries, actor).map_or(0, |at| self.entries.remove(at).1.get())
     }
 
     /// What both have seen: the greatest clock that both descend.

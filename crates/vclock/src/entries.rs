@@ -2,7 +2,6 @@
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::array;
 use core::borrow::Borrow;
 use core::mem;
 use core::num::NonZeroU64;
@@ -25,7 +24,7 @@ pub(crate) enum Entries<A> {
     Two([Entry<A>; 2]),
     Three([Entry<A>; 3]),
     Four([Entry<A>; 4]),
-    /// Five or more, and the place last [written](Entries::place_to_write).
+    /// Five or more, and the place last [asked for](Entries::count_mut).
     Many(Arc<Vec<Entry<A>>>, usize),
 }
 
@@ -76,33 +75,6 @@ impl<A> Entries<A> {
     }
 }
 
-impl<A: Ord> Entries<A> {
-    /// Where the entry of `actor` is, or else belongs.
-    #[inline]
-    pub(crate) fn place<Q>(&self, actor: &Q) -> Result<usize, usize>
-    where
-        A: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        self.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
-    }
-
-    /// [`place`](Self::place), looking first where the last one was: a node mostly counts its own events.
-    #[inline]
-    pub(crate) fn place_to_write(&mut self, actor: &A) -> Result<usize, usize> {
-        if let Self::Many(entries, last) = self
-            && entries.get(*last).is_some_and(|(candidate, _)| candidate == actor)
-        {
-            return Ok(*last);
-        }
-        let place = self.place(actor);
-        if let (Self::Many(_, last), Ok(at)) = (self, place) {
-            *last = at;
-        }
-        place
-    }
-}
-
 impl<A: Clone> Entries<A> {
     /// The entries, to raise counts: actors must stay as they are.
     #[inline]
@@ -121,13 +93,10 @@ impl<A: Clone> Entries<A> {
     pub(crate) fn insert(&mut self, at: usize, entry: Entry<A>) {
         *self = match mem::replace(self, Self::Zero) {
             Self::Zero => Self::One([entry]),
-            Self::One(entries) => Self::Two(grown(entries, at, entry)),
-            Self::Two(entries) => Self::Three(grown(entries, at, entry)),
-            Self::Three(entries) => Self::Four(grown(entries, at, entry)),
-            Self::Four(entries) => {
-                let entries: [_; FEW + 1] = grown(entries, at, entry);
-                Self::Many(Arc::new(entries.into()), at)
-            }
+            Self::One([a]) => Self::Two(last_to(at, [a, entry])),
+            Self::Two([a, b]) => Self::Three(last_to(at, [a, b, entry])),
+            Self::Three([a, b, c]) => Self::Four(last_to(at, [a, b, c, entry])),
+            Self::Four([a, b, c, d]) => Self::Many(Arc::new(last_to(at, [a, b, c, d, entry]).into()), at),
             Self::Many(mut entries, _) => {
                 Arc::make_mut(&mut entries).insert(at, entry);
                 Self::Many(entries, at)
@@ -147,6 +116,26 @@ impl<A: Clone> Entries<A> {
 }
 
 impl<A: Ord + Clone> Entries<A> {
+    /// The count of `actor`, to raise it, or else the place where its entry belongs. Of many, the one asked
+    /// for last is tried first: a node mostly counts its own events.
+    #[inline]
+    pub(crate) fn count_mut(&mut self, actor: &A) -> Result<&mut NonZeroU64, usize> {
+        let (entries, at) = match self {
+            Self::Many(entries, last) => {
+                if entries.get(*last).is_none_or(|(candidate, _)| candidate != actor) {
+                    *last = place(entries, actor)?;
+                }
+                (Arc::make_mut(entries).as_mut_slice(), *last)
+            }
+            few => {
+                let entries = few.make_mut();
+                let at = place(entries, actor)?;
+                (entries, at)
+            }
+        };
+        Ok(&mut entries[at].1)
+    }
+
     /// Takes in every event of `theirs`; returns whether any was new.
     pub(crate) fn merge(&mut self, theirs: &Self) -> bool {
         if self.agree(theirs, |mine, theirs| mine.0 == theirs.0 && mine.1 >= theirs.1) {
@@ -175,7 +164,7 @@ impl<A: Ord + Clone> Entries<A> {
     fn merge_few(&mut self, theirs: &[Entry<A>]) -> bool {
         let (mut changed, mut from) = (false, 0);
         for (actor, count) in theirs {
-            match self[from..].binary_search_by(|(mine, _)| mine.cmp(actor)) {
+            match place(&self[from..], actor) {
                 Ok(ahead) => {
                     from += ahead;
                     if self[from].1 < *count {
@@ -193,6 +182,16 @@ impl<A: Ord + Clone> Entries<A> {
         }
         changed
     }
+}
+
+/// Where the entry of `actor` is, or else belongs.
+#[inline]
+pub(crate) fn place<A, Q>(entries: &[Entry<A>], actor: &Q) -> Result<usize, usize>
+where
+    A: Borrow<Q>,
+    Q: Ord + ?Sized,
+{
+    entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
 }
 
 /// Raises the counts of `mine` to those of `theirs`, all of whose actors are among mine.
@@ -229,13 +228,13 @@ fn pairwise<T, const N: usize>(left: &[T; N], right: &[T; N], holds: impl Fn(&T,
     left.iter().zip(right).all(|(left, right)| holds(left, right))
 }
 
+/// The same with the last one moved to `at`, and those from there on behind it.
 #[inline]
-fn grown<T, const N: usize, const M: usize>(entries: [T; N], at: usize, entry: T) -> [T; M] {
-    let (mut rest, mut entry) = (entries.into_iter(), Some(entry));
-    array::from_fn(|ix| {
-        let next = if ix == at { entry.take() } else { rest.next() };
-        next.expect("there is one more than there was")
-    })
+fn last_to<T, const N: usize>(at: usize, mut entries: [T; N]) -> [T; N] {
+    for ix in (at + 1..N).rev() {
+        entries.swap(ix - 1, ix);
+    }
+    entries
 }
 
 fn exactly<T, const N: usize>(entries: Vec<T>) -> [T; N] {

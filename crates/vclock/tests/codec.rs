@@ -136,14 +136,13 @@ fn bytes_cut_short_or_left_over_are_refused() {
 
 #[test]
 fn a_million_entries_are_refused_before_any_is_read() {
-    let million = 1_000_000;
     let header = [1, 0xc0, 0x84, 0x3d, 1, 1];
-    assert_eq!(decode(&header), Err(DecodeError::TooMany { announced: million, max: 1 }));
-    let huge: VClock<u64> = (0..million).map(|actor| (actor, 1)).collect();
+    assert_eq!(decode(&header), Err(DecodeError::TooMany { announced: 1_000_000, max: 1 }));
+    let announced = if cfg!(miri) { 2_000 } else { 1_000_000 };
+    let huge: VClock<u64> = (0..announced).map(|actor| (actor, 1)).collect();
     let bytes = huge.to_bytes();
-    assert_eq!(bytes.len(), 2_000_004);
     let refused = VClock::<u64>::from_bytes_within(&bytes, 1_000);
-    assert_eq!(refused, Err(DecodeError::TooMany { announced: million, max: 1_000 }));
+    assert_eq!(refused, Err(DecodeError::TooMany { announced, max: 1_000 }));
     assert_eq!(decode(&bytes), Ok(huge), "and read where they are welcome");
 }
 

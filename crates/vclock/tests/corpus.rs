@@ -28,7 +28,7 @@ fn every_committed_input_is_read_or_refused() {
 fn so_is_what_is_one_byte_away() {
     for (target, decode) in decoders::ALL {
         for input in inputs(target) {
-            for at in 0..input.len() {
+            for at in (0..input.len()).step_by(if cfg!(miri) { 5 } else { 1 }) {
                 let mut spoilt = input.clone();
                 for byte in [0, 1, 0x7f, 0x80, 0xff, spoilt[at] ^ 1, spoilt[at].wrapping_add(1)] {
                     spoilt[at] = byte;
