@@ -18,6 +18,9 @@ pub enum Unavailable {
         /// What the store said.
         reason: String,
     },
+    /// This node was removed from its ring while the change was on its way to disk; nothing was published.
+    #[error("this node was removed from the ring, nothing was published")]
+    Evicted,
     /// Too many operations wait already; nothing was done.
     #[error("too many operations are waiting")]
     Busy,

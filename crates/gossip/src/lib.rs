@@ -11,6 +11,8 @@ pub mod message;
 pub mod proto;
 mod publisher;
 mod ring_name;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod store;
 mod view;
 

@@ -37,7 +37,7 @@ pub(super) enum Intent {
     /// Take the weight this node was inserted with.
     Adopt { weight: u32 },
     /// Remove a node that does not come.
-    Uninvite { id: NodeId, reason: InviteRefusal },
+    Uninvite { id: NodeId, incarnation: Incarnation, reason: InviteRefusal },
 }
 
 /// What a write changes, until it is on disk.
@@ -167,9 +167,12 @@ impl Machine {
                 let standing = Standing::Member(Membership { weight, ..membership.clone() });
                 self.write(&mut draft, &local, &standing, now);
             }
-            Intent::Uninvite { id, reason } => {
-                let entry = self.roster.get(&id)?;
-                let incarnation = entry.membership().filter(|_| entry.own().is_none())?.incarnation;
+            Intent::Uninvite { id, incarnation: refused, reason } => {
+                let entry = self.roster.get(&id).filter(|entry| entry.membership().is_some())?;
+                if entry.own().is_some_and(|own| own.incarnation > refused) {
+                    return None;
+                }
+                let incarnation = entry.incarnation();
                 self.write(&mut draft, &id, &Standing::Removed { incarnation }, now);
                 draft.then = Then::Uninvited(id, reason);
             }
@@ -179,7 +182,7 @@ impl Machine {
     }
 
     fn insert(&mut self, nodes: Vec<Insertion>, force: bool, now: Now) -> Result<Draft, InsertError> {
-        if self.ring().is_none() {
+        if !self.is_staying() {
             return Err(InsertError::NotInRing);
         }
         // Each node is written once, as it is named last.
@@ -216,7 +219,7 @@ impl Machine {
     }
 
     fn update(&mut self, id: &NodeId, weight: u32, now: Now) -> Result<Draft, UpdateError> {
-        if self.ring().is_none() {
+        if !self.is_staying() {
             return Err(UpdateError::NotInRing);
         }
         if weight > hashring::WEIGHT_MAX {
@@ -232,7 +235,7 @@ impl Machine {
     }
 
     fn remove(&mut self, ids: &BTreeSet<NodeId>, now: Now) -> Result<Draft, RemoveError> {
-        if self.ring().is_none() {
+        if !self.is_staying() {
             return Err(RemoveError::NotInRing);
         }
         for id in ids {
@@ -252,13 +255,18 @@ impl Machine {
     }
 
     fn depart(&mut self, now: Now) -> Result<Draft, LeaveError> {
-        if self.ring().is_none() || self.leaving.is_some() {
+        if !self.is_staying() {
             return Err(LeaveError::NotInRing);
         }
         let mut draft = Draft::default();
         let incarnation = self.identity.incarnation().max(self.roster.incarnation_of(&self.settings.id));
         self.write(&mut draft, &self.settings.id.clone(), &Standing::Removed { incarnation }, now);
         Ok(draft)
+    }
+
+    /// Whether this node is in a ring and not about to leave it.
+    fn is_staying(&self) -> bool {
+        self.ring().is_some() && self.leaving.is_none()
     }
 
     /// Joins as a new run, so that what was said of the last one does not count for this.
@@ -285,7 +293,7 @@ impl Machine {
         draining: Option<bool>,
         tags: Option<BTreeMap<String, String>>,
     ) -> Result<Draft, AnnounceError> {
-        if self.ring().is_none() {
+        if !self.is_staying() {
             return Err(AnnounceError::NotInRing);
         }
         if let Some(bytes) = tags.as_ref().map(tag_bytes).filter(|bytes| *bytes > TAG_BYTES_MAX) {

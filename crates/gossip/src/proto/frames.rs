@@ -39,7 +39,7 @@ impl Machine {
             _ if *from == self.settings.id || matches!(self.affiliation, Affiliation::Withdrawn(_)) => {}
             Message::Stranger => self.on_stranger(from, &header),
             Message::Invite(record) => self.on_invite(from, &header, *record, now),
-            Message::InviteRefused(reason) => self.on_invite_refused(from, reason),
+            Message::InviteRefused(reason) => self.on_invite_refused(from, &header, reason),
             message if self.ring().is_none() => self.answer_from_outside(from, &header, &message),
             message if self.is_foreign(from, &header) => {
                 self.stats.foreign_frames += 1;
@@ -110,6 +110,9 @@ impl Machine {
             Message::Known { learned, already } => {
                 learned.iter().for_each(|fact| self.rumours.acknowledged(fact, from, false));
                 already.iter().for_each(|fact| self.rumours.acknowledged(fact, from, true));
+                if learned.iter().chain(&already).any(|fact| fact.id == *from) {
+                    self.unaware.remove(from);
+                }
                 self.operations.acknowledged(from, &learned);
                 self.operations.acknowledged(from, &already);
             }
@@ -180,6 +183,7 @@ impl Machine {
         if self.ring().is_none() {
             return;
         }
+        self.notify_removed(now);
         let partners = self.partners();
         if let Some(partner) = self.random.pick(&partners).cloned() {
             self.greet(&partner, now);
@@ -360,6 +364,15 @@ impl Machine {
     fn announce(&mut self, before: Option<&Entry>, after: &Entry) {
         let id = after.record().id.clone();
         let was_member = before.is_some_and(|entry| entry.membership().is_some());
+        match (before.and_then(Entry::address), after.removal()) {
+            (Some(address), Some((by, _))) if *by != id => {
+                self.unaware.insert(id.clone(), address.clone());
+            }
+            (_, None) => {
+                self.unaware.remove(&id);
+            }
+            _ => {}
+        }
         match (after.removal(), after.own(), after.address()) {
             (Some((by, _)), ..) if was_member && *by == id => self.emit(Event::Left { id: id.clone() }),
             (Some((by, _)), ..) if was_member => {

@@ -86,6 +86,17 @@ impl Image {
         &self.affiliation
     }
 
+    /// The roster events it has seen.
+    #[must_use]
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The records it holds, by id.
+    pub fn records(&self) -> impl Iterator<Item = &Record> {
+        self.entries.iter().map(|entry| entry.record())
+    }
+
     pub(crate) fn roster(&self) -> Roster {
         Roster::restored(self.context.clone(), self.entries.iter().cloned())
     }

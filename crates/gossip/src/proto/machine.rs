@@ -182,6 +182,10 @@ pub struct Machine {
     pub(super) meets: Meets,
     pub(super) probe: Option<Probe>,
     pub(super) leaving: Option<Leaving>,
+    /// Nodes that were removed and are not known to have heard of it, and where they were last.
+    pub(super) unaware: BTreeMap<NodeId, Address>,
+    /// Dials to tell one of them, and how long they may take.
+    pub(super) notices: BTreeMap<DialId, (NodeId, u64)>,
     pub(super) writer: Writer,
     pub(super) draining: bool,
     pub(super) tags: BTreeMap<String, String>,
@@ -246,6 +250,8 @@ impl Machine {
             meets: Meets::default(),
             probe: None,
             leaving: None,
+            unaware: BTreeMap::new(),
+            notices: BTreeMap::new(),
             writer: Writer::default(),
             draining: false,
             tags: settings.tags.clone(),

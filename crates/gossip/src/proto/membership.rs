@@ -64,6 +64,11 @@ impl Meets {
         self.pending.values().find(|meet| meet.peer.as_ref() == Some(id)).map(|meet| meet.address.clone())
     }
 
+    /// Whether this very node is being met.
+    fn is_meeting(&self, id: &NodeId) -> bool {
+        self.pending.values().any(|meet| meet.expected.as_ref() == Some(id))
+    }
+
     /// When something here wants attention next.
     pub(super) fn due_ms(&self) -> Option<u64> {
         let due =
@@ -138,6 +143,12 @@ impl Machine {
     pub(super) fn on_dialed(&mut self, dial: DialId, result: Result<NodeId, DialError>, now: Now) {
         if self.probe.as_ref().is_some_and(|probe| probe.dial == dial) {
             return self.probed(result);
+        }
+        if let Some((id, _)) = self.notices.remove(&dial) {
+            if result.is_ok() {
+                self.notify(&id);
+            }
+            return;
         }
         let Some(meet) = self.meets.pending.get_mut(&dial) else { return };
         meet.dialing = false;
@@ -234,7 +245,15 @@ impl Machine {
             return self.send(from, &Message::InviteRefused(refusal));
         }
         if let Affiliation::Evicted(_) = self.affiliation {
-            return self.writer.push(Intent::Accept { record: Box::new(record), from: from.clone() });
+            let mut entry = self.roster.get(&self.settings.id).cloned();
+            let readmitted = entry
+                .as_mut()
+                .is_none_or(|entry| entry.merge(&record).is_some() && entry.membership().is_some());
+            return match readmitted {
+                true => self.writer.push(Intent::Accept { record: Box::new(record), from: from.clone() }),
+                // The inserter did not know of the removal, which beats what it wrote. Now it learns of it.
+                false => self.send_gone(from),
+            };
         }
         // A founder alone in its ring takes the weight it is inserted with: its own is only a default.
         let is_alone = self.roster.members().all(|(id, _)| *id == self.settings.id);
@@ -246,16 +265,42 @@ impl Machine {
         self.pull(from);
     }
 
-    pub(super) fn on_invite_refused(&mut self, from: &NodeId, reason: InviteRefusal) {
+    pub(super) fn on_invite_refused(&mut self, from: &NodeId, header: &Header, reason: InviteRefusal) {
         let entry = self.roster.get(from).filter(|_| self.affiliation.ring().is_some());
-        if entry.is_some_and(|entry| entry.membership().is_some() && entry.own().is_none()) {
-            self.writer.push(Intent::Uninvite { id: from.clone(), reason });
+        // A refusal that was overtaken by a join is of an older run than the one known here.
+        let is_present = |entry: &Entry| entry.own().is_none_or(|own| own.incarnation <= header.incarnation);
+        if entry.is_some_and(|entry| entry.membership().is_some() && is_present(entry)) {
+            self.writer.push(Intent::Uninvite { id: from.clone(), incarnation: header.incarnation, reason });
         }
     }
 }
 
 // Leaving and being removed.
 impl Machine {
+    /// Tells a removed node, now and then, that it was removed, until it is known to have heard. All members share
+    /// the work, so the more there are the seldomer each tries.
+    pub(super) fn notify_removed(&mut self, now: Now) {
+        let members = self.roster.members().count() as u64;
+        if self.unaware.is_empty() || self.random.below(members) > 0 {
+            return;
+        }
+        let unaware: Vec<_> =
+            self.unaware.iter().map(|(id, address)| (id.clone(), address.clone())).collect();
+        if let Some((id, address)) = self.random.pick(&unaware).cloned() {
+            let dial = self.meets.next();
+            self.notices.insert(dial, (id.clone(), now.mono_ms + NOTICE_MS));
+            self.notices.retain(|_, (_, until_ms)| *until_ms >= now.mono_ms);
+            self.act(Action::Dial { dial, address, expected: Some(id), within_ms: NOTICE_MS });
+        }
+    }
+
+    fn notify(&mut self, id: &NodeId) {
+        if let Some(entry) = self.roster.get(id).filter(|entry| entry.removal().is_some()) {
+            let facts = entry.record().facts().collect();
+            self.send_rumour(id, facts);
+        }
+    }
+
     /// A frame of the ring this node was in is told so; any other, that it does not concern this node.
     pub(super) fn answer_from_outside(&mut self, from: &NodeId, header: &Header, message: &Message) {
         let is_answer = matches!(
@@ -263,20 +308,23 @@ impl Machine {
             Message::Gone { .. } | Message::YouAreRemoved { .. } | Message::Goodbye | Message::Known { .. }
         );
         let was_here = header.ring.is_some() && header.ring.as_ref() == self.affiliation.last_ring();
-        match self.roster.get(&self.settings.id).filter(|entry| was_here && entry.removal().is_some()) {
-            _ if is_answer => {}
-            Some(entry) => {
-                let record = Box::new(entry.record().clone());
-                let known = self.roster.members().filter(|(id, _)| *id != from);
-                let known = known.filter_map(|(id, entry)| Some((id.clone(), entry.address()?.clone())));
-                let members = self.random.sample(known.collect(), GONE_MEMBERS);
-                self.send(from, &Message::Gone { record, members });
-            }
-            None => {
-                let header = Header { ring: None, ..self.header() };
-                self.send_as(from, &header, &Message::Stranger);
-            }
+        if is_answer {
+            return;
         }
+        if was_here && self.roster.get(&self.settings.id).is_some_and(|entry| entry.removal().is_some()) {
+            return self.send_gone(from);
+        }
+        let header = Header { ring: None, ..self.header() };
+        self.send_as(from, &header, &Message::Stranger);
+    }
+
+    fn send_gone(&mut self, to: &NodeId) {
+        let Some(entry) = self.roster.get(&self.settings.id) else { return };
+        let record = Box::new(entry.record().clone());
+        let known = self.roster.members().filter(|(id, _)| *id != to);
+        let known = known.filter_map(|(id, entry)| Some((id.clone(), entry.address()?.clone())));
+        let members = self.random.sample(known.collect(), GONE_MEMBERS);
+        self.send(to, &Message::Gone { record, members });
     }
 
     pub(super) fn on_gone(&mut self, from: &NodeId, record: Record, members: &[(NodeId, Address)], now: Now) {
@@ -285,11 +333,19 @@ impl Machine {
         }
         self.absorb(from, &[record], now);
         self.end_meets_with(from, |address| Err(MeetError::PeerNotInRing { address: address.clone() }));
-        // Only a node that knows nobody else needs to be shown the way.
+        self.unaware.remove(from);
+        if self.is_member(from) {
+            // It came back later than it remembers, from a state older than that. It decides whether to stay.
+            self.invite(from);
+        }
+        // Only a node that knows nobody else needs to be shown the way, and only to nodes it never heard of: two
+        // that were left alone would send each other round in circles.
         if self.others().is_empty() {
-            let local = self.settings.id.clone();
-            for (id, address) in members.iter().filter(|(id, _)| *id != local).take(GONE_MEETS) {
-                self.start_meet(None, address.clone(), Some(id.clone()), now);
+            let is_new = |id: &NodeId| self.roster.get(id).is_none() && !self.meets.is_meeting(id);
+            let unknown: Vec<_> =
+                members.iter().filter(|(id, _)| is_new(id)).take(GONE_MEETS).cloned().collect();
+            for (id, address) in unknown {
+                self.start_meet(None, address, Some(id), now);
             }
         }
     }
@@ -344,6 +400,8 @@ impl Machine {
             self.complete(token, Outcome::Leave(Err(LeaveError::NotInRing)));
         }
         self.rumours.clear();
+        self.unaware.clear();
+        self.notices.clear();
         self.probe = None;
         self.writer.cancel_announcements();
         for (token, result) in self.operations.abandon() {
@@ -482,3 +540,6 @@ const GONE_MEMBERS: usize = 16;
 
 /// How many of these the receiver tries.
 const GONE_MEETS: usize = 3;
+
+/// How long a removed node is waited for to answer.
+const NOTICE_MS: u64 = 1_000;

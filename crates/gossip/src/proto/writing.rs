@@ -142,8 +142,12 @@ impl Machine {
             Ok(()) => {
                 self.writer.durable = seen;
                 self.writer.failing = false;
-                if let Some((draft, _)) = write {
-                    self.commit(draft, now);
+                match write {
+                    Some((draft, _)) if draft.affiliation.is_none() && self.ring().is_none() => {
+                        self.fail(draft.then, Unavailable::Evicted);
+                    }
+                    Some((draft, _)) => self.commit(draft, now),
+                    None => {}
                 }
             }
             Err(reason) => {
@@ -158,7 +162,7 @@ impl Machine {
                     self.identity.retire_actor();
                     match again {
                         Some(intent) => self.writer.queue.push_front(intent),
-                        None => self.fail(draft.then, &reason),
+                        None => self.fail(draft.then, Unavailable::NotStored { reason }),
                     }
                 }
             }
@@ -214,8 +218,8 @@ impl Machine {
         }
     }
 
-    fn fail(&mut self, then: Then, reason: &str) {
-        let error = Unavailable::NotStored { reason: reason.to_owned() };
+    /// The write does not happen: whoever waits is told.
+    fn fail(&mut self, then: Then, error: Unavailable) {
         match then {
             Then::Complete(token, outcome) => self.complete(token, outcome(Err(error))),
             Then::Cut { token, .. } => self.complete(token, Outcome::Remove(Err(error.into()))),
