@@ -311,8 +311,12 @@ impl Machine {
         if is_answer {
             return;
         }
-        if was_here && self.roster.get(&self.settings.id).is_some_and(|entry| entry.removal().is_some()) {
-            return self.send_gone(from);
+        let is_removed = |entry: &Entry| entry.removal().is_some();
+        match self.roster.get(&self.settings.id).map(is_removed).filter(|_| was_here) {
+            Some(true) => return self.send_gone(from),
+            // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
+            Some(false) => return self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing)),
+            None => {}
         }
         let header = Header { ring: None, ..self.header() };
         self.send_as(from, &header, &Message::Stranger);
