@@ -75,7 +75,8 @@ impl<A> CausalContext<A> {
 impl<A: Ord> CausalContext<A> {
     /// Whether it has seen the event.
     pub fn contains(&self, dot: &Dot<A>) -> bool {
-        self.clock.contains(dot) || self.ahead_of(&dot.actor).iter().any(|run| run.contains(dot))
+        self.clock.contains(dot)
+            || self.run_from(&dot.actor, dot.counter()).is_some_and(|run| run.contains(dot))
     }
 
     /// Whether it has seen everything `other` has.
@@ -93,53 +94,47 @@ impl<A: Ord> CausalContext<A> {
 
     /// The counter of the latest event seen of `actor`, with or without those before it; 0 if none was.
     pub fn latest(&self, actor: &A) -> u64 {
-        self.ahead_of(actor).last().map_or_else(|| self.clock.get(actor), DotRange::last)
+        self.run_from(actor, u64::MAX).map_or_else(|| self.clock.get(actor), DotRange::last)
     }
 
     /// Whether it has seen all events of the run. Runs kept here are as long as can be, so `run` lies within
     /// one of them or is not wholly seen.
     fn covers_range(&self, run: &DotRange<A>) -> bool {
-        let within = |mine: &DotRange<A>| mine.first <= run.first && run.last <= mine.last;
-        run.last() <= self.clock.get(&run.actor) || self.ahead_of(&run.actor).iter().any(within)
+        run.last() <= self.clock.get(&run.actor)
+            || self.run_from(&run.actor, run.first()).is_some_and(|mine| run.last <= mine.last)
     }
 
-    fn ahead_of(&self, actor: &A) -> &[DotRange<A>] {
-        let start = self.ahead.partition_point(|run| run.actor() < actor);
-        let len = self.ahead[start..].partition_point(|run| run.actor() == actor);
-        &self.ahead[start..start + len]
+    /// The last run ahead of the clock that starts at this event of `actor` or before it.
+    fn run_from(&self, actor: &A, counter: u64) -> Option<&DotRange<A>> {
+        let later = self.ahead.partition_point(|run| (&run.actor, run.first()) <= (actor, counter));
+        self.ahead[..later].last().filter(|run| run.actor == *actor)
     }
 }
 
 impl<A: Ord + Clone> CausalContext<A> {
     /// Adds one event, and returns whether it was new.
     pub fn insert(&mut self, dot: Dot<A>) -> bool {
-        if self.contains(&dot) {
-            return false;
-        }
-        let Dot { actor, counter } = dot;
-        let at = self.ahead.partition_point(|run| (&run.actor, run.first) < (&actor, counter));
-        let closes_gap = |next: &DotRange<A>| next.actor == actor && next.first() - 1 == counter.get();
-        let last =
-            if self.ahead.get(at).is_some_and(closes_gap) { self.ahead.remove(at).last } else { counter };
-        let before = counter.get() - 1;
-        if before == self.clock.get(&actor) {
-            self.clock.witness(Dot { actor, counter: last });
-            return true;
-        }
-        match self.ahead[..at].last_mut() {
-            Some(previous) if previous.actor == actor && previous.last() == before => previous.last = last,
-            _ => self.ahead.insert(at, DotRange { actor, first: counter, last }),
-        }
-        true
+        self.insert_range(dot.into())
     }
 
     /// Adds a run of events, and returns whether any of them was new.
-    pub fn insert_range(&mut self, range: DotRange<A>) -> bool {
+    pub fn insert_range(&mut self, mut range: DotRange<A>) -> bool {
         if self.covers_range(&range) {
             return false;
         }
-        self.ahead.push(range);
-        self.compact();
+        let actor = &range.actor;
+        let start = self.ahead.partition_point(|run| (&run.actor, run.last()) < (actor, range.first() - 1));
+        let end = self.ahead.partition_point(|run| (&run.actor, run.first() - 1) <= (actor, range.last()));
+        if let [first, ..] = &self.ahead[start..end] {
+            range.first = range.first.min(first.first);
+            range.last = range.last.max(self.ahead[end - 1].last);
+        }
+        if range.follows(self.clock.get(&range.actor)) {
+            self.ahead.drain(start..end);
+            self.clock.witness(Dot { actor: range.actor, counter: range.last });
+        } else {
+            self.ahead.splice(start..end, [range]);
+        }
         true
     }
 
@@ -185,7 +180,8 @@ impl<A: Ord + Clone> CausalContext<A> {
     /// The runs of `first..=last` of `actor` that were not seen.
     fn gaps<'a>(&'a self, actor: &'a A, first: u64, last: u64) -> impl Iterator<Item = DotRange<A>> + 'a {
         let mut from = self.clock.get(actor).checked_add(1).map(|unseen| unseen.max(first));
-        let mut ahead = self.ahead_of(actor).iter();
+        let earlier = self.ahead.partition_point(|run| (&run.actor, run.last()) < (actor, first));
+        let mut ahead = self.ahead[earlier..].iter().take_while(move |run| run.actor == *actor);
         iter::from_fn(move || {
             loop {
                 let start = from.filter(|&start| start <= last)?;

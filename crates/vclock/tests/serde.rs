@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vclock::{CausalContext, Dot, DotRange, DvvSet, VClock};
+use vclock::{CausalContext, Dot, DotRange, DvvSet, Hlc, Seen, StampedVClock, VClock};
 
 fn round_trips<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     let text = serde_json::to_string(value).expect("encodes");
@@ -35,6 +35,12 @@ fn every_type_round_trips() {
     set.write(&wide, "left".to_owned(), 3).unwrap();
     set.write(&wide, "right".to_owned(), 4).unwrap();
     round_trips(&set);
+    let stamped: StampedVClock<u64> = [(3, 1, Seen::at(9)), (4, 7, Seen::at(2))].into_iter().collect();
+    round_trips(&stamped);
+    let text = serde_json::to_string(&stamped).unwrap();
+    let again: StampedVClock<u64> = serde_json::from_str(&text).unwrap();
+    assert_eq!(again.to_bytes(), stamped.to_bytes(), "times included");
+    round_trips(&Hlc::new(u64::MAX, 3));
 }
 
 #[test]
@@ -48,6 +54,8 @@ fn entries_that_encoding_never_writes_are_refused_by_position() {
     assert!(refusal::<CausalContext<u64>>("[[],[[2,5,6],[1,7,8]]]").contains("1 is not above"));
     assert!(refusal::<CausalContext<u64>>("[[[1,4]],[[1,5,6]]]").contains("0 belongs into"));
     assert!(refusal::<CausalContext<u64>>("[[],[[1,1,6]]]").contains("0 belongs into"));
+    assert!(refusal::<StampedVClock<u64>>("[[3,1,9,8]]").contains("before first seen"));
+    assert!(refusal::<StampedVClock<u64>>("[[3,1,9,9],[3,1,9,9]]").contains("actor 1 is not above"));
     let sibling = |actor: u64, counter: u64| format!(r#"[[{actor},{counter}],"v"]"#);
     let set = |siblings: &[String]| format!("[[[1,4]],[{}]]", siblings.join(","));
     assert!(refusal::<DvvSet<u64, String>>(&set(&[sibling(2, 1)])).contains("not seen"));

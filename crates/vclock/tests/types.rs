@@ -1,6 +1,9 @@
 //! What the types promise each other, in single cases; `laws.rs` has the general ones.
 
-use vclock::{CausalContext, Causality, Dot, DotRange, DotReused, DvvSet, PartsError, VClock, WriteError};
+use vclock::{
+    CausalContext, Causality, Dot, DotRange, DotReused, DvvSet, PartsError, Seen, StampedVClock, VClock,
+    WriteError,
+};
 
 fn clock(counts: &[(&'static str, u64)]) -> VClock<&'static str> {
     counts.iter().copied().collect()
@@ -145,6 +148,19 @@ fn the_last_writer_is_a_view_that_drops_nothing() {
     let set = DvvSet::from_parts(clock(&[("a", 1), ("b", 1), ("c", 1)]), parts).unwrap();
     assert_eq!(set.lww_by(Ord::cmp), Some((&dot("b", 1), &7)));
     assert_eq!(set.values().len(), 3);
+}
+
+#[test]
+fn a_clock_set_back_loses_no_time_already_seen() {
+    let mut clock = StampedVClock::new();
+    for now_us in [50, 70, 20] {
+        clock.increment_at("a", now_us).unwrap();
+    }
+    assert_eq!((clock.get("a"), clock.seen("a")), (3, Seen::between(50, 70)));
+    assert!(!clock.witness_at(dot("a", 2), 90));
+    assert_eq!(clock.seen("a"), Seen::between(50, 70), "nothing new was seen");
+    assert_eq!(clock.retire("a"), 3);
+    assert_eq!((clock.len(), clock.seen("a")), (0, None));
 }
 
 #[test]
