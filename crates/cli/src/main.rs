@@ -1,2 +1,110 @@
-//! Being built.
-fn main() {}
+//! The `clusterluck` command line: start nodes, inspect and change a running cluster.
+//!
+//! ```text
+//! clusterluck demo                          five nodes, one killed, all in one command
+//! clusterluck start n1                      a node on 127.0.0.1:7022, with a cookie made for this user
+//! clusterluck inspect                       what its ring looks like
+//! clusterluck start n2 --listen 127.0.0.1:7023 --meet 127.0.0.1:7022
+//! clusterluck --json members | jq           for programs
+//! ```
+//!
+//! Every command but `start`, `demo` and those that only print is carried out by the control server of one node,
+//! over a session that the cookie authenticates. What it answers is printed for people on a terminal, and as one
+//! JSON document otherwise.
+//!
+//! It is not a monitor, and holds no state: two runs know nothing of each other but the user's cookie file.
+//!
+//! Modules: [`args`] is the command tree, [`commands`] what each does, [`client`] the session with a node, [`cookie`]
+//! where the secret comes from, [`output`] and [`render`] what is printed, [`demo`] the demonstration, [`echo`] the
+//! server that stock nodes run.
+
+mod args;
+mod client;
+mod commands;
+mod cookie;
+mod demo;
+mod echo;
+mod output;
+mod render;
+mod signals;
+mod usage;
+
+use std::env;
+use std::io;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command};
+use crate::client::Session;
+use crate::commands::NodeCommand;
+use crate::output::{Format, print_failure};
+
+fn main() -> ExitCode {
+    let cli = match usage::parse() {
+        Ok(cli) => cli,
+        Err(ended) => return ended,
+    };
+    // The demonstration tells a story, which is for people unless a program asks for its figures.
+    let story = matches!(cli.command, Command::Demo(_));
+    let format = Format::choose(cli.options.json, cli.options.text || story);
+    match run(cli, format) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where even that cannot be written, the exit code has to say it.
+            drop(print_failure(&error, format));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli, format: Format) -> Result<()> {
+    let options = &cli.options;
+    match cli.command {
+        Command::Node(command) => {
+            log("off")?;
+            on(Builder::new_current_thread(), ask(command, options, format))
+        }
+        Command::Start(start) => {
+            log("info")?;
+            on(Builder::new_multi_thread(), start.run(options, format))
+        }
+        Command::Demo(demo) => {
+            log("off")?;
+            on(Builder::new_multi_thread(), demo.run(format))
+        }
+        Command::Cookie(command) => Ok(command.run()?.print(format)?),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+    }
+}
+
+async fn ask(command: NodeCommand, options: &args::Options, format: Format) -> Result<()> {
+    let session = Session::open(options, format).await?;
+    let answered = command.run(&session).await;
+    session.close().await;
+    Ok(answered?.print(format)?)
+}
+
+fn on(mut builder: Builder, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime: Runtime = builder.enable_all().build().context("cannot start the runtime")?;
+    let result = runtime.block_on(work);
+    // Whatever still runs by now is a blocked read of standard input: nothing to wait for.
+    runtime.shutdown_timeout(Duration::ZERO);
+    result
+}
+
+/// Shows what happens inside on standard error, as far as `CLUSTERLUCK_LOG` says.
+fn log(unless_told: &str) -> Result<()> {
+    let wanted = env::var(LOG).unwrap_or_else(|_| unless_told.to_owned());
+    let filter: EnvFilter = wanted.parse().with_context(|| {
+        format!("{LOG}=`{wanted}` is no filter: give a level such as `debug`, or `netkernel=trace`")
+    })?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
+}
+
+const LOG: &str = "CLUSTERLUCK_LOG";

@@ -1,0 +1,35 @@
+//! `cookie new`: the secret the nodes of a cluster share.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Subcommand;
+use serde_json::json;
+
+use crate::cookie;
+use crate::output::Answer;
+use crate::render::text::STRONG;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CookieCommand {
+    /// Write a new random cookie to a file that only its owner can read
+    New {
+        /// The file, which must not exist [default: the user's own cookie]
+        path: Option<PathBuf>,
+    },
+}
+
+impl CookieCommand {
+    pub(crate) fn run(self) -> Result<Answer> {
+        let Self::New { path } = self;
+        let path = path.map_or_else(cookie::own_path, Ok)?;
+        cookie::write_new(&path)?;
+        let shown = path.display();
+        Ok(Answer::new(
+            json!({"path": shown.to_string()}),
+            format!(
+                "a new cookie is in {STRONG}{shown}{STRONG:#}: give it to every node, and to nobody else"
+            ),
+        ))
+    }
+}

@@ -1,0 +1,221 @@
+//! `start`: a stock node, until interrupted.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Args;
+use clusterluck::gossip::RingName;
+use clusterluck::netkernel::{Address, BindError, NodeId, Stopped};
+use clusterluck::{Cluster, StartError};
+use serde_json::json;
+use tokio::io::AsyncReadExt;
+
+use super::change::weight;
+use crate::args::{Options, duration};
+use crate::cookie::{self, Found, reason};
+use crate::echo::{self, Echo};
+use crate::output::{self, Format, print_line};
+use crate::render::text::{FAINT, GOOD, STRONG};
+use crate::signals::Signals;
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// The node's id, unique in the cluster
+    #[arg(env = "CLUSTERLUCK_ID")]
+    id: NodeId,
+
+    /// Where to listen; port 0 takes any free port
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:7022", env = "CLUSTERLUCK_LISTEN")]
+    listen: Address,
+
+    /// Where others reach this node, if not where it listens
+    #[arg(long, value_name = "HOST:PORT", env = "CLUSTERLUCK_ADVERTISE")]
+    advertise: Option<Address>,
+
+    /// The ring to be in [default: clusterluck]
+    #[arg(long, value_name = "NAME", env = "CLUSTERLUCK_RING")]
+    ring: Option<RingName>,
+
+    /// Keep what this node knows of the ring in this folder, to find the way back after a restart
+    #[arg(long, value_name = "PATH", env = "CLUSTERLUCK_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// How many points this node has on the ring; 0 owns no keys [default: 160]
+    #[arg(short, long, value_parser = weight, allow_negative_numbers = true, env = "CLUSTERLUCK_WEIGHT")]
+    weight: Option<u32>,
+
+    /// The zone this node is in
+    #[arg(long, value_name = "NAME", env = "CLUSTERLUCK_ZONE")]
+    zone: Option<String>,
+
+    /// Something to tell all members about this node; may be given several times
+    #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag, env = "CLUSTERLUCK_TAGS", value_delimiter = ',')]
+    tags: Vec<(String, String)>,
+
+    /// A node to meet, tried until it answers; may be given several times
+    #[arg(long = "meet", value_name = "HOST:PORT", env = "CLUSTERLUCK_MEET", value_delimiter = ',')]
+    seeds: Vec<Address>,
+
+    /// Leave the ring for good when stopped, instead of staying a member that is away
+    #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT")]
+    leave_on_exit: bool,
+
+    /// How long a stop may take to finish what is under way
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, env = "CLUSTERLUCK_GRACE")]
+    grace: Duration,
+
+    /// Stop when standard input ends: for a program that starts nodes and must not leave them behind
+    #[arg(long, hide = true)]
+    stop_on_eof: bool,
+}
+
+impl Start {
+    pub(crate) async fn run(self, options: &Options, format: Format) -> Result<()> {
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let Found { cookie, source } = cookie::find_or_make(options)?;
+        let cluster = self.start(cookie).await?;
+        self.announce(&cluster, &source, format)?;
+        tokio::select! {
+            () = signals.next() => {}
+            () = end_of_input(), if self.stop_on_eof => {}
+        }
+        tokio::select! {
+            stopped = self.stop(&cluster) => match stopped {
+                Stopped::Drained => self.farewell(format),
+                Stopped::Forced => bail!("`{}` did not finish within {:?}: what remained was dropped", self.id, self.grace),
+            },
+            () = signals.next() => bail!("`{}` was stopped at once by a second signal: what was under way is lost", self.id),
+        }
+    }
+
+    async fn start(&self, cookie: clusterluck::netkernel::Cookie) -> Result<Cluster> {
+        let mut builder = Cluster::builder(self.id.as_str()).listen(self.listen.to_string()).cookie(cookie);
+        if let Some(address) = &self.advertise {
+            builder = builder.advertise(address.to_string());
+        }
+        if let Some(ring) = &self.ring {
+            builder = builder.ring(ring.as_str());
+        }
+        if let Some(folder) = &self.data_dir {
+            builder = builder.data_dir(folder);
+        }
+        if let Some(weight) = self.weight {
+            builder = builder.weight(weight);
+        }
+        if let Some(zone) = &self.zone {
+            builder = builder.zone(zone);
+        }
+        for (key, value) in &self.tags {
+            builder = builder.tag(key, value);
+        }
+        for seed in &self.seeds {
+            builder = builder.meet(seed.to_string());
+        }
+        let cluster = builder.start().await.map_err(|error| self.not_started(error))?;
+        cluster
+            .spawn(echo::NAME, Echo::new(self.id.clone()))
+            .await
+            .context("cannot start the echo server")?;
+        Ok(cluster)
+    }
+
+    /// One line that says the node is ready, and how to look at it.
+    fn announce(&self, cluster: &Cluster, source: &cookie::Source, format: Format) -> Result<()> {
+        let (node, view) = (cluster.node(), cluster.view());
+        let ring = view.ring_name().map(ToString::to_string);
+        let (host, port) = (node.address.host(), node.address.port());
+        let line = match format {
+            Format::Json => {
+                let data = json!({"id": node.id.as_str(), "host": host, "port": port, "ring": ring, "pid": std::process::id()});
+                json!({"ok": true, "data": data}).to_string()
+            }
+            Format::Text => {
+                let ring = ring.map_or("in no ring".to_owned(), |ring| format!("in ring `{ring}`"));
+                let command = inspect_command(&node.address, source);
+                format!(
+                    "{GOOD}ready{GOOD:#} {STRONG}{}{STRONG:#} at {}, {ring}  {FAINT}look at it: {command}{FAINT:#}",
+                    node.id, node.address
+                )
+            }
+        };
+        Ok(print_line(&line)?)
+    }
+
+    /// Finishes what is under way and says goodbye, within the time given for it.
+    async fn stop(&self, cluster: &Cluster) -> Stopped {
+        if self.leave_on_exit {
+            match tokio::time::timeout(self.grace, cluster.leave(false)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => output::warn(&format!("`{}` stays a member: {error}", self.id)),
+                Err(_) => output::warn(&format!(
+                    "`{}` stays a member: nobody acknowledged its leave in time",
+                    self.id
+                )),
+            }
+        }
+        cluster.shutdown(self.grace).await
+    }
+
+    fn farewell(&self, format: Format) -> Result<()> {
+        if format == Format::Text {
+            let kept = if self.leave_on_exit { "" } else { "; it stays a member" };
+            print_line(&format!("stopped {STRONG}{}{STRONG:#}{kept}", self.id))?;
+        }
+        Ok(())
+    }
+
+    fn not_started(&self, error: StartError) -> anyhow::Error {
+        match error {
+            StartError::Bind(BindError::Listen { address, source }) => anyhow!(
+                "cannot listen at {address} ({}): give another address with --listen; port 0 takes any free port",
+                reason(&source)
+            ),
+            StartError::Bind(BindError::Advertise { address }) => anyhow!(
+                "listening at {address} needs --advertise <host:port>, at which others reach this node"
+            ),
+            StartError::DataDir { path, source } => anyhow!(
+                "cannot make the data folder {path} ({}): give another with --data-dir",
+                reason(&source)
+            ),
+            StartError::Gossip(error) if self.data_dir.is_some() => {
+                let folder = self.data_dir.clone().unwrap_or_default();
+                anyhow::Error::new(error).context(format!(
+                    "cannot start `{}` from the data folder {}, which is as it was; give another with --data-dir",
+                    self.id,
+                    folder.display()
+                ))
+            }
+            other => anyhow::Error::new(other).context(format!("cannot start `{}`", self.id)),
+        }
+    }
+}
+
+/// The command that shows the node, as far as its defaults do not.
+fn inspect_command(address: &Address, source: &cookie::Source) -> String {
+    let mut command = "clusterluck".to_owned();
+    if address.host() != "127.0.0.1" {
+        command.push_str(&format!(" -H {}", address.host()));
+    }
+    if address.port() != 7022 {
+        command.push_str(&format!(" -p {}", address.port()));
+    }
+    if let cookie::Source::File(path) = source {
+        command.push_str(&format!(" --cookie-file {}", path.display()));
+    }
+    command + " inspect"
+}
+
+async fn end_of_input() {
+    let mut input = tokio::io::stdin();
+    let mut ignored = [0; 64];
+    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+}
+
+/// Reads `key=value`.
+fn tag(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("a tag is written key=value".to_owned()),
+    }
+}

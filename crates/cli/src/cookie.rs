@@ -1,0 +1,190 @@
+//! Where the cookie comes from.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clusterluck::netkernel::{Cookie, CookieError};
+use etcetera::BaseStrategy;
+use zeroize::Zeroizing;
+
+use crate::args::Options;
+use crate::output;
+
+/// A cookie, and where it was found, so that a refusal can say which one was wrong.
+pub(crate) struct Found {
+    pub(crate) cookie: Cookie,
+    pub(crate) source: Source,
+}
+
+/// Where a cookie was found, first the one that wins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    Key,
+    File(PathBuf),
+    Environment,
+    /// The user's own, made by the first `start` that was given none.
+    Own(PathBuf),
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Key => formatter.write_str("the cookie of --key"),
+            Self::File(path) | Self::Own(path) => write!(formatter, "the cookie in {}", path.display()),
+            Self::Environment => write!(formatter, "the cookie of {VARIABLE}"),
+        }
+    }
+}
+
+/// The cookie to use: the first of `--key`, `--cookie-file`, `CLUSTERLUCK_COOKIE` and the user's own file.
+///
+/// One that was given and is wrong is an error: going on to the next would use a cookie nobody meant.
+pub(crate) fn find(options: &Options) -> Result<Found> {
+    match given(options)? {
+        Some(found) => Ok(found),
+        None => {
+            let path = own_path()?;
+            match Cookie::read_file(&path) {
+                Ok(cookie) => Ok(Found { cookie, source: Source::Own(path) }),
+                Err(CookieError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    bail!(
+                        "no cookie: give --cookie-file, set {VARIABLE}, or start a node without one, which makes {}",
+                        path.display()
+                    )
+                }
+                Err(error) => Err(explained(&path, &error)),
+            }
+        }
+    }
+}
+
+/// Like [`find`], but makes the user's own cookie if there is none at all.
+pub(crate) fn find_or_make(options: &Options) -> Result<Found> {
+    if let Some(found) = given(options)? {
+        return Ok(found);
+    }
+    let path = own_path()?;
+    make_if_missing(&path)?;
+    let cookie = Cookie::read_file(&path).map_err(|error| explained(&path, &error))?;
+    Ok(Found { cookie, source: Source::Own(path) })
+}
+
+/// Where the user's own cookie is kept.
+pub(crate) fn own_path() -> Result<PathBuf> {
+    let folders = etcetera::choose_base_strategy()
+        .map_err(|_| anyhow!("this user has no home directory: give --cookie-file or set {VARIABLE}"))?;
+    Ok(folders.config_dir().join("clusterluck").join("cookie"))
+}
+
+/// Writes a new cookie to `path`, making its folder, and never replaces one.
+pub(crate) fn write_new(path: &Path) -> Result<()> {
+    make_folder_of(path)?;
+    Cookie::generate()?.write_new_file(path).map_err(|error| explained(path, &error))
+}
+
+fn given(options: &Options) -> Result<Option<Found>> {
+    if let Some(key) = &options.key {
+        output::warn(&format!(
+            "other users can see --key in the process list; prefer --cookie-file or {VARIABLE}"
+        ));
+        let cookie = key.0.parse().map_err(|error| anyhow!("--key: {}", advised(&error)))?;
+        return Ok(Some(Found { cookie, source: Source::Key }));
+    }
+    if let Some(path) = &options.cookie_file {
+        let cookie = Cookie::read_file(path).map_err(|error| explained(path, &error))?;
+        return Ok(Some(Found { cookie, source: Source::File(path.clone()) }));
+    }
+    let Some(text) = env::var_os(VARIABLE) else { return Ok(None) };
+    let text = OsString::into_string(text).map_err(|_| anyhow!("{VARIABLE}: {}", CookieError::Malformed))?;
+    let cookie = Zeroizing::new(text).parse().map_err(|error| anyhow!("{VARIABLE}: {}", advised(&error)))?;
+    Ok(Some(Found { cookie, source: Source::Environment }))
+}
+
+/// Makes the cookie beside its place and links it there: whoever sees the file sees all of it, and of two nodes
+/// started at once one makes it and the other reads it.
+fn make_if_missing(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    make_folder_of(path)?;
+    let draft = path.with_extension(format!("{}.draft", std::process::id()));
+    Cookie::generate()?.write_new_file(&draft).map_err(|error| explained(&draft, &error))?;
+    let linked = fs::hard_link(&draft, path);
+    fs::remove_file(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).with_context(|| format!("cannot write the cookie file {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn make_folder_of(path: &Path) -> Result<()> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else { return Ok(()) };
+    fs::create_dir_all(folder).with_context(|| format!("cannot make the folder {}", folder.display()))
+}
+
+/// The error with what to do about it.
+fn explained(path: &Path, error: &CookieError) -> anyhow::Error {
+    let shown = path.display();
+    match error {
+        CookieError::Unreadable { source, .. } => anyhow!(
+            "cannot read the cookie file {shown} ({}): check the path, or make one with `clusterluck cookie new {shown}`",
+            reason(source)
+        ),
+        CookieError::Unwritable { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
+            anyhow!(
+                "{shown} exists, and a cookie in use is never overwritten: remove it, or give another path"
+            )
+        }
+        CookieError::Unwritable { source, .. } => {
+            anyhow!("cannot write the cookie file {shown} ({}): give another path", reason(source))
+        }
+        CookieError::Empty | CookieError::Malformed => anyhow!("the cookie file {shown}: {}", advised(error)),
+        _ => anyhow!(advised(error)),
+    }
+}
+
+fn advised(error: &CookieError) -> String {
+    match error {
+        CookieError::Empty => format!("{error}, which would let everyone in; {}", CookieError::Malformed),
+        _ => error.to_string(),
+    }
+}
+
+/// What the system says, without the error number.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text[..end].to_lowercase()
+}
+
+/// Holds the cookie itself: 64 hexadecimal digits, as in a cookie file.
+const VARIABLE: &str = "CLUSTERLUCK_COOKIE";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_cookie_is_made_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep").join("cookie");
+        make_if_missing(&path).unwrap();
+        let first = fs::read(&path).unwrap();
+        make_if_missing(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), first);
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "the draft is gone");
+        assert!(write_new(&path).unwrap_err().to_string().contains("never overwritten"));
+    }
+
+    #[test]
+    fn an_empty_cookie_file_says_what_a_cookie_is() {
+        assert!(advised(&CookieError::Empty).contains("64 hexadecimal digits"));
+    }
+}

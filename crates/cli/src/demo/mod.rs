@@ -1,0 +1,81 @@
+//! `demo`: five real nodes, one killed and brought back, in one command.
+
+mod caller;
+mod load;
+mod nodes;
+mod process;
+mod report;
+mod script;
+mod stage;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+use clusterluck::netkernel::Cookie;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use self::nodes::Nodes;
+use self::stage::Stage;
+use crate::output::{Answer, Format};
+use crate::signals::Signals;
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Leave the nodes running and print commands to try on them
+    #[arg(long)]
+    keep: bool,
+}
+
+impl Demo {
+    /// Plays the script. Whatever happens, no process and no folder outlives it, unless all went well and they are
+    /// to be kept.
+    pub(crate) async fn run(self, format: Format) -> Result<()> {
+        let began = Instant::now();
+        let mut signals = Signals::listen().context("cannot listen for signals")?;
+        let mut stage = Stage::new(format);
+        let folder = tempfile::Builder::new().prefix("clusterluck-demo-").tempdir();
+        let folder = folder.context("cannot make a temporary folder")?;
+        let cookie = Cookie::generate()?;
+        cookie.write_new_file(folder.path().join(nodes::COOKIE_FILE))?;
+        let mut nodes = Nodes::new(folder.path().to_owned(), cookie, self.keep);
+        let played = tokio::select! {
+            played = script::play(&mut nodes, &mut stage) => played,
+            () = signals.next() => Err(anyhow!("interrupted: all that it had started is stopped")),
+        };
+        match played {
+            Ok(mut figures) => {
+                if self.keep {
+                    stage.text(&keep(&mut nodes, folder));
+                } else {
+                    clean_up(&mut stage, nodes, folder).await?;
+                }
+                figures.whole = began.elapsed();
+                Ok(Answer::new(figures.document(), figures.text()).print(format)?)
+            }
+            Err(error) => {
+                stage.failed();
+                stage.text(&nodes.log_tails());
+                nodes.kill().await;
+                folder.close().context("the demo failed, and its temporary folder cannot be removed")?;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Lets the nodes run on; says how to look at them, and how to be rid of them.
+fn keep(nodes: &mut Nodes, folder: TempDir) -> String {
+    nodes.keep();
+    let folder = folder.keep();
+    nodes.commands(&folder)
+}
+
+async fn clean_up(stage: &mut Stage, nodes: Nodes, folder: TempDir) -> Result<()> {
+    stage.begin("stopping the nodes");
+    let began = Instant::now();
+    nodes.stop().await?;
+    let place = folder.path().display().to_string();
+    folder.close().with_context(|| format!("cannot remove {place}"))?;
+    stage.done("everything is stopped and its folder removed", began.elapsed());
+    Ok(())
+}

@@ -1,0 +1,191 @@
+//! The ring drawn for people: who owns how much of it.
+
+use std::fmt::Write as _;
+
+use clusterluck::control::{InspectedMember, Inspection};
+use unicode_width::UnicodeWidthStr;
+
+use crate::render::text::{BAD, FAINT, GOOD, STRONG, count, counted, place, printable};
+
+/// The ring's members, each with a bar as long as its part of all keys, at most `width` columns wide.
+pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
+    let mut text = String::new();
+    let Some(name) = &ring.ring else {
+        return format!(
+            "This node is in no ring: {STRONG}clusterluck join <ring>{STRONG:#} puts it in one.\n"
+        );
+    };
+    let points: u64 =
+        ring.members.iter().filter(|member| !is_joining(member)).map(|member| u64::from(member.weight)).sum();
+    let ring_name = printable(name);
+    let (members, points) = (counted(ring.members.len() as u64, "member"), counted(points, "point"));
+    let (copies, print) = (ring.replicas, ring.fingerprint.get(..8).unwrap_or_default());
+    writeln!(text, "ring {STRONG}{ring_name}{STRONG:#}  {FAINT}{members}, {points}, {copies} replicas, fingerprint {print}{FAINT:#}")
+        .expect("a String takes all");
+    let columns = Columns::fit(ring, width);
+    for member in &ring.members {
+        columns.line(member, &mut text);
+    }
+    text
+}
+
+/// How wide each part of a line is.
+struct Columns {
+    id: usize,
+    address: usize,
+    weight: usize,
+    bar: usize,
+    /// The share that fills a bar: the largest, so that small ones can be told apart.
+    full: f64,
+}
+
+impl Columns {
+    fn fit(ring: &Inspection, width: usize) -> Self {
+        let widest = |part: fn(&InspectedMember) -> usize| ring.members.iter().map(part).max().unwrap_or(0);
+        let id = widest(|member| printable(&member.node.id).width()).min(ID_MAX);
+        let address = widest(|member| place(&member.node).width()).min(ADDRESS_MAX);
+        let weight = widest(|member| count(member.weight.into()).len());
+        let fixed = id + address + weight + FRAME;
+        Self {
+            id,
+            address,
+            weight,
+            bar: width.saturating_sub(fixed).clamp(BAR_MIN, BAR_MAX),
+            full: ring.members.iter().map(|member| member.ownership).fold(f64::MIN_POSITIVE, f64::max),
+        }
+    }
+
+    fn line(&self, member: &InspectedMember, text: &mut String) {
+        let (style, mark) = if member.connected { (GOOD, "●") } else { (BAD, "○") };
+        let id = fitted(&printable(&member.node.id), self.id);
+        let address = fitted(&place(&member.node), self.address);
+        let bar = match is_joining(member) {
+            true => fitted(JOINING, self.bar),
+            false => bar(member.ownership / self.full, self.bar),
+        };
+        let weight = count(member.weight.into());
+        writeln!(
+            text,
+            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {FAINT}{address}{FAINT:#}  {weight:>width$}  {style}{bar}{style:#} {share:>5.1} %",
+            width = self.weight,
+            share = member.ownership * 100.0,
+        )
+        .expect("a String takes all");
+    }
+}
+
+/// Whether it was inserted and has not been heard from, so that it has its points still to come.
+fn is_joining(member: &InspectedMember) -> bool {
+    member.weight > 0 && member.ownership <= 0.0
+}
+
+/// Every point in order: its position and the member that has it.
+pub(crate) fn points(ring: &Inspection) -> String {
+    let mut text = String::new();
+    for (point, member) in &ring.points {
+        let id = usize::try_from(*member)
+            .ok()
+            .and_then(|at| ring.members.get(at))
+            .map_or("?", |member| &member.node.id);
+        writeln!(text, "{FAINT}{point:016x}{FAINT:#}  {}", printable(id)).expect("a String takes all");
+    }
+    text
+}
+
+/// How wide the terminal is.
+pub(crate) fn terminal_columns() -> usize {
+    terminal_size::terminal_size().map_or(COLUMNS_UNKNOWN, |(width, _)| usize::from(width.0))
+}
+
+/// A bar in eighths of a column, padded to its full width.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of 0 to 1 times a width of at most 40 columns"
+)]
+fn bar(share: f64, width: usize) -> String {
+    let eighths = ((share.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize).min(width * 8);
+    let mut bar = "█".repeat(eighths / 8);
+    bar.push_str(EIGHTHS[eighths % 8]);
+    let drawn = eighths.div_ceil(8);
+    bar.push_str(&" ".repeat(width - drawn));
+    bar
+}
+
+/// The text padded, or cut with an ellipsis, to `width` columns.
+fn fitted(text: &str, width: usize) -> String {
+    let spare = width.saturating_sub(text.width());
+    if text.width() <= width {
+        return format!("{text}{}", " ".repeat(spare));
+    }
+    let mut cut = String::new();
+    for letter in text.chars() {
+        if cut.width() + letter.to_string().width() + 1 > width {
+            break;
+        }
+        cut.push(letter);
+    }
+    let spare = width.saturating_sub(cut.width() + 1);
+    format!("{cut}…{}", " ".repeat(spare))
+}
+
+const JOINING: &str = "not heard from yet";
+const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+const ID_MAX: usize = 20;
+const ADDRESS_MAX: usize = 25;
+/// Marks, gaps and the percentage.
+const FRAME: usize = 3 + 2 + 2 + 2 + 8;
+const BAR_MIN: usize = 4;
+const BAR_MAX: usize = 40;
+/// What to assume of an output that is no terminal.
+const COLUMNS_UNKNOWN: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clusterluck::control::NodeInfo;
+
+    fn ring(shares: &[(&str, f64)]) -> Inspection {
+        let member = |(id, ownership): &(&str, f64)| InspectedMember {
+            node: NodeInfo { id: (*id).to_owned(), host: "127.0.0.1".to_owned(), port: 65_535 },
+            weight: 160,
+            ownership: *ownership,
+            connected: true,
+        };
+        Inspection {
+            ring: Some("demo".to_owned()),
+            default_weight: 160,
+            replicas: 3,
+            members: shares.iter().map(member).collect(),
+            points: Vec::new(),
+            fingerprint: "0".repeat(64),
+        }
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal() {
+        let long = "x".repeat(255);
+        for width in [60, 80, 200] {
+            let text = drawn(&ring(&[("ash", 0.2), (&long, 0.5), ("drained", 0.0)]), width);
+            for line in anstream::adapter::strip_str(&text).to_string().lines().skip(1) {
+                assert!(line.width() <= width, "{} columns: {line:?}", line.width());
+            }
+        }
+    }
+
+    #[test]
+    fn bars_are_as_long_as_the_shares() {
+        assert_eq!(
+            [bar(0.0, 4), bar(0.5, 4), bar(1.0, 4), bar(0.03125, 4)],
+            ["    ", "██  ", "████", "▏   "]
+        );
+    }
+
+    #[test]
+    fn long_names_are_cut_by_columns() {
+        assert_eq!(fitted("abc", 5), "abc  ");
+        assert_eq!(fitted("abcdef", 5), "abcd…");
+        assert_eq!(fitted("日本語", 5).width(), 5);
+    }
+}

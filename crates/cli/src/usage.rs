@@ -1,0 +1,78 @@
+//! Reads the command line, and says in one line what is wrong with it.
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use crate::args::Cli;
+use crate::output::{Format, print_failure, print_text};
+
+/// What was asked for; or how the program ends at once, everything being said.
+pub(crate) fn parse() -> Result<Cli, ExitCode> {
+    let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        reject_what_says_nothing(&matches)?;
+        Cli::from_arg_matches(&matches)
+    });
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            said(print_text(&error.render().ansi().to_string()))
+        }
+        _ => {
+            let given = |flag: &str| env::args_os().any(|word| word == flag);
+            let format = Format::choose(given("--json"), given("--text"));
+            drop(print_failure(&anyhow!(in_one_line(&error)), format));
+            ExitCode::FAILURE
+        }
+    })
+}
+
+fn said(printed: std::io::Result<()>) -> ExitCode {
+    match crate::output::quietly(printed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Which node to talk to says nothing to a node that starts: most likely its own address was meant.
+fn reject_what_says_nothing(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let Some(("start", start)) = matches.subcommand() else { return Ok(()) };
+    for (option, flag) in [("instance", "-I"), ("hostname", "-H"), ("port", "-p")] {
+        if start.value_source(option) == Some(ValueSource::CommandLine) {
+            let message =
+                format!("{flag} is for talking to a node: `start` listens where --listen <host:port> says");
+            return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+        }
+    }
+    Ok(())
+}
+
+/// The error, what comes near to what was written, and where to read more.
+fn in_one_line(error: &clap::Error) -> String {
+    if matches!(
+        error.kind(),
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    ) {
+        return format!("no command was given{HELP}");
+    }
+    let text = error.to_string();
+    let paragraph = text.split("\n\n").next().unwrap_or_default();
+    let wrong = paragraph.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
+    let nearest = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue]
+        .into_iter()
+        .find_map(|kind| match error.get(kind)? {
+            ContextValue::String(nearest) => Some(nearest.clone()),
+            ContextValue::Strings(nearest) => nearest.last().cloned(),
+            _ => None,
+        });
+    match nearest {
+        Some(nearest) => format!("{wrong}: did you mean `{nearest}`?"),
+        None if error.kind() == ErrorKind::InvalidSubcommand => format!("{wrong}{HELP}"),
+        None => wrong,
+    }
+}
+
+const HELP: &str = ": `clusterluck --help` lists them";

@@ -1,0 +1,11 @@
+//! The built binary against real nodes on real sockets.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod commands;
+mod demo;
+mod errors;
+mod forming;
+mod local;
+mod node;
+mod support;

@@ -1,0 +1,121 @@
+//! The life of a node: how it starts, stops and comes back.
+
+use std::os::unix::fs::PermissionsExt;
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::{Place, eventually, in_time};
+
+#[tokio::test]
+async fn a_stopped_node_says_goodbye_and_stays_a_member() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let place = Place::new();
+        let (one, two) = (place.node("n1", &[]).await, place.node("n2", &[]).await);
+        one.change(&["meet", "n2", "127.0.0.1", &two.port, "--wait"]).await;
+        two.signal(signal);
+        let (in_good_order, log) = two.ended().await;
+        assert!(in_good_order, "{log}");
+        eventually("n1 sees that n2 is gone", async || one.data(&["members"]).await[1]["connected"] == false)
+            .await;
+        assert_eq!(one.data(&["has", "n2"]).await, true);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_on_exit_is_no_member_any_more() {
+    let place = Place::new();
+    let one = place.node("n1", &[]).await;
+    let two = place.node("n2", &["--leave-on-exit", "--meet", &format!("127.0.0.1:{}", one.port)]).await;
+    eventually("n1 knows n2", async || one.data(&["has", "n2"]).await == true).await;
+    two.signal(Signal::TERM);
+    let (in_good_order, log) = two.ended().await;
+    assert!(in_good_order, "{log}");
+    assert_eq!(one.data(&["has", "n2"]).await, false);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_node_that_cannot_finish() {
+    let place = Place::new();
+    let one = place.node("n1", &[]).await;
+    let two = place.node("n2", &["--leave-on-exit", "--grace", "30m"]).await;
+    two.change(&["meet", "n1", "127.0.0.1", &one.port, "--wait"]).await;
+    // A leave waits for others to acknowledge it; this one never will.
+    one.signal(Signal::STOP);
+    two.signal(Signal::TERM);
+    eventually("n2 takes no more commands", async || !two.run(&["ping"]).await.success).await;
+    two.signal(Signal::TERM);
+    let (in_good_order, _) = two.ended().await;
+    assert!(!in_good_order);
+    one.signal(Signal::CONT);
+    one.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn a_node_stops_when_the_program_that_started_it_is_gone() {
+    let place = Place::new();
+    let mut node = place.node("n1", &[]).await;
+    node.end_input();
+    let (in_good_order, log) = node.ended().await;
+    assert!(in_good_order, "{log}");
+}
+
+#[tokio::test]
+async fn a_node_comes_back_at_another_port_without_being_told_of_anyone() {
+    let place = Place::new();
+    let folder = place.path().join("data").display().to_string();
+    let one = place.node("n1", &[]).await;
+    let two = place.node("n2", &["--data-dir", &folder]).await;
+    two.change(&["meet", "n1", "127.0.0.1", &one.port, "--wait"]).await;
+    let before = two.port.clone();
+    two.signal(Signal::TERM);
+    assert!(two.ended().await.0);
+    let two = place.node("n2", &["--data-dir", &folder]).await;
+    assert_ne!(two.port, before);
+    let port: u16 = two.port.parse().unwrap();
+    eventually("n1 knows the new port", async || one.data(&["get", "n2"]).await["port"] == port).await;
+    eventually("both are connected", async || one.data(&["members"]).await[1]["connected"] == true).await;
+    assert_eq!(one.data(&["inspect"]).await, two.data(&["inspect"]).await);
+}
+
+#[tokio::test]
+async fn a_first_node_makes_the_cookie_that_commands_and_later_nodes_use() {
+    let place = Place::new();
+    let own = place.path().join("config").join("clusterluck").join("cookie");
+    let path = own.display().to_string();
+    // Two at once, and still there is one cookie.
+    let mut children = Vec::new();
+    for id in ["n1", "n2"] {
+        let mut command = place.binary();
+        command.args(["--json", "start", id, "--listen", "127.0.0.1:0", "--stop-on-eof"]);
+        children.push(
+            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap(),
+        );
+    }
+    let mut ports = Vec::new();
+    for child in &mut children {
+        use tokio::io::AsyncBufReadExt;
+        let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = in_time(lines.next_line()).await.unwrap().unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        ports.push(ready["data"]["port"].to_string());
+    }
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let met = place.run(&["-p", &ports[0], "meet", "n2", "127.0.0.1", &ports[1]]).await;
+    assert_eq!(met.document(), json!({"ok": true}));
+}
+
+#[tokio::test]
+async fn what_is_ready_says_where_it_is() {
+    let place = Place::new();
+    let node = place.node("n1", &["--ring", "r"]).await;
+    let data = &node.ready["data"];
+    let said = json!({
+        "id": "n1",
+        "host": "127.0.0.1",
+        "port": node.port.parse::<u16>().unwrap(),
+        "ring": "r",
+        "pid": node.child.id().unwrap(),
+    });
+    assert_eq!(*data, said);
+}
