@@ -169,7 +169,7 @@ impl<A: Ord + Clone> VClock<A> {
     }
 
     /// Sees everything `other` has seen: the least clock that descends both. Returns whether any of it was
-    /// new. Allocates only when actors are added.
+    /// new. Allocates only when actors are added, or when the entries are shared with a clone and change.
     pub fn merge(&mut self, other: &Self) -> bool {
         self.entries.merge(&other.entries)
     }

@@ -143,6 +143,16 @@ fn a_value_seen_and_replaced_elsewhere_does_not_come_back() {
 }
 
 #[test]
+fn a_write_brings_along_what_its_writer_had_read_elsewhere() {
+    let mut there = DvvSet::new();
+    there.write(&VClock::new(), "old", "b").unwrap();
+    let mut here = DvvSet::new();
+    here.write(there.context(), "new", "a").unwrap();
+    assert_eq!(here.sync(&there), Ok(false));
+    assert_eq!(here.values().collect::<Vec<_>>(), [&"new"]);
+}
+
+#[test]
 fn the_last_writer_is_a_view_that_drops_nothing() {
     let parts = [(dot("b", 1), 7), (dot("a", 1), 7), (dot("c", 1), 3)];
     let set = DvvSet::from_parts(clock(&[("a", 1), ("b", 1), ("c", 1)]), parts).unwrap();
