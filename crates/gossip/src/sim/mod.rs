@@ -14,11 +14,15 @@
 //! ```
 
 mod network;
+mod node;
 mod oracle;
 mod report;
 mod scenario;
 mod world;
 
+pub use network::Ix;
+pub use node::Disk;
 pub use oracle::Violation;
 pub use report::{Faults, Report};
 pub use scenario::{Scenario, Story};
+pub use world::{World, address};

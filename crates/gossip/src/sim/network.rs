@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::proto::Random;
 
 /// A node by its number.
-pub(super) type Ix = usize;
+pub type Ix = usize;
 
 /// One connection between two nodes.
 #[derive(Debug)]

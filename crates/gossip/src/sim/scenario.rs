@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::proto::{Affiliation, Command, Hash, Insertion, Machine, Outcome};
+use crate::proto::{Affiliation, Command, Insertion, Machine, Outcome};
 use crate::ring_name::RingName;
 
 use super::network::Ix;
+use super::node::Disk;
 use super::oracle::Violation;
 use super::report::Report;
-use super::world::{Disk, World, address};
+use super::world::{World, address};
 
 /// What happens in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,12 +61,10 @@ impl Scenario {
     ///
     /// [`Violation`]: the first thing that no run may show, with the seed that shows it again.
     pub fn run(self) -> Result<Report, Violation> {
-        self.play().map_err(|what| Violation { seed: self.seed, what })
-    }
-
-    fn play(self) -> Result<Report, String> {
         let mut world = World::new(self.seed);
-        world.trace = self.trace;
+        if self.trace {
+            world.trace();
+        }
         world.network.loss = world.random.below(4);
         match self.story {
             Story::ConcurrentInserts => self.concurrent_inserts(&mut world)?,
@@ -74,66 +73,60 @@ impl Scenario {
             Story::Partition => self.partition(&mut world)?,
             Story::Storm => self.storm(&mut world)?,
         }
-        settle(&mut world, LIVENESS_MS)?;
-        world.oracle.check_end(live(&world))?;
-        let mut report = world.report;
-        report.events = world.oracle.events();
-        for (_, machine) in live(&world) {
-            report.divergences += machine.stats().divergences;
-            if machine.stats().reused_dots > 0 {
-                return Err("an event was used twice".to_owned());
-            }
+        let settled_ms = world.settle(LIVENESS_MS)?;
+        world.check()?;
+        if world.running().any(|(_, machine)| machine.stats().reused_dots > 0) {
+            return Err(world.violation("an event was used twice".to_owned()));
         }
-        report.refused = world.outcomes.iter().filter(|(_, outcome)| is_refusal(outcome)).count() as u64;
-        Ok(report)
+        let refused = world.outcomes().iter().filter(|(_, outcome)| is_refusal(outcome)).count() as u64;
+        Ok(Report { settled_ms, refused, ..world.report() })
     }
 
     /// Starts `count` nodes in the ring that meet in a chain, and lets them agree.
-    fn form(self, world: &mut World, count: usize) -> Result<(), String> {
+    fn form(self, world: &mut World, count: usize) -> Result<(), Violation> {
         for ix in 0..count {
             world.add(|settings| settings.ring = Some(ring()))?;
             if ix > 0 {
-                world.run_until(world.now + 50)?;
+                world.run_for(50)?;
                 meet(world, ix, ix - 1)?;
             }
         }
-        settle(world, LIVENESS_MS)?;
-        world.report.settled_ms = 0;
+        world.settle(LIVENESS_MS)?;
         Ok(())
     }
 
-    fn concurrent_inserts(self, world: &mut World) -> Result<(), String> {
+    fn concurrent_inserts(self, world: &mut World) -> Result<(), Violation> {
         let old = self.nodes - 2;
         self.form(world, old)?;
         for _ in old..self.nodes {
             world.add(|settings| settings.ring = Some(ring()))?;
         }
-        world.run_until(world.now + 100)?;
+        world.run_for(100)?;
         for (by, newcomer) in [(0, old), (1, old + 1)] {
             insert(world, by, newcomer)?;
         }
         Ok(())
     }
 
-    fn meets(self, world: &mut World, at_once: bool) -> Result<(), String> {
+    fn meets(self, world: &mut World, at_once: bool) -> Result<(), Violation> {
         for _ in 0..self.nodes {
             world.add(|settings| settings.ring = Some(ring()))?;
         }
-        world.run_until(100)?;
+        world.run_for(100)?;
         let order = world.random.sample((0..self.nodes).collect(), self.nodes);
         for at in 1..order.len() {
             let before = if at_once { world.random.below(at as u64) as usize } else { at - 1 };
             meet(world, order[at], order[before])?;
             if !at_once {
                 let pause = world.random.below(40);
-                world.run_until(world.now + pause)?;
+                world.run_for(pause)?;
             }
         }
         Ok(())
     }
 
     /// Fault 4 of the original: a partition with inserts on each side.
-    fn partition(self, world: &mut World) -> Result<(), String> {
+    fn partition(self, world: &mut World) -> Result<(), Violation> {
         let old = self.nodes.div_ceil(2).max(4);
         self.form(world, old)?;
         let spares = old..old + 4;
@@ -143,20 +136,20 @@ impl Scenario {
         // Every other newcomer can be reached from the first side only.
         let of_first = |ix: &Ix| if *ix < old { *ix < old / 2 } else { ix % 2 == 0 };
         let side = (0..spares.end).filter(of_first).collect();
-        partition(world, &side, false);
-        world.run_until(world.now + 6_000)?;
+        world.partition(&side, false);
+        world.run_for(6_000)?;
         for spare in spares {
             let pause = world.random.below(400);
-            world.run_until(world.now + pause)?;
+            world.run_for(pause)?;
             insert(world, if spare % 2 == 0 { 0 } else { old - 1 }, spare)?;
         }
         let lasts = 500 + world.random.below(6_000);
-        world.run_until(world.now + lasts)?;
+        world.run_for(lasts)?;
         world.heal();
         Ok(())
     }
 
-    fn storm(self, world: &mut World) -> Result<(), String> {
+    fn storm(self, world: &mut World) -> Result<(), Violation> {
         let old = (self.nodes * 2 / 3).max(3);
         self.form(world, old)?;
         for _ in old..self.nodes {
@@ -167,11 +160,10 @@ impl Scenario {
         let end = world.now + STORM_MS;
         while world.now < end {
             let pause = world.random.below(600);
-            world.run_until(world.now + pause)?;
+            world.run_for(pause)?;
             if world.random.percent(60) { operate(world)? } else { hurt(world)? }
         }
         world.heal();
-        world.trace = self.trace;
         world.network.loss = 0;
         world.store_failures = 0;
         for ix in 0..world.nodes.len() {
@@ -181,24 +173,25 @@ impl Scenario {
         }
         // Operations that are under way have their deadlines. Then an operator sees to nodes that lost their disk
         // and do not know that they are members, and to those that do not know each other.
-        world.run_until(world.now + 8_000)?;
+        world.run_for(8_000)?;
         let members: BTreeSet<_> =
-            live(world).flat_map(|(_, machine)| machine.members()).map(|member| member.id).collect();
-        let strays = live(world).filter(|(_, machine)| *machine.affiliation() == Affiliation::Outside);
+            world.running().flat_map(|(_, machine)| machine.members()).map(|member| member.id).collect();
+        let strays = world.running().filter(|(_, machine)| *machine.affiliation() == Affiliation::Outside);
         let strays: Vec<_> =
             strays.map(|(ix, _)| ix).filter(|ix| members.contains(&world.nodes[*ix].id)).collect();
         for ix in strays {
             world.command(ix, Command::Join { ring: ring() })?;
         }
-        world.run_until(world.now + 1_000)?;
+        world.run_for(1_000)?;
         introduce(world)?;
         Ok(())
     }
 }
 
 /// Lets every node in the ring meet the first, unless they know each other.
-fn introduce(world: &mut World) -> Result<(), String> {
-    let in_ring: Vec<Ix> = live(world).filter(|(_, machine)| is_in_ring(machine)).map(|(ix, _)| ix).collect();
+fn introduce(world: &mut World) -> Result<(), Violation> {
+    let in_ring: Vec<Ix> =
+        world.running().filter(|(_, machine)| is_in_ring(machine)).map(|(ix, _)| ix).collect();
     let knows = |by: Ix, other: Ix| {
         let id = &world.nodes[other].id;
         world.nodes[by]
@@ -213,8 +206,8 @@ fn introduce(world: &mut World) -> Result<(), String> {
 }
 
 /// One random operation by one random node.
-fn operate(world: &mut World) -> Result<(), String> {
-    let up: Vec<_> = live(world).map(|(ix, _)| ix).collect();
+fn operate(world: &mut World) -> Result<(), Violation> {
+    let up: Vec<_> = world.running().map(|(ix, _)| ix).collect();
     let Some(by) = world.random.pick(&up).copied() else { return Ok(()) };
     let any = world.random.below(world.nodes.len() as u64) as usize;
     let id = world.nodes[any].id.clone();
@@ -234,7 +227,7 @@ fn operate(world: &mut World) -> Result<(), String> {
         }
         70..85 => {
             world.command(by, Command::Join { ring: ring() })?;
-            world.run_until(world.now + 60)?;
+            world.run_for(60)?;
             meet(world, by, any)
         }
         85..92 => {
@@ -246,7 +239,7 @@ fn operate(world: &mut World) -> Result<(), String> {
 }
 
 /// One random fault, or the end of one.
-fn hurt(world: &mut World) -> Result<(), String> {
+fn hurt(world: &mut World) -> Result<(), Violation> {
     let ix = world.random.below(world.nodes.len() as u64) as usize;
     match world.random.below(100) {
         0..20 => {
@@ -254,7 +247,7 @@ fn hurt(world: &mut World) -> Result<(), String> {
             let count = 1 + world.random.below(all.len() as u64 - 1) as usize;
             let side = world.random.sample(all, count).into_iter().collect();
             let one_way = world.random.percent(30);
-            partition(world, &side, one_way);
+            world.partition(&side, one_way);
         }
         20..45 => world.heal(),
         45..65 => {
@@ -291,64 +284,13 @@ fn hurt(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
-fn partition(world: &mut World, side: &BTreeSet<Ix>, one_way: bool) {
-    let others: Vec<Ix> = (0..world.nodes.len()).filter(|ix| !side.contains(ix)).collect();
-    let mut directions = BTreeSet::new();
-    for (a, b) in side.iter().flat_map(|a| others.iter().map(|b| (*a, *b))) {
-        directions.insert((a, b));
-        if !one_way {
-            directions.insert((b, a));
-        }
-    }
-    if one_way {
-        world.report.faults.one_way += 1;
-    } else {
-        world.report.faults.partitions += 1;
-    }
-    world.cut(&directions);
-}
-
-fn meet(world: &mut World, by: Ix, other: Ix) -> Result<(), String> {
+fn meet(world: &mut World, by: Ix, other: Ix) -> Result<(), Violation> {
     world.command(by, Command::Meet { address: address(other), expected: None })
 }
 
-fn insert(world: &mut World, by: Ix, newcomer: Ix) -> Result<(), String> {
+fn insert(world: &mut World, by: Ix, newcomer: Ix) -> Result<(), Violation> {
     let insertion = Insertion::new(world.nodes[newcomer].id.clone(), address(newcomer));
     world.command(by, Command::Insert { nodes: vec![insertion], force: false })
-}
-
-/// Runs until all nodes in the ring agree.
-fn settle(world: &mut World, within_ms: u64) -> Result<(), String> {
-    let start = world.now;
-    while world.now < start + within_ms {
-        world.run_until(world.now + 25)?;
-        if agree(world) {
-            world.report.settled_ms = world.now - start;
-            return Ok(());
-        }
-    }
-    let states: Vec<_> = live(world)
-        .map(|(ix, machine)| {
-            let members: Vec<_> =
-                machine.members().map(|member| format!("{}:{:?}", member.id, member.status)).collect();
-            format!("\n  {ix} {:?} {:?} {members:?}", machine.affiliation(), machine.hashes())
-        })
-        .collect();
-    Err(format!("no agreement within {within_ms} ms:{}", states.concat()))
-}
-
-/// Whether all nodes in the ring have the same, and the members are exactly these nodes, all heard from.
-fn agree(world: &World) -> bool {
-    let in_ring: Vec<_> = live(world).filter(|(_, machine)| is_in_ring(machine)).collect();
-    let hashes: BTreeSet<(Hash, Hash)> = in_ring.iter().map(|(_, machine)| machine.hashes()).collect();
-    let Some((_, any)) = in_ring.first() else { return true };
-    let ids: BTreeSet<_> = in_ring.iter().map(|(ix, _)| world.nodes[*ix].id.clone()).collect();
-    let heard = any.members().all(|member| member.status != crate::view::Status::Joining);
-    hashes.len() == 1 && heard && any.members().map(|member| member.id).collect::<BTreeSet<_>>() == ids
-}
-
-fn live(world: &World) -> impl Iterator<Item = (Ix, &Machine)> + Clone {
-    world.nodes.iter().enumerate().filter_map(|(ix, node)| Some((ix, node.machine.as_ref()?)))
 }
 
 fn is_in_ring(machine: &Machine) -> bool {

@@ -1,7 +1,7 @@
 //! The nodes, their disks and the order of all that happens.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use bytes::Bytes;
 use netkernel::{Address, NodeId};
@@ -12,13 +12,19 @@ use crate::proto::{
     Action, Affiliation, Command, DialError, DialId, Image, ImageId, Input, Machine, Now, Outcome, Random,
     Settings, Token,
 };
+use crate::view::Status;
 
 use super::network::{Ix, Network};
-use super::oracle::Oracle;
+use super::node::{Disk, Node};
+use super::oracle::{Oracle, Violation};
 use super::report::Report;
 
-/// A simulated cluster.
-pub(super) struct World {
+/// A simulated cluster, for stories of one's own.
+///
+/// Nodes are named by their numbers, from 0. Methods that take one panic if there is no such node.
+#[derive(Debug)]
+pub struct World {
+    seed: u64,
     pub(super) now: u64,
     pub(super) random: Random,
     pub(super) nodes: Vec<Node>,
@@ -37,26 +43,7 @@ pub(super) struct World {
     /// Things that happened at the present moment.
     happened: u32,
     /// Whether to print what happens.
-    pub(super) trace: bool,
-}
-
-/// A simulated node.
-pub(super) struct Node {
-    pub(super) id: NodeId,
-    pub(super) settings: Settings,
-    pub(super) machine: Option<Machine>,
-    disk: Option<Image>,
-    /// The state before the one on disk.
-    older: Option<Image>,
-    /// Counts its starts, so that what was meant for an earlier one finds nobody.
-    boot: u64,
-    skew_ms: i64,
-    wished: BTreeMap<Ix, Address>,
-    paused_until: u64,
-    inbox: VecDeque<Input>,
-    wake_at: Option<u64>,
-    is_out: bool,
-    pub(super) events: Vec<Event>,
+    trace: bool,
 }
 
 /// Something that happens at a time.
@@ -72,17 +59,12 @@ enum Happening {
     Dialed { node: Ix, boot: u64, dial: DialId, address: Address },
 }
 
-/// How a node comes back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Disk {
-    Kept,
-    RolledBack,
-    Lost,
-}
-
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    /// An empty world, of which `seed` decides everything that is left to chance.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
         Self {
+            seed,
             now: 0,
             random: Random::new(seed),
             nodes: Vec::new(),
@@ -100,70 +82,54 @@ impl World {
         }
     }
 
-    /// Adds a node and starts it.
-    pub(super) fn add(&mut self, tune: impl FnOnce(&mut Settings)) -> Result<Ix, String> {
+    /// Adds a node and starts it. Its clock is up to an hour off.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`], like all that moves the world.
+    pub fn add(&mut self, tune: impl FnOnce(&mut Settings)) -> Result<Ix, Violation> {
         let ix = self.nodes.len();
         let id = NodeId::new(format!("n{ix}")).expect("a short name");
-        let mut settings = Settings::new(id.clone(), address(ix));
+        let mut settings = Settings::new(id, address(ix));
         tune(&mut settings);
         let skew_ms = self.random.below(7_200_000) as i64 - 3_600_000;
-        self.nodes.push(Node {
-            id,
-            settings,
-            machine: None,
-            disk: None,
-            older: None,
-            boot: 0,
-            skew_ms,
-            wished: BTreeMap::new(),
-            paused_until: 0,
-            inbox: VecDeque::new(),
-            wake_at: None,
-            is_out: true,
-            events: Vec::new(),
-        });
+        self.nodes.push(Node::new(settings, skew_ms));
         self.start(ix)?;
         Ok(ix)
     }
 
-    pub(super) fn start(&mut self, ix: Ix) -> Result<(), String> {
+    /// Starts a node that crashed, with what its disk has and other settings if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]
+    pub fn restart(&mut self, ix: Ix, tune: impl FnOnce(&mut Settings)) -> Result<(), Violation> {
+        tune(&mut self.nodes[ix].settings);
+        self.start(ix)
+    }
+
+    pub(super) fn start(&mut self, ix: Ix) -> Result<(), Violation> {
         self.tell(|| format!("{ix} starts"));
         let now = self.time(ix);
         let seed = self.random.bits();
         let node = &mut self.nodes[ix];
         node.boot += 1;
-        let machine = Machine::new(node.settings.clone(), node.disk.clone(), seed, now);
-        node.machine = Some(machine.map_err(|error| format!("node {ix} does not start: {error}"))?);
+        match Machine::new(node.settings.clone(), node.disk.clone(), seed, now) {
+            Ok(machine) => node.machine = Some(machine),
+            Err(error) => return Err(self.violation(format!("node {ix} does not start: {error}"))),
+        }
         self.oracle.restarted(ix);
         self.carry_out(ix)
     }
 
     /// Kills a node and all its sessions.
-    pub(super) fn crash(&mut self, ix: Ix, disk: Disk) {
+    pub fn crash(&mut self, ix: Ix, disk: Disk) {
         self.tell(|| format!("{ix} crashes, disk {disk:?}"));
         let sessions = self.network.sessions().into_iter().filter(|(a, b)| *a == ix || *b == ix);
         for (a, b) in sessions.collect::<Vec<_>>() {
             self.reset(a, b);
         }
-        let node = &mut self.nodes[ix];
-        node.machine = None;
-        if disk != Disk::Kept {
-            // A write under way goes down with it.
-            node.boot += 1;
-        }
-        node.wished.clear();
-        node.inbox.clear();
-        node.paused_until = 0;
-        node.wake_at = None;
-        match disk {
-            Disk::Kept => {}
-            Disk::RolledBack => {
-                if node.older.is_some() {
-                    node.disk = node.older.clone();
-                }
-            }
-            Disk::Lost => (node.disk, node.older) = (None, None),
-        }
+        self.nodes[ix].crash(disk);
         self.count_losses();
     }
 
@@ -178,12 +144,19 @@ impl World {
         self.oracle.lost(&known);
     }
 
-    pub(super) fn pause(&mut self, ix: Ix, ms: u64) {
+    /// Freezes a node. Its inbox takes 64 frames meanwhile.
+    pub fn pause(&mut self, ix: Ix, ms: u64) {
         self.nodes[ix].paused_until = self.now + ms;
         self.at(self.now + ms, Happening::Resume { node: ix });
     }
 
-    pub(super) fn reset(&mut self, a: Ix, b: Ix) {
+    /// Sets a node's wall clock off by so much.
+    pub fn set_skew(&mut self, ix: Ix, ahead_ms: i64) {
+        self.nodes[ix].skew_ms = ahead_ms;
+    }
+
+    /// Breaks the session of two nodes, if they have one, and loses what is on it.
+    pub fn reset(&mut self, a: Ix, b: Ix) {
         if self.network.reset(a, b) {
             self.down(a, b);
             self.down(b, a);
@@ -199,8 +172,19 @@ impl World {
         }
     }
 
-    /// Cuts these directions. Sessions across the cut break after a while, if it lasts.
-    pub(super) fn cut(&mut self, directions: &BTreeSet<(Ix, Ix)>) {
+    /// Separates some nodes from all others, in both directions or only in that away from them. Sessions across the
+    /// cut stall, and break after a while.
+    pub fn partition(&mut self, side: &BTreeSet<Ix>, one_way: bool) {
+        let others = (0..self.nodes.len()).filter(|ix| !side.contains(ix));
+        let pairs = others.flat_map(|other| side.iter().map(move |ix| (*ix, other)));
+        let both = pairs.flat_map(|(a, b)| [Some((a, b)), (!one_way).then_some((b, a))]);
+        let directions = both.flatten().collect();
+        let faults = &mut self.report.faults;
+        *(if one_way { &mut faults.one_way } else { &mut faults.partitions }) += 1;
+        self.cut(&directions);
+    }
+
+    fn cut(&mut self, directions: &BTreeSet<(Ix, Ix)>) {
         self.tell(|| format!("cut: {directions:?}"));
         self.network.block(directions.iter().copied());
         for (a, b) in self.network.sessions() {
@@ -212,27 +196,124 @@ impl World {
         }
     }
 
-    pub(super) fn heal(&mut self) {
+    /// Ends every partition.
+    pub fn heal(&mut self) {
         self.tell(|| "healed".to_owned());
         for (from, to, session, bytes, at) in self.network.heal(self.now, &mut self.random) {
             self.at(at, Happening::Deliver { from, to, session, bytes });
         }
     }
 
-    pub(super) fn command(&mut self, ix: Ix, command: Command) -> Result<(), String> {
+    /// Asks a node for something. What comes of it is among the [`outcomes`](Self::outcomes).
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]
+    pub fn command(&mut self, ix: Ix, command: Command) -> Result<(), Violation> {
         self.tell(|| format!("{ix} is asked: {command:?}"));
         let token = Token(self.next_token);
         self.next_token += 1;
         self.input(ix, Input::Command { token, command })
     }
 
-    /// Lets everything happen that happens until then.
-    pub(super) fn run_until(&mut self, end: u64) -> Result<(), String> {
+    /// Lets everything happen that happens in the next `ms`.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]
+    pub fn run_for(&mut self, ms: u64) -> Result<(), Violation> {
+        self.run_until(self.now + ms)
+    }
+
+    /// Runs until all nodes in the ring agree, and gives how long that took, in virtual milliseconds.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`], also if they do not within `within_ms`.
+    pub fn settle(&mut self, within_ms: u64) -> Result<u64, Violation> {
+        let start = self.now;
+        while self.now < start + within_ms {
+            self.run_for(25)?;
+            if self.is_agreed() {
+                return Ok(self.now - start);
+            }
+        }
+        let states = self.running().map(|(ix, machine)| {
+            let members = machine.members().map(|member| format!("{}:{:?}", member.id, member.status));
+            format!(
+                "\n  {ix} {:?} {:?} {:?}",
+                machine.affiliation(),
+                machine.hashes(),
+                members.collect::<Vec<_>>()
+            )
+        });
+        let states: Vec<_> = states.collect();
+        Err(self.violation(format!("no agreement within {within_ms} ms:{}", states.concat())))
+    }
+
+    /// Whether all nodes in the ring have the same, and the members are exactly these nodes, all heard from.
+    #[must_use]
+    pub fn is_agreed(&self) -> bool {
+        let in_ring: Vec<_> =
+            self.running().filter(|(_, machine)| machine.affiliation().ring().is_some()).collect();
+        let Some((_, any)) = in_ring.first() else { return true };
+        let agree = in_ring.iter().all(|(_, machine)| machine.hashes() == any.hashes());
+        let heard = any.members().all(|member| member.status != Status::Joining);
+        let ids: BTreeSet<_> = in_ring.iter().map(|(ix, _)| self.nodes[*ix].id.clone()).collect();
+        agree && heard && any.members().map(|member| member.id).collect::<BTreeSet<_>>() == ids
+    }
+
+    /// Checks that the nodes in the ring hold exactly what no later write replaced.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]
+    pub fn check(&self) -> Result<(), Violation> {
+        self.oracle.check_end(self.running()).map_err(|what| self.violation(what))
+    }
+
+    /// The nodes that run, by number.
+    pub fn running(&self) -> impl Iterator<Item = (Ix, &Machine)> + Clone {
+        self.nodes.iter().enumerate().filter_map(|(ix, node)| Some((ix, node.machine.as_ref()?)))
+    }
+
+    /// A node's id.
+    #[must_use]
+    pub fn id(&self, ix: Ix) -> &NodeId {
+        &self.nodes[ix].id
+    }
+
+    /// What a node told its application, in order.
+    #[must_use]
+    pub fn events(&self, ix: Ix) -> &[Event] {
+        &self.nodes[ix].events
+    }
+
+    /// What came of commands, in order, with the nodes that were asked.
+    #[must_use]
+    pub fn outcomes(&self) -> &[(Ix, Outcome)] {
+        &self.outcomes
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let mut report = self.report;
+        report.events = self.oracle.events();
+        report.divergences = self.running().map(|(_, machine)| machine.stats().divergences).sum();
+        report
+    }
+
+    pub(super) fn violation(&self, what: String) -> Violation {
+        Violation { seed: self.seed, what }
+    }
+
+    pub(super) fn run_until(&mut self, end: u64) -> Result<(), Violation> {
         while self.queue.peek().is_some_and(|Reverse((at, ..))| *at <= end) {
             let Some(Reverse((at, _, happening))) = self.queue.pop() else { break };
             self.happened = if at == self.now { self.happened + 1 } else { 0 };
             if self.happened > AT_ONCE_MAX {
-                return Err(format!("it never stops at {at} ms: {happening:?}"));
+                return Err(self.violation(format!("it never stops at {at} ms: {happening:?}")));
             }
             self.now = at;
             self.happen(happening)?;
@@ -241,7 +322,7 @@ impl World {
         Ok(())
     }
 
-    fn happen(&mut self, happening: Happening) -> Result<(), String> {
+    fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
         match happening {
             Happening::Deliver { from, to, session, bytes } => {
                 if self.network.session(from, to) != Some(session) {
@@ -291,7 +372,7 @@ impl World {
         }
     }
 
-    fn connect(&mut self, from: Ix, to: Ix, attempt: u32) -> Result<(), String> {
+    fn connect(&mut self, from: Ix, to: Ix, attempt: u32) -> Result<(), Violation> {
         let Some(wished) = self.nodes[from].wished.get(&to) else { return Ok(()) };
         if self.nodes[from].machine.is_none() || self.network.session(from, to).is_some() {
             return Ok(());
@@ -309,7 +390,7 @@ impl World {
         is_live(a) && is_live(b) && self.network.can_connect(a, b)
     }
 
-    fn link(&mut self, a: Ix, b: Ix) -> Result<(), String> {
+    fn link(&mut self, a: Ix, b: Ix) -> Result<(), Violation> {
         if self.network.establish(a, b).1 {
             let (id_a, id_b) = (self.nodes[a].id.clone(), self.nodes[b].id.clone());
             self.input(a, Input::Up { id: id_b })?;
@@ -318,7 +399,7 @@ impl World {
         Ok(())
     }
 
-    fn dialed(&mut self, ix: Ix, boot: u64, dial: DialId, address: &Address) -> Result<(), String> {
+    fn dialed(&mut self, ix: Ix, boot: u64, dial: DialId, address: &Address) -> Result<(), Violation> {
         if self.nodes[ix].boot != boot || self.nodes[ix].machine.is_none() {
             return Ok(());
         }
@@ -337,23 +418,23 @@ impl World {
     }
 
     /// An image has reached the disk, or half way.
-    fn stored(&mut self, ix: Ix, boot: u64, at: usize) -> Result<(), String> {
+    fn stored(&mut self, ix: Ix, boot: u64, at: usize) -> Result<(), Violation> {
         let (image, state) = self.writes.remove(&at).expect("each write ends once");
         if self.nodes[ix].boot != boot || self.nodes[ix].machine.is_none() {
             // The crash came in mid-write: the file was replaced, or was not.
             if self.nodes[ix].boot == boot && self.random.percent(50) {
-                self.keep(ix, state);
+                self.nodes[ix].keep(state);
             }
             return Ok(());
         }
         if self.random.percent(self.store_failures) {
             self.report.faults.failed_writes += 1;
             if self.random.percent(50) {
-                self.keep(ix, state);
+                self.nodes[ix].keep(state);
             }
             return self.input(ix, Input::Stored { image, result: Err("disk full".to_owned()) });
         }
-        self.keep(ix, state.clone());
+        self.nodes[ix].keep(state.clone());
         self.input(ix, Input::Stored { image, result: Ok(()) })?;
         if !self.nodes[ix].is_out {
             self.oracle.stored(&state);
@@ -361,13 +442,8 @@ impl World {
         Ok(())
     }
 
-    fn keep(&mut self, ix: Ix, state: Image) {
-        let node = &mut self.nodes[ix];
-        node.older = node.disk.replace(state);
-    }
-
     /// Hands an input to a node, or into its inbox while it is paused.
-    fn input(&mut self, ix: Ix, input: Input) -> Result<(), String> {
+    fn input(&mut self, ix: Ix, input: Input) -> Result<(), Violation> {
         let now = self.time(ix);
         let node = &mut self.nodes[ix];
         let Some(machine) = &mut node.machine else { return Ok(()) };
@@ -393,7 +469,7 @@ impl World {
         }
     }
 
-    fn carry_out(&mut self, ix: Ix) -> Result<(), String> {
+    fn carry_out(&mut self, ix: Ix) -> Result<(), Violation> {
         loop {
             let Some(machine) = &mut self.nodes[ix].machine else { break };
             let Some(action) = machine.poll_action() else { break };
@@ -401,15 +477,16 @@ impl World {
         }
         self.rouse(ix);
         let Some(machine) = &self.nodes[ix].machine else { return Ok(()) };
-        self.oracle.check(ix, machine)?;
+        let checked = self.oracle.check(ix, machine);
         let is_out = machine.affiliation().ring().is_none();
+        checked.map_err(|what| self.violation(what))?;
         if is_out != std::mem::replace(&mut self.nodes[ix].is_out, is_out) {
             self.count_losses();
         }
         Ok(())
     }
 
-    fn act(&mut self, ix: Ix, action: Action) -> Result<(), String> {
+    fn act(&mut self, ix: Ix, action: Action) -> Result<(), Violation> {
         match action {
             Action::Send { to, bytes } => {
                 let Some(to) = self.position(&to) else { return Ok(()) };
@@ -438,7 +515,8 @@ impl World {
                 self.at(self.now + delay, Happening::Dialed { node: ix, boot, dial, address });
             }
             Action::Store { image, state } => {
-                self.oracle.storing(&self.nodes[ix].id, &state)?;
+                let written = self.oracle.storing(&self.nodes[ix].id, &state);
+                written.map_err(|what| self.violation(what))?;
                 let delay = 1 + self.random.below(20);
                 let (boot, at) = (self.nodes[ix].boot, self.next as usize);
                 self.writes.insert(at, (image, state));
@@ -482,13 +560,17 @@ impl World {
         }
     }
 
-    pub(super) fn position(&self, id: &NodeId) -> Option<Ix> {
+    /// Prints everything that happens from now on, with the time in milliseconds.
+    pub fn trace(&mut self) {
+        self.trace = true;
+    }
+
+    fn position(&self, id: &NodeId) -> Option<Ix> {
         self.nodes.iter().position(|node| node.id == *id)
     }
 
     fn time(&self, ix: Ix) -> Now {
-        let wall = START_WALL_MS + self.now as i64 + self.nodes[ix].skew_ms;
-        Now { mono_ms: self.now, wall_ms: u64::try_from(wall).unwrap_or(0) }
+        self.nodes[ix].time(self.now)
     }
 
     fn at(&mut self, at: u64, happening: Happening) {
@@ -497,8 +579,9 @@ impl World {
     }
 }
 
-/// Where node `ix` listens.
-pub(super) fn address(ix: Ix) -> Address {
+/// Where node `ix` listens, unless told otherwise.
+#[must_use]
+pub fn address(ix: Ix) -> Address {
     Address::new("10.0.0.1", 1_000 + ix as u16).expect("a well-formed address")
 }
 
@@ -507,9 +590,6 @@ const INBOX_MAX: usize = 64;
 
 /// What a graceful close waits for.
 const DRAIN_MS: u64 = 400;
-
-/// The simulated year is 2026.
-const START_WALL_MS: i64 = 1_780_000_000_000;
 
 /// What may happen within one millisecond; more is a loop.
 const AT_ONCE_MAX: u32 = 100_000;

@@ -1,0 +1,94 @@
+//! A simulated node: its machine while it runs, its disk all the time.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use netkernel::{Address, NodeId};
+
+use crate::event::Event;
+use crate::proto::{Image, Input, Machine, Now, Settings};
+
+use super::network::Ix;
+
+/// A simulated node.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) settings: Settings,
+    pub(super) machine: Option<Machine>,
+    pub(super) disk: Option<Image>,
+    /// The state before the one on disk.
+    older: Option<Image>,
+    /// Counts its starts, so that what was meant for an earlier one finds nobody.
+    pub(super) boot: u64,
+    /// How far its wall clock is ahead.
+    pub(super) skew_ms: i64,
+    pub(super) wished: BTreeMap<Ix, Address>,
+    pub(super) paused_until: u64,
+    pub(super) inbox: VecDeque<Input>,
+    pub(super) wake_at: Option<u64>,
+    /// Whether it was in no ring when last looked at.
+    pub(super) is_out: bool,
+    pub(super) events: Vec<Event>,
+}
+
+/// What a node finds when it starts again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Disk {
+    /// Its last state.
+    Kept,
+    /// The state before its last, as after a restored backup.
+    RolledBack,
+    /// Nothing.
+    Lost,
+}
+
+impl Node {
+    pub(super) fn new(settings: Settings, skew_ms: i64) -> Self {
+        Self {
+            id: settings.id.clone(),
+            settings,
+            machine: None,
+            disk: None,
+            older: None,
+            boot: 0,
+            skew_ms,
+            wished: BTreeMap::new(),
+            paused_until: 0,
+            inbox: VecDeque::new(),
+            wake_at: None,
+            is_out: true,
+            events: Vec::new(),
+        }
+    }
+
+    pub(super) fn crash(&mut self, disk: Disk) {
+        self.machine = None;
+        self.wished.clear();
+        self.inbox.clear();
+        self.paused_until = 0;
+        self.wake_at = None;
+        if disk != Disk::Kept {
+            // A write under way goes down with it.
+            self.boot += 1;
+        }
+        match disk {
+            Disk::Kept => {}
+            Disk::RolledBack => self.disk = self.older.clone().or(self.disk.take()),
+            Disk::Lost => (self.disk, self.older) = (None, None),
+        }
+    }
+
+    pub(super) fn keep(&mut self, state: Image) {
+        self.older = self.disk.replace(state);
+    }
+
+    /// The node's time when the world's is `now`.
+    pub(super) fn time(&self, now: u64) -> Now {
+        let wall = START_WALL_MS + now as i64 + self.skew_ms;
+        Now { mono_ms: now, wall_ms: u64::try_from(wall).unwrap_or(0) }
+    }
+}
+
+/// The simulated year is 2026.
+const START_WALL_MS: i64 = 1_780_000_000_000;
