@@ -1,8 +1,8 @@
 //! What the types promise each other, in single cases; `laws.rs` has the general ones.
 
 use vclock::{
-    CausalContext, Causality, Dot, DotRange, DotReused, DvvSet, PartsError, Seen, StampedVClock, VClock,
-    WriteError,
+    CausalContext, Causality, Dot, DotRange, DotReused, DvvSet, Hlc, HlcClock, PartsError, Seen,
+    StampedVClock, VClock, WriteError,
 };
 
 fn clock(counts: &[(&'static str, u64)]) -> VClock<&'static str> {
@@ -171,6 +171,16 @@ fn a_clock_set_back_loses_no_time_already_seen() {
     assert_eq!(clock.seen("a"), Seen::between(50, 70), "nothing new was seen");
     assert_eq!(clock.retire("a"), 3);
     assert_eq!((clock.len(), clock.seen("a")), (0, None));
+}
+
+#[test]
+fn a_full_logical_counter_carries_into_the_wall_time() {
+    let mut clock = HlcClock::resume(Hlc::new(7, u32::MAX - 1));
+    assert_eq!(clock.tick(3), Ok(Hlc::new(7, u32::MAX)));
+    assert_eq!(clock.tick(3), Ok(Hlc::new(8, 0)));
+    let observed = clock.observe(Hlc::new(20, u32::MAX), 5).unwrap();
+    assert_eq!((observed.stamp, observed.ahead_us), (Hlc::new(21, 0), 15));
+    assert_eq!(clock.tick(22), Ok(Hlc::new(22, 0)));
 }
 
 #[test]
