@@ -41,6 +41,12 @@ pub fn ns_per_op_with_setup<'a, I, O>(
     }
 }
 
+/// Uses a value up, unknown to the compiler: what made it is not optimised away.
+#[inline]
+pub fn consume<T>(value: T) {
+    std::hint::black_box(value);
+}
+
 /// How long the closure takes, in seconds.
 pub fn seconds(work: impl FnOnce()) -> f64 {
     elapsed_ns(work) / 1e9

@@ -27,14 +27,17 @@
 //! - [`measure`](Measure): contenders and targets
 //! - [`report`](Report): arguments, rounds, output
 //! - [`clock`](ns_per_op): ways to turn a closure into a sample
+//! - [`instructions`](instructions_per_op): counted by callgrind, for a busy machine
 //! - [`memory`](CountingAllocator): live and peak heap bytes, for a binary that installs the allocator
 
 mod clock;
+mod instructions;
 mod measure;
 mod memory;
 mod report;
 
-pub use clock::{ns_per_op, ns_per_op_with_setup, seconds};
+pub use clock::{consume, ns_per_op, ns_per_op_with_setup, seconds};
+pub use instructions::{counting_job, instructions_per_op};
 pub use measure::{Better, Measure, Target};
 pub use memory::{CountingAllocator, Heap};
 pub use report::Report;

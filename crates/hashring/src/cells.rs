@@ -29,8 +29,9 @@ pub(crate) trait Cell: Copy {
     /// Whether the point's bits are below those of the other.
     fn is_below(self, other: Self) -> bool;
 
-    /// Whether the point's bits are those of the other: then whole positions decide.
-    fn ties_with(self, other: Self) -> bool;
+    /// Whether the point's bits are above those of the other, of slot 0. When they are neither below nor above, whole
+    /// positions decide.
+    fn is_above(self, other: Self) -> bool;
 }
 
 macro_rules! cell_of_halves {
@@ -59,8 +60,10 @@ macro_rules! cell_of_halves {
             }
 
             #[inline]
-            fn ties_with(self, other: Self) -> bool {
-                (self ^ other) >> <Self as Cell>::BITS == 0
+            fn is_above(self, other: Self) -> bool {
+                // Between the distances of all slots at the same bits, and of half the way round.
+                const LEAST: $cell = 1 << <$cell as Cell>::BITS;
+                self.wrapping_sub(other).wrapping_sub(LEAST) < (1 << (<$cell>::BITS - 1)) - LEAST
             }
         }
     };
@@ -91,13 +94,13 @@ macro_rules! each_width {
 impl Cells {
     /// The cells of points in ascending order, each with its slot: narrow, if all slots are known to be below `slots` and
     /// that is few enough.
-    pub(crate) fn build(points: &[(u64, Slot)], bucket_bits: u32, slots: Option<usize>) -> Self {
+    pub(crate) fn build(points: &[(u64, Slot)], narrow_shift: u32, slots: Option<usize>) -> Self {
         let mut cells = if slots.is_some_and(|slots| slots <= NARROW_SLOTS_MAX) {
-            Cells::Narrow(cells(points, bucket_bits))
+            Cells::Narrow(cells(points, narrow_shift))
         } else {
-            Cells::Wide(cells(points, bucket_bits))
+            Cells::Wide(cells(points, narrow_shift))
         };
-        cells.pad(bucket_bits);
+        cells.pad(narrow_shift);
         cells
     }
 
@@ -117,20 +120,20 @@ impl Cells {
     }
 
     /// Gives these positions to another member.
-    pub(crate) fn relabel(&mut self, positions: &[u32], bucket_bits: u32, slot: Slot) {
+    pub(crate) fn relabel(&mut self, positions: &[u32], narrow_shift: u32, slot: Slot) {
         each_width!(self, list => for &position in positions {
             let own = &mut list[position as usize];
             *own = own.with_slot(slot);
         });
         self.unpad();
-        self.pad(bucket_bits);
+        self.pad(narrow_shift);
     }
 
     /// Makes the cells anew, for these points: when other bits of them are shared, or the slots outgrow two bytes.
-    pub(crate) fn rebuild(&mut self, points: &[u64], bucket_bits: u32, slots: Option<usize>) {
+    pub(crate) fn rebuild(&mut self, points: &[u64], narrow_shift: u32, slots: Option<usize>) {
         let slot_of = |(position, &point): (usize, &u64)| (point, self.slot(position));
         let points: Vec<(u64, Slot)> = points.iter().enumerate().map(slot_of).collect();
-        *self = Cells::build(&points, bucket_bits, slots);
+        *self = Cells::build(&points, narrow_shift, slots);
     }
 
     /// Whether all of this many slots fit.
@@ -139,28 +142,28 @@ impl Cells {
     }
 
     /// Inserts the cells of one member's points before these positions, which are in ascending order.
-    pub(crate) fn insert_at(&mut self, positions: &[u32], run: &[u64], bucket_bits: u32, slot: Slot) {
+    pub(crate) fn insert_at(&mut self, positions: &[u32], run: &[u64], narrow_shift: u32, slot: Slot) {
         self.unpad();
-        each_width!(self, list => splice::insert_at(list, positions, |ix| cell(run[ix], bucket_bits, slot)));
-        self.pad(bucket_bits);
+        each_width!(self, list => splice::insert_at(list, positions, |ix| cell(run[ix], narrow_shift, slot)));
+        self.pad(narrow_shift);
     }
 
     /// Removes the cells at these positions, which are distinct and in ascending order.
-    pub(crate) fn remove_at(&mut self, positions: &[u32], bucket_bits: u32) {
+    pub(crate) fn remove_at(&mut self, positions: &[u32], narrow_shift: u32) {
         self.unpad();
         each_width!(self, list => splice::remove_at(list, positions));
-        self.pad(bucket_bits);
+        self.pad(narrow_shift);
     }
 
-    fn pad(&mut self, bucket_bits: u32) {
-        fn pad<C: Cell>(list: &mut Vec<C>, bucket_bits: u32) {
+    fn pad(&mut self, narrow_shift: u32) {
+        fn pad<C: Cell>(list: &mut Vec<C>, narrow_shift: u32) {
             let points = list.len();
             for step in 0..PADDING {
                 let slot = if points == 0 { Slot::MAX } else { list[step % points].slot() };
-                list.push(top(bucket_bits, slot));
+                list.push(top(narrow_shift, slot));
             }
         }
-        each_width!(self, list => pad(list, bucket_bits));
+        each_width!(self, list => pad(list, narrow_shift));
     }
 
     fn unpad(&mut self) {
@@ -168,25 +171,25 @@ impl Cells {
     }
 }
 
-fn cells<C: Cell>(points: &[(u64, Slot)], bucket_bits: u32) -> Vec<C> {
+fn cells<C: Cell>(points: &[(u64, Slot)], narrow_shift: u32) -> Vec<C> {
     let mut list = Vec::with_capacity(points.len() + PADDING);
-    list.extend(points.iter().map(|&(point, slot)| cell::<C>(point, bucket_bits, slot)));
+    list.extend(points.iter().map(|&(point, slot)| cell::<C>(point, narrow_shift, slot)));
     list
 }
 
-fn cell<C: Cell>(point: u64, bucket_bits: u32, slot: Slot) -> C {
-    C::new(point >> cell_shift::<C>(bucket_bits), slot)
+fn cell<C: Cell>(point: u64, narrow_shift: u32, slot: Slot) -> C {
+    C::new(point >> cell_shift::<C>(narrow_shift), slot)
 }
 
 /// The cell of the place just above the last token.
-fn top<C: Cell>(bucket_bits: u32, slot: Slot) -> C {
-    C::new(1 << (u64::BITS - cell_shift::<C>(bucket_bits)), slot)
+fn top<C: Cell>(narrow_shift: u32, slot: Slot) -> C {
+    C::new(1 << (u64::BITS - cell_shift::<C>(narrow_shift)), slot)
 }
 
-/// How far to shift a position, so that what a cell keeps of it comes lowest.
+/// How far to shift a position so that what a cell keeps of it comes lowest, given how far it is for a narrow cell.
 #[inline]
-pub(crate) fn cell_shift<C: Cell>(bucket_bits: u32) -> u32 {
-    u64::BITS - bucket_bits - (C::BITS - BUCKETS_AROUND_BITS)
+pub(crate) fn cell_shift<C: Cell>(narrow_shift: u32) -> u32 {
+    narrow_shift + <u32 as Cell>::BITS - C::BITS
 }
 
 /// How many bits of a cell name its bucket: 128 buckets.
@@ -200,7 +203,7 @@ pub(crate) const WINDOW: usize = 4;
 pub(crate) const AHEAD: usize = 4;
 
 /// A window, or what lies ahead, may start after the last point.
-pub(crate) const PADDING: usize = AHEAD;
+pub(crate) const PADDING: usize = if AHEAD > WINDOW { AHEAD } else { WINDOW + 1 };
 
 /// Slots below this many fit two bytes, with one value left over for nobody.
 const NARROW_SLOTS_MAX: usize = u16::MAX as usize;

@@ -3,6 +3,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::cells::{self, BUCKETS_AROUND_BITS, Cell, WINDOW};
+
 /// For every bucket, how many points lie before it.
 ///
 /// The number is stored in two halves: a base for each block of buckets, and an offset for each bucket. So an offset
@@ -11,6 +13,8 @@ use alloc::vec::Vec;
 pub(crate) struct Index {
     /// How many top bits name a bucket.
     bits: u32,
+    /// [`Self::cell_shift`] of a narrow cell.
+    narrow_shift: u32,
     even: bool,
     bases: Vec<u32>,
     offsets: Vec<u16>,
@@ -20,12 +24,17 @@ impl Index {
     /// An index of these points, which are in ascending order.
     pub(crate) fn build(points: &[u64]) -> Self {
         let bits = bits_for(points.len());
-        let mut index = Index { bits, even: true, bases: Vec::new(), offsets: vec![0; 1 << bits] };
+        let mut index = Self::new(bits, true);
         if (0..=points.len()).all(|ix| index.is_even_before(points, ix)) && index.fill(points).is_some() {
             index
         } else {
-            Index { bits: 0, even: false, bases: vec![0], offsets: vec![0] }
+            Self::new(0, false)
         }
+    }
+
+    fn new(bits: u32, even: bool) -> Self {
+        let narrow_shift = u64::BITS - bits - (<u32 as Cell>::BITS - BUCKETS_AROUND_BITS);
+        Index { bits, narrow_shift, even, bases: Vec::new(), offsets: vec![0; 1 << bits] }
     }
 
     fn fill(&mut self, points: &[u64]) -> Option<()> {
@@ -49,16 +58,21 @@ impl Index {
         self.even
     }
 
-    /// How many top bits name a bucket.
+    /// How far to shift a position so that what a cell keeps of it comes lowest.
     #[inline]
-    pub(crate) fn bits(&self) -> u32 {
-        self.bits
+    pub(crate) fn cell_shift<C: Cell>(&self) -> u32 {
+        cells::cell_shift::<C>(self.narrow_shift)
     }
 
     /// How many points lie before a bucket.
     #[inline]
     pub(crate) fn start(&self, bucket: usize) -> usize {
         self.bases[bucket >> BLOCK_BITS] as usize + usize::from(self.offsets[bucket])
+    }
+
+    /// A place at or before the first point that is not below the token.
+    pub(crate) fn start_of(&self, token: u64) -> usize {
+        if self.even { self.start(bucket_of(token, self.bits)) } else { 0 }
     }
 
     /// Accounts for points that were added: `run`, in ascending order, is now among `points`. `false` when a new index
@@ -108,7 +122,7 @@ impl Index {
         true
     }
 
-    /// Whether the fourth point after the one before `ix` is near it: see [`EVEN`]. Beyond the first and the last point
+    /// Whether the fifth point after the one before `ix` is near it: see [`EVEN`]. Beyond the first and the last point
     /// the ends of the token space count as points.
     fn is_even_before(&self, points: &[u64], ix: usize) -> bool {
         let before = ix.checked_sub(1).map_or(0, |ix| points[ix]);
@@ -128,13 +142,13 @@ fn bits_for(points: usize) -> u32 {
     (points + points / 3).max(1).ilog2()
 }
 
-/// Points are spread evenly enough when any four in a row, and the tokens before them, lie within this many buckets, and
+/// Points are spread evenly enough when any five in a row, and the tokens before them, lie within this many buckets, and
 /// no block has 65,536 of them. Hashed points always are: at the fewest points for a bucket the chance of a longer
-/// stretch is 10^-13 for each. So who finds them uneven has chosen the ids, and pays with a binary search for each lookup.
+/// stretch is 10^-12 for each. So who finds them uneven has chosen the ids, and pays with a binary search for each lookup.
 pub(crate) const EVEN: u64 = 62;
 
 /// How many points in a row.
-const SPAN: usize = crate::cells::WINDOW;
+const SPAN: usize = WINDOW + 1;
 
 /// 512 buckets: long enough that the bases stay in the nearest cache (1 KiB at 160,000 points), short enough that a
 /// change touches little.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Range;
 
-use crate::cells::{AHEAD, BUCKETS_AROUND_BITS, Cell, Cells, Slot, WINDOW, cell_shift};
+use crate::cells::{AHEAD, BUCKETS_AROUND_BITS, Cell, Cells, Slot, WINDOW};
 use crate::index::Index;
 use crate::layout::Token;
 use crate::range::TokenRange;
@@ -30,7 +30,7 @@ impl Points {
         points.sort_unstable();
         let positions: Vec<u64> = points.iter().map(|&(point, _)| point).collect();
         let index = Index::build(&positions);
-        let cells = Cells::build(&points, index.bits(), index.is_even().then_some(slots));
+        let cells = Cells::build(&points, index.cell_shift::<u32>(), index.is_even().then_some(slots));
         Points { positions, cells, index }
     }
 
@@ -84,51 +84,53 @@ impl Points {
     }
 
     /// The same, and its slot.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn find(&self, token: u64) -> (usize, Slot) {
+        self.find_fast(token).unwrap_or_else(|| self.find_slow(token))
+    }
+
+    /// The same, if one window of narrow cells tells: so it does for all but one token in a hundred, unless the ring is
+    /// very large or its ids were chosen to be a nuisance.
+    #[inline(always)]
+    pub(crate) fn find_fast(&self, token: u64) -> Option<(usize, Slot)> {
         match &self.cells {
-            Cells::Narrow(cells) => self.find_in(cells, token),
-            Cells::Wide(cells) => self.find_wide(cells, token),
+            Cells::Narrow(cells) => self.find_in_window(cells, token),
+            Cells::Wide(_) => None,
         }
     }
 
     #[inline(never)]
-    fn find_wide(&self, cells: &[u64], token: u64) -> (usize, Slot) {
-        if self.index.is_even() { self.find_in(cells, token) } else { self.search(0, token) }
+    pub(crate) fn find_slow(&self, token: u64) -> (usize, Slot) {
+        let found = match &self.cells {
+            Cells::Wide(cells) if self.index.is_even() => self.find_in_window(cells, token),
+            _ => None,
+        };
+        found.unwrap_or_else(|| self.search(token))
     }
 
     #[inline(always)]
-    fn find_in<C: Cell>(&self, cells: &[C], token: u64) -> (usize, Slot) {
-        let bits = token >> cell_shift::<C>(self.index.bits());
+    fn find_in_window<C: Cell>(&self, cells: &[C], token: u64) -> Option<(usize, Slot)> {
+        let bits = token >> self.index.cell_shift::<C>();
         let start = self.index.start((bits >> (C::BITS - BUCKETS_AROUND_BITS)) as usize);
-        self.find_from(start, cells, bits, token)
-    }
-
-    #[inline(always)]
-    fn find_from<C: Cell>(&self, start: usize, cells: &[C], bits: u64, token: u64) -> (usize, Slot) {
-        let sought = C::new(bits, 0);
-        let window = &cells[start..start + WINDOW];
-        let below: usize = window.iter().map(|cell| usize::from(cell.is_below(sought))).sum();
-        match window.get(below) {
-            Some(cell) if !cell.ties_with(sought) => (start + below, cell.slot()),
-            _ => self.search(start, token),
-        }
+        find_from(start, cells, bits)
     }
 
     /// The slots of the successors of several tokens. All starts are read before the first cell: the reads do not wait for
     /// each other, and neither do those of the cells.
     pub(crate) fn find_batch<const COUNT: usize>(&self, tokens: [u64; COUNT]) -> [Slot; COUNT] {
         let Cells::Narrow(cells) = &self.cells else { return tokens.map(|token| self.find(token).1) };
-        let shift = cell_shift::<u32>(self.index.bits());
+        let shift = self.index.cell_shift::<u32>();
         let bucket = |token: u64| (token >> shift >> (<u32 as Cell>::BITS - BUCKETS_AROUND_BITS)) as usize;
         let starts = tokens.map(|token| self.index.start(bucket(token)));
-        core::array::from_fn(|ix| self.find_from(starts[ix], cells, tokens[ix] >> shift, tokens[ix]).1)
+        core::array::from_fn(|ix| {
+            let found = find_from(starts[ix], cells, tokens[ix] >> shift);
+            found.unwrap_or_else(|| self.find_slow(tokens[ix])).1
+        })
     }
 
-    /// The same by whole positions: gallops from an index that is not too late, then halves.
-    #[cold]
-    fn search(&self, start: usize, token: u64) -> (usize, Slot) {
-        let (mut from, mut step) = (start, WINDOW);
+    /// The same by whole positions: gallops from where the bucket starts, then halves.
+    fn search(&self, token: u64) -> (usize, Slot) {
+        let (mut from, mut step) = (self.index.start_of(token), WINDOW);
         while self.positions.get(from + step).is_some_and(|&point| point < token) {
             from += step;
             step *= 2;
@@ -161,10 +163,10 @@ impl Points {
         };
         let places: Vec<u32> = run.iter().map(before_larger).collect();
         if !self.cells.suits(slots) {
-            self.cells.rebuild(&self.positions, self.index.bits(), Some(slots));
+            self.cells.rebuild(&self.positions, self.index.cell_shift::<u32>(), Some(slots));
         }
         splice::insert_at(&mut self.positions, &places, |ix| run[ix]);
-        self.cells.insert_at(&places, run, self.index.bits(), slot);
+        self.cells.insert_at(&places, run, self.index.cell_shift::<u32>(), slot);
         self.reindex(slots, |index, points| index.add(run, points));
     }
 
@@ -172,14 +174,14 @@ impl Points {
     pub(crate) fn remove(&mut self, run: &[u64], slot: Slot, slots: usize) {
         let places = self.places_of(run, slot);
         splice::remove_at(&mut self.positions, &places);
-        self.cells.remove_at(&places, self.index.bits());
+        self.cells.remove_at(&places, self.index.cell_shift::<u32>());
         self.reindex(slots, |index, points| index.remove(run, &places, points));
     }
 
     /// Gives the points of one member, in ascending order, to another slot.
     pub(crate) fn relabel(&mut self, run: &[u64], from: Slot, to: Slot) {
         let places = self.places_of(run, from);
-        self.cells.relabel(&places, self.index.bits(), to);
+        self.cells.relabel(&places, self.index.cell_shift::<u32>(), to);
     }
 
     /// Where a member's points are: distinct, also for points of its own that are equal.
@@ -200,9 +202,24 @@ impl Points {
     fn reindex(&mut self, slots: usize, patch: impl FnOnce(&mut Index, &[u64]) -> bool) {
         if !patch(&mut self.index, &self.positions) {
             self.index = Index::build(&self.positions);
-            self.cells.rebuild(&self.positions, self.index.bits(), self.index.is_even().then_some(slots));
+            self.cells.rebuild(
+                &self.positions,
+                self.index.cell_shift::<u32>(),
+                self.index.is_even().then_some(slots),
+            );
         }
     }
+}
+
+/// The first cell that is not below these bits, counted from the start of their bucket without a branch. `None` when the
+/// bits are equal, or the bucket has more points below than the window shows.
+#[inline(always)]
+fn find_from<C: Cell>(start: usize, cells: &[C], bits: u64) -> Option<(usize, Slot)> {
+    let sought = C::new(bits, 0);
+    let window = &cells[start..=start + WINDOW];
+    let below: usize = window[..WINDOW].iter().map(|cell| usize::from(cell.is_below(sought))).sum();
+    let cell = window[below];
+    cell.is_above(sought).then(|| (start + below, cell.slot()))
 }
 
 #[cfg(test)]

@@ -213,8 +213,16 @@ impl<N: RingNode> HashRing<N> {
     /// The node that owns a token.
     #[inline]
     pub fn owner_at(&self, token: Token) -> Option<&N> {
-        let inner = &*self.inner;
-        inner.members.node(inner.points.find(token.get()).1)
+        match self.inner.points.find_fast(token.get()) {
+            Some((_, slot)) => self.inner.members.node(slot),
+            None => self.owner_at_slow(token),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn owner_at_slow(&self, token: Token) -> Option<&N> {
+        self.inner.members.node(self.inner.points.find_slow(token.get()).1)
     }
 
     /// What two rings that place every key alike have in common, and no others: 32 bytes to compare.

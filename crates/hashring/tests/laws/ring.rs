@@ -1,12 +1,10 @@
-//! What holds of every ring, tried on rings drawn at random.
-
-mod common;
+//! The laws of layout, owners, replicas, walks and shares.
 
 use hashring::{Change, Fraction, HashRing, NodeSpec, Token};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use common::{Naive, Spec, distinct, grown, keys, newcomer, ring_pairs, rings, spec, specs, weight};
+use crate::model::{Naive, Spec, distinct, grown, keys, newcomer, ring_pairs, rings, spec, specs, weight};
 
 fn points(ring: &HashRing<u8>) -> Vec<(Token, u8)> {
     ring.points().map(|point| (point.token, *point.node)).collect()

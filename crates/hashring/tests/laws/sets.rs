@@ -1,11 +1,9 @@
 //! Unions, intersections and merges.
 
-mod common;
-
 use hashring::{CombineError, HashRing, NodeSpec, RingError, RingNode};
 use proptest::prelude::*;
 
-use common::{ring_pairs, rings};
+use crate::model::{ring_pairs, rings};
 
 /// A node with an address: identity is the id alone.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,12 +1,10 @@
 //! Snapshots: what was written comes back, anything else is refused.
 
-mod common;
-
 use hashring::{DecodeError, HashRing, NodeSpec, RestoreError, RingError, Snapshot, WEIGHT_MAX};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use common::rings;
+use crate::model::rings;
 
 fn sample() -> Vec<u8> {
     let nodes =

@@ -1,14 +1,12 @@
 //! Zones, bounded loads and partition tables, against brute force.
 
-mod common;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hashring::{HashRing, LoadFactor, NodeSpec, Placement, RingError, Token};
 use proptest::prelude::*;
 
-use common::{Naive, keys, ring_pairs, rings};
+use crate::model::{Naive, keys, ring_pairs, rings};
 
 /// What a node may bear of so much load, by the definition.
 fn capacity(naive: &Naive, node: u8, load: u64, percent_over: u16) -> u64 {

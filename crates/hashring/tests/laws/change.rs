@@ -1,13 +1,11 @@
 //! Diffs, plans and transitions, against looking up every boundary.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashring::{Fraction, HashRing, NodeSpec, Op, Owners, Placement, RingError, Token, Transition};
 use proptest::prelude::*;
 
-use common::{Naive, ring_pairs, rings, spec, weight};
+use crate::model::{Naive, ring_pairs, rings, spec, weight};
 
 /// Every boundary of either ring, and the token on either side of it.
 fn boundaries(one: &HashRing<u8>, other: &HashRing<u8>) -> BTreeSet<Token> {

@@ -1,3 +1,0 @@
-//! The hashring tables.
-
-fn main() {}

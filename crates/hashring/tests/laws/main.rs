@@ -1,0 +1,8 @@
+//! What holds of every ring, tried on rings drawn at random and checked against naive models.
+
+mod change;
+mod model;
+mod placement;
+mod ring;
+mod sets;
+mod snapshot;
