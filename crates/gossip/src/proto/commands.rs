@@ -4,8 +4,9 @@ use crate::error::{MeetError, PropagationError, Unavailable};
 use crate::message::Message;
 
 use super::drafts::Intent;
-use super::machine::{Action, Machine};
+use super::machine::Machine;
 use super::operations::{Command, Outcome, Token};
+use super::ports::Action;
 use super::time::Now;
 
 impl Machine {

@@ -49,7 +49,7 @@ impl Machine {
             }
             Message::Gone { record, members } => self.on_gone(from, *record, &members, now),
             Message::YouAreRemoved { record, covered } => {
-                self.on_removed(from, record.as_deref(), &covered, now)
+                self.on_removed(from, record.as_deref(), &covered, now);
             }
             Message::Goodbye => {
                 self.links.set_down(from);
@@ -99,10 +99,9 @@ impl Machine {
                 let (news, whole) = self.absorb(from, &records, now);
                 match upto {
                     Some(upto) if whole && self.roster.context().covers(&base) => self.join(&upto, now),
-                    Some(_) => {}
                     // The rest did not fit. Without news, asking again would bring the same.
                     None if news => self.pull(from),
-                    None => {}
+                    Some(_) | None => {}
                 }
             }
             Message::Snapshot(snapshot) => self.absorb_snapshot(from, snapshot, now),
@@ -269,9 +268,8 @@ impl Machine {
         let (news, whole) = self.absorb(from, &snapshot.records, now);
         match snapshot.context {
             Some(context) if whole => self.join(&context, now),
-            Some(_) => {}
             None if news => self.pull(from),
-            None => {}
+            Some(_) | None => {}
         }
     }
 

@@ -12,8 +12,9 @@ use crate::message::{Header, InviteRefusal, Message};
 use super::affiliation::Affiliation;
 use super::drafts::Intent;
 use super::entry::Entry;
-use super::machine::{Action, DialError, DialId, Machine};
+use super::machine::Machine;
 use super::operations::{Operation, Outcome, Reach, Token};
+use super::ports::{Action, DialError, DialId};
 use super::record::{Dot, Fact, Record};
 use super::time::Now;
 
@@ -164,7 +165,7 @@ impl Machine {
                 self.settle_meets(now);
             }
             Err(DialError::Duplicate) => {
-                meet.failure = Some("a live node of this node's id answers".to_owned())
+                meet.failure = Some("a live node of this node's id answers".to_owned());
             }
             Err(DialError::Failed { reason }) => meet.failure = Some(reason),
         }
@@ -214,12 +215,12 @@ impl Machine {
 
 // Invitations.
 impl Machine {
-    pub(super) fn on_up(&mut self, id: NodeId, now: Now) {
+    pub(super) fn on_up(&mut self, id: &NodeId, now: Now) {
         self.links.set_up(id.clone());
-        match self.roster.get(&id).filter(|entry| entry.membership().is_some()) {
+        match self.roster.get(id).filter(|entry| entry.membership().is_some()) {
             _ if self.ring().is_none() => {}
-            Some(entry) if entry.own().is_none() => self.invite(&id),
-            Some(_) => self.greet(&id, now),
+            Some(entry) if entry.own().is_none() => self.invite(id),
+            Some(_) => self.greet(id, now),
             None => {}
         }
     }
@@ -416,15 +417,15 @@ impl Machine {
     }
 
     /// The tombstone of a leave is on disk: tell the others, and wait for them unless forced.
-    pub(super) fn left(&mut self, token: Token, force: bool, facts: Vec<Fact>, now: Now) {
+    pub(super) fn left(&mut self, token: Token, force: bool, facts: &[Fact], now: Now) {
         if self.ring().is_none() {
             return self.complete(token, Outcome::Leave(Err(LeaveError::NotInRing)));
         }
         let others = self.others();
-        let operation = self.operations.begin(facts.clone());
+        let operation = self.operations.begin(facts.to_vec());
         if force || others.is_empty() {
             for to in self.random.sample(self.partners(), LEAVE_ACKNOWLEDGED_BY) {
-                self.send_rumour(&to, facts.clone());
+                self.send_rumour(&to, facts.to_vec());
             }
             return self.leave_done(token, operation);
         }
@@ -433,11 +434,11 @@ impl Machine {
         self.leaving = Some(Leaving { token, operation });
     }
 
-    pub(super) fn leave_answered(&mut self, result: Result<(), PropagationError>) {
+    pub(super) fn leave_answered(&mut self, result: &Result<(), PropagationError>) {
         let Some(Leaving { token, operation }) = self.leaving.take() else { return };
         match result {
             Ok(()) => self.leave_done(token, operation),
-            Err(PropagationError::Deadline { acknowledged, needed }) => {
+            &Err(PropagationError::Deadline { acknowledged, needed }) => {
                 let error = LeaveError::NotAcknowledged { acknowledged, needed };
                 self.writer.push(Intent::Return(token, error));
             }

@@ -33,6 +33,7 @@ mod links;
 mod machine;
 mod membership;
 mod operations;
+mod ports;
 mod random;
 mod record;
 mod roster;
@@ -45,8 +46,9 @@ mod writing;
 pub use affiliation::Affiliation;
 pub use hash::Hash;
 pub use image::{Image, ImageError};
-pub use machine::{Action, DialError, DialId, ImageId, Input, Machine, Stats};
+pub use machine::Machine;
 pub use operations::{Command, Insertion, Operation, Outcome, Reach, Token};
+pub use ports::{Action, DialError, DialId, ImageId, Input, Stats};
 pub use random::Random;
 pub use record::{
     Actor, Context, Dot, Fact, Membership, OwnRecord, OwnVersion, Protocols, Record, Standing, Version,

@@ -268,7 +268,7 @@ impl Operations {
     }
 
     /// The operations someone waits for and whose members it is time to ask again.
-    pub(crate) fn to_ask(&mut self, now_ms: u64) -> Vec<Operation> {
+    pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Operation> {
         let due = self.waiting.iter_mut().filter(|wait| wait.ask_ms <= now_ms);
         due.map(|wait| {
             wait.ask_ms = now_ms + ASK_MS;

@@ -7,8 +7,9 @@ use crate::event::Event;
 
 use super::drafts::{Draft, Intent, Then};
 use super::hash::Hash;
-use super::machine::{Action, ImageId, Machine};
+use super::machine::Machine;
 use super::operations::Outcome;
+use super::ports::{Action, ImageId};
 use super::record::Fact;
 use super::roster::Roster;
 use super::time::Now;
@@ -144,7 +145,7 @@ impl Machine {
                 self.writer.failing = false;
                 match write {
                     Some((draft, _)) if draft.affiliation.is_none() && self.ring().is_none() => {
-                        self.fail(draft.then, Unavailable::Evicted);
+                        self.fail(&draft.then, Unavailable::Evicted);
                     }
                     Some((draft, _)) => self.commit(draft, now),
                     None => {}
@@ -162,7 +163,7 @@ impl Machine {
                     self.identity.retire_actor();
                     match again {
                         Some(intent) => self.writer.queue.push_front(intent),
-                        None => self.fail(draft.then, Unavailable::NotStored { reason }),
+                        None => self.fail(&draft.then, Unavailable::NotStored { reason }),
                     }
                 }
             }
@@ -211,7 +212,7 @@ impl Machine {
                 let operation = self.operations.begin(facts);
                 self.complete(token, Outcome::Remove(Ok(operation)));
             }
-            Then::Leave { token, force } => self.left(token, force, facts, now),
+            Then::Leave { token, force } => self.left(token, force, &facts, now),
             Then::Returned(token, error) => self.complete(token, Outcome::Leave(Err(error))),
             Then::Greet(id) => self.pull(&id),
             Then::Uninvited(id, reason) => self.emit(Event::InviteRefused { id, reason }),
@@ -219,8 +220,8 @@ impl Machine {
     }
 
     /// The write does not happen: whoever waits is told.
-    fn fail(&mut self, then: Then, error: Unavailable) {
-        match then {
+    fn fail(&mut self, then: &Then, error: Unavailable) {
+        match *then {
             Then::Complete(token, outcome) => self.complete(token, outcome(Err(error))),
             Then::Cut { token, .. } => self.complete(token, Outcome::Remove(Err(error.into()))),
             Then::Leave { token, .. } | Then::Returned(token, _) => {

@@ -134,7 +134,7 @@ impl Scenario {
             world.add(|settings| settings.ring = Some(ring()))?;
         }
         // Every other newcomer can be reached from the first side only.
-        let of_first = |ix: &Ix| if *ix < old { *ix < old / 2 } else { ix % 2 == 0 };
+        let of_first = |ix: &Ix| if *ix < old { *ix < old / 2 } else { ix.is_multiple_of(2) };
         let side = (0..spares.end).filter(of_first).collect();
         world.partition(&side, false);
         world.run_for(6_000)?;

@@ -470,9 +470,7 @@ impl World {
     }
 
     fn carry_out(&mut self, ix: Ix) -> Result<(), Violation> {
-        loop {
-            let Some(machine) = &mut self.nodes[ix].machine else { break };
-            let Some(action) = machine.poll_action() else { break };
+        while let Some(action) = self.nodes[ix].machine.as_mut().and_then(Machine::poll_action) {
             self.act(ix, action)?;
         }
         self.rouse(ix);
