@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
+use core::cmp::Ordering;
 use core::mem;
 use core::num::NonZeroU64;
 use core::ops::Deref;
@@ -191,7 +192,18 @@ where
     A: Borrow<Q>,
     Q: Ord + ?Sized,
 {
-    entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
+    if entries.len() > FEW {
+        return entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor));
+    }
+    // Halving a few takes more than it saves.
+    for (at, (candidate, _)) in entries.iter().enumerate() {
+        match candidate.borrow().cmp(actor) {
+            Ordering::Less => {}
+            Ordering::Equal => return Ok(at),
+            Ordering::Greater => return Err(at),
+        }
+    }
+    Err(entries.len())
 }
 
 /// Raises the counts of `mine` to those of `theirs`, all of whose actors are among mine.
