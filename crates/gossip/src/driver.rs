@@ -126,7 +126,7 @@ impl Driver {
             PeerEvent::Down { peer, .. } if peer.role == Role::Node => self.link_down(peer.node.id.clone()),
             PeerEvent::Duplicate { id, .. } => self.publisher.emit(Event::DuplicateId { id }),
             PeerEvent::RefusedAsDuplicate { incumbent, .. } => {
-                self.feed(Input::RefusedAsDuplicate { incumbent })
+                self.feed(Input::RefusedAsDuplicate { incumbent });
             }
             _ => {}
         }
@@ -152,45 +152,44 @@ impl Driver {
         new.into_iter().for_each(|id| self.link_up(id));
     }
 
-    /// Does what the machine wants. The view is published before anyone, here or on another node, is told of the
-    /// change, so that whoever is told finds it there.
+    /// Does what the machine wants, in the order it wants it; only views come first, so that whoever is told of a
+    /// change, here or on another node, finds it there.
     fn carry_out(&mut self) {
-        let mut told = Vec::new();
-        while let Some(action) = self.machine.poll_action() {
-            match action {
-                Action::Connect { id, address } => self.net.connect(&id, &address),
-                Action::Disconnect { id, drain } => self.net.disconnect(&id, drain),
-                Action::Dial { dial, address, expected, within_ms } => {
-                    let (net, done) = (Arc::clone(&self.net), self.done.0.clone());
-                    self.tasks.spawn(async move {
-                        let dialed =
-                            net.dial(&address, expected.as_ref(), Duration::from_millis(within_ms)).await;
-                        let result = dialed.map(|node| node.id).map_err(dial_error);
-                        // The driver has ended: nobody waits for the dial.
-                        let _ = done.send(Input::Dialed { dial, result }).await;
-                    });
-                }
-                Action::Store { image, state } => self.save(image, state),
-                Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
-                Action::Publish(cause) => self.publisher.publish(&self.machine, cause),
-                action @ (Action::Send { .. }
-                | Action::Emit(_)
-                | Action::Complete { .. }
-                | Action::Stopped) => told.push(action),
+        let actions: Vec<_> = std::iter::from_fn(|| self.machine.poll_action()).collect();
+        for action in &actions {
+            if let Action::Publish(cause) = action {
+                self.publisher.publish(&self.machine, cause.clone());
             }
         }
-        for action in told {
-            match action {
-                Action::Send { to, bytes } => self.send(&to, bytes),
-                Action::Emit(event) => self.publisher.emit(event),
-                Action::Complete { token, outcome } => {
-                    if let Some(reply) = self.waiting.remove(&token) {
-                        // Whoever asked does not wait any more.
-                        let _ = reply.send(outcome);
-                    }
-                }
-                _ => {}
+        actions.into_iter().for_each(|action| self.act(action));
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Send { to, bytes } => self.send(&to, bytes),
+            Action::Connect { id, address } => self.net.connect(&id, &address),
+            Action::Disconnect { id, drain } => self.net.disconnect(&id, drain),
+            Action::Dial { dial, address, expected, within_ms } => {
+                let (net, done) = (Arc::clone(&self.net), self.done.0.clone());
+                self.tasks.spawn(async move {
+                    let dialed =
+                        net.dial(&address, expected.as_ref(), Duration::from_millis(within_ms)).await;
+                    let result = dialed.map(|node| node.id).map_err(dial_error);
+                    // The driver has ended: nobody waits for the dial.
+                    let _ = done.send(Input::Dialed { dial, result }).await;
+                });
             }
+            Action::Store { image, state } => self.save(image, state),
+            Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
+            Action::Emit(event) => self.publisher.emit(event),
+            Action::Complete { token, outcome } => {
+                if let Some(reply) = self.waiting.remove(&token) {
+                    // Whoever asked does not wait any more.
+                    let _ = reply.send(outcome);
+                }
+            }
+            // Done already, and nothing to do.
+            Action::Publish(_) | Action::Stopped => {}
         }
     }
 
