@@ -132,3 +132,58 @@ fn home() -> usize {
 const SHARDS: usize = 16;
 /// Notes that are not worth looking through.
 const TIDY_MIN: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Told at most so often, a second apart.
+    struct Counter(AtomicUsize, usize);
+
+    impl Expire for Counter {
+        fn expire(&self, now: Instant) -> Option<Instant> {
+            let told = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+            (told < self.1).then(|| now + SECOND)
+        }
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn notes(deadlines: &Deadlines) -> usize {
+        deadlines.shards.iter().map(|shard| shard.locked().notes.len()).sum()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn notes_of_what_is_gone_are_thrown_away() {
+        let deadlines = Deadlines::new();
+        for _ in 0..100_000 {
+            let counter: Arc<dyn Expire> = Arc::new(Counter(AtomicUsize::new(0), 1));
+            deadlines.add(Instant::now() + SECOND, Arc::downgrade(&counter));
+        }
+        assert!(notes(&deadlines) < 2 * TIDY_MIN);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_is_told_when_it_is_due_and_again_if_it_wants() {
+        let deadlines = Deadlines::new();
+        let counters: Vec<_> = (0..100).map(|_| Arc::new(Counter(AtomicUsize::new(0), 3))).collect();
+        let began = Instant::now();
+        for (position, counter) in counters.iter().enumerate() {
+            let counter: Arc<dyn Expire> = counter.clone();
+            let due = began + SECOND * u32::try_from(100 - position).expect("few");
+            deadlines.add(due, Arc::downgrade(&counter));
+        }
+        let all_told = async {
+            tokio::time::sleep(SECOND * 103).await;
+        };
+        tokio::select! {
+            () = deadlines.sweep() => {}
+            () = all_told => {}
+        }
+        assert!(counters.iter().all(|counter| counter.0.load(Ordering::Relaxed) == 3));
+        assert_eq!(notes(&deadlines), 0);
+    }
+}

@@ -32,7 +32,8 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Whether something went wrong: what makes a supervisor restart a transient child.
+    /// Whether something went wrong: what makes a supervisor restart a
+    /// [transient](crate::Restart::Transient) child.
     #[must_use]
     pub fn is_failure(&self) -> bool {
         !matches!(self, Self::Normal | Self::Shutdown)

@@ -124,8 +124,8 @@ impl<S> Taken<S> {
     }
 
     /// Whether to look into the mailbox before going on.
-    pub(crate) fn is_due(&self) -> bool {
-        self.batch.is_empty() || self.begun.messages >= RELEASE_EVERY
+    pub(crate) fn is_due(&self, ready: bool) -> bool {
+        !self.is_ready(ready) || self.begun.messages >= RELEASE_EVERY
     }
 
     fn is_ready(&self, ready: bool) -> bool {

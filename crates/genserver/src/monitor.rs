@@ -74,7 +74,7 @@ pub trait Watch: sealed::Sealed {
     fn subject(&self) -> Subject;
 }
 
-mod sealed {
+pub(crate) mod sealed {
     pub trait Sealed {}
     impl<S: super::GenServer> Sealed for super::LocalAddr<S> {}
     impl<S: super::GenServer> Sealed for super::Addr<S> {}

@@ -101,7 +101,7 @@ impl<S: GenServer> Life<S> {
     /// Waits for something to do. `core` is only looked at: its tasks may have ended.
     async fn next(&mut self, core: &mut Core<S>) -> Next<S> {
         loop {
-            if self.taken.is_due() || self.process.mailbox.wants_attention() {
+            if self.taken.is_due(core.cx.is_ready()) || self.process.mailbox.wants_attention() {
                 let Self { process, taken, .. } = self;
                 poll_fn(|context| {
                     core.cx.poll_tasks(context);

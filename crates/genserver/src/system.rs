@@ -180,6 +180,14 @@ impl System {
         process.any().downcast::<Process<S>>().ok().map(LocalAddr::new)
     }
 
+    /// That one instance, if it runs here and is an `S`.
+    #[must_use]
+    pub fn instance<S: GenServer>(&self, pid: &Pid) -> Option<LocalAddr<S>> {
+        let key = ServerKey::Number { incarnation: pid.incarnation(), number: pid.number() };
+        let process = self.find(&key).filter(|process| process.pid() == pid)?;
+        process.any().downcast::<Process<S>>().ok().map(LocalAddr::new)
+    }
+
     /// This node's id; `local` without a network.
     #[must_use]
     pub fn node(&self) -> &NodeId {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::envelope::{Content, Core, Handled, seal};
 use crate::process::Process;
@@ -79,13 +79,20 @@ where
     S: HandleCast<M>,
     M: Clone + Send + 'static,
 {
-    let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    let mut due = Instant::now() + period;
     loop {
-        ticks.tick().await;
+        tokio::time::sleep_until(due).await;
         // Ends, with an error since nothing is ever sent, when the handler begins.
         let _begun = tick(&process, &cancelled, message.clone()).await;
+        due = next(due, period, Instant::now());
     }
+}
+
+/// The first time after `now` that is a whole number of periods after `due`.
+fn next(due: Instant, period: Duration, now: Instant) -> Instant {
+    let late = now.saturating_duration_since(due);
+    let into = late.as_nanos() % period.as_nanos();
+    now.max(due) + period - Duration::from_nanos(u64::try_from(into).unwrap_or(0))
 }
 
 fn tick<S, M>(process: &Process<S>, cancelled: &Cancelled, message: M) -> oneshot::Receiver<()>

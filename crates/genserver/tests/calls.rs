@@ -283,6 +283,21 @@ async fn a_paused_server_takes_messages_and_handles_them_when_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_server_paused_in_the_middle_of_its_messages_stops_there() {
+    let lab = lab().await;
+    lab.cast(Toil(100)).await.unwrap();
+    for number in 0..10 {
+        lab.cast(Log(number)).await.unwrap();
+    }
+    settle().await;
+    lab.pause();
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((lab.info().handled, lab.info().mailbox_messages), (1, 10));
+    assert_eq!(lab.stop(Stop::graceful(SECOND)).await, Exit::Shutdown);
+    assert_eq!(lab.info().handled, 11, "a stop resumes, to drain");
+}
+
+#[tokio::test(start_paused = true)]
 async fn idle_waits_until_all_is_handled() {
     let lab = lab().await;
     for number in 0..10 {

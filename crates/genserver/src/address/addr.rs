@@ -126,12 +126,19 @@ impl<S: GenServer> Addr<S> {
         self.cast(message).now()
     }
 
+    pub(super) fn is_here(&self) -> bool {
+        self.0.node == *self.0.system.node()
+    }
+
+    pub(super) fn destination(&self) -> &Destination {
+        &self.0
+    }
+
     fn whereabouts(&self) -> Whereabouts<S> {
-        let system = &self.0.system;
-        if self.0.node != *system.node() {
+        if !self.is_here() {
             return Whereabouts::There;
         }
-        let found = self.key().and_then(|key| system.find(&key));
+        let found = self.key().and_then(|key| self.0.system.find(&key));
         match found.map(|process| process.any().downcast::<Process<S>>()) {
             Some(Ok(process)) => Whereabouts::Here(process),
             // Two types may speak the same messages: then it is as if it were on another node.
@@ -143,7 +150,7 @@ impl<S: GenServer> Addr<S> {
     /// What a monitor of it watches.
     pub(crate) fn place(&self) -> Place {
         let Some(server) = self.key() else { return Place::Nowhere };
-        if self.0.node != *self.0.system.node() {
+        if !self.is_here() {
             return Place::There { node: self.0.node.clone(), server };
         }
         self.0.system.find(&server).map_or(Place::Nowhere, Place::Here)

@@ -82,6 +82,16 @@ impl<M: Request> Call<M> {
         Self { state: State::There { destination, message, writer, reader }, limit: Limit::Default }
     }
 
+    /// A call the network has already.
+    pub(super) fn sent(
+        call: netkernel::Call,
+        destination: Destination,
+        writer: Writer<M>,
+        reader: Reader<M>,
+    ) -> Self {
+        Self { state: State::Sent { call, destination, writer, reader }, limit: Limit::Default }
+    }
+
     pub(super) fn failed(error: CallError) -> Self {
         Self { state: State::Failed(error), limit: Limit::Default }
     }

@@ -5,11 +5,13 @@ mod call;
 mod cast;
 mod destination;
 mod local;
+mod many;
 mod target;
 
 pub use addr::Addr;
 pub use call::Call;
 pub use cast::Cast;
 pub use local::LocalAddr;
+pub use many::Multicall;
 
 pub(crate) use addr::reading;

@@ -1,0 +1,208 @@
+//! What each error tells: constructed the way it happens, and read.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Echo, Fail, Hold, Lab, Relay, SECOND, TestNode, id, pair, settle};
+use genserver::{
+    Addr, CallError, CastFailure, Config, Cx, Executed, GenServer, HandleCall, HandleCast, LocalAddr,
+    Outcome, ReplyTo, Request, Routes, System, Wire,
+};
+use netkernel::MemoryNetwork;
+use serde::{Deserialize, Serialize, Serializer};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// The same tag and version as `Echo`, and another shape.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct WrongEcho(String, u64);
+impl Request for WrongEcho {
+    type Reply = u64;
+}
+impl Wire for WrongEcho {
+    const TAG: &'static str = "echo";
+}
+
+/// The same message, and another reply.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct EchoForText(u64);
+impl Request for EchoForText {
+    type Reply = String;
+}
+impl Wire for EchoForText {
+    const TAG: &'static str = "echo";
+}
+
+/// Cannot be written.
+#[derive(Debug, PartialEq, Deserialize)]
+struct Unwritable;
+impl Serialize for Unwritable {
+    fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("not this"))
+    }
+}
+impl Request for Unwritable {
+    type Reply = Unwritable;
+}
+impl Wire for Unwritable {
+    const TAG: &'static str = "unwritable";
+}
+
+/// Answers what cannot be written.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct AskUnwritable;
+impl Request for AskUnwritable {
+    type Reply = Unwritable;
+}
+impl Wire for AskUnwritable {
+    const TAG: &'static str = "ask-unwritable";
+}
+
+/// What another program makes of the lab.
+struct Misunderstood;
+
+impl GenServer for Misunderstood {
+    fn routes(routes: &mut Routes<Self>) {
+        routes.call::<WrongEcho>().call::<AskUnwritable>().cast::<Unwritable>();
+    }
+}
+
+impl HandleCall<WrongEcho> for Misunderstood {
+    async fn call(&mut self, _: WrongEcho, reply: ReplyTo<u64>, _: &mut Cx<Self>) -> Outcome {
+        reply.send(0)
+    }
+}
+
+impl HandleCall<EchoForText> for Misunderstood {
+    async fn call(&mut self, _: EchoForText, reply: ReplyTo<String>, _: &mut Cx<Self>) -> Outcome {
+        reply.send(String::new())
+    }
+}
+
+impl HandleCall<Unwritable> for Misunderstood {
+    async fn call(&mut self, _: Unwritable, reply: ReplyTo<Unwritable>, _: &mut Cx<Self>) -> Outcome {
+        reply.send(Unwritable)
+    }
+}
+
+impl HandleCast<Unwritable> for Misunderstood {
+    async fn cast(&mut self, _: Unwritable, _: &mut Cx<Self>) -> Outcome {
+        Outcome::Continue
+    }
+}
+
+impl HandleCall<AskUnwritable> for Misunderstood {
+    async fn call(&mut self, _: AskUnwritable, reply: ReplyTo<Unwritable>, _: &mut Cx<Self>) -> Outcome {
+        reply.send(Unwritable)
+    }
+}
+
+fn check<T: std::fmt::Debug>(result: Result<T, CallError>, executed: Executed, message: &str) {
+    let error = result.unwrap_err();
+    assert_eq!((error.executed(), error.to_string().as_str()), (executed, message));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_whose_shape_changed_without_a_version_is_a_decode_error_and_the_session_stays() {
+    let (a, b) = pair().await;
+    let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
+    check(
+        lab.call(WrongEcho("x".into(), 1)).await,
+        Executed::No,
+        "the server could not decode `echo` version 1: the two nodes disagree about its shape",
+    );
+    check(
+        lab.call(EchoForText(300)).await,
+        Executed::Yes,
+        "`echo` version 1 was carried out, but its reply cannot be read",
+    );
+    assert_eq!(a.lab_on(&b, "lab").call(Echo(1)).await, Ok(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_stays_where_it_is() {
+    let (a, b) = pair().await;
+    b.system.spawn("odd", Misunderstood).await.unwrap();
+    let odd: Addr<Misunderstood> = a.system.addr(&b.id(), "odd");
+    check(odd.call(Unwritable).await, Executed::No, "the request `unwritable` version 1 cannot be encoded");
+    let error = odd.cast(Unwritable).await.unwrap_err();
+    assert_eq!(*error.reason(), CastFailure::Encode { tag: "unwritable", version: 1 });
+    check(
+        odd.call(AskUnwritable).await,
+        Executed::Yes,
+        "`ask-unwritable` version 1 was carried out, but its reply cannot be read",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_over_the_limit_is_too_large() {
+    let (a, b) = pair().await;
+    let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
+    let error = lab.call(WrongEcho("x".repeat(5 << 20), 1)).await.unwrap_err();
+    assert!(matches!(error, CallError::TooLarge { max: 4_194_304, .. }), "{error}");
+    assert_eq!(error.executed(), Executed::No);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_types_that_speak_the_same_messages_understand_each_other() {
+    let network = MemoryNetwork::new();
+    let a = TestNode::start(&network, "a", Config::default()).await;
+    a.system.spawn("lab", Lab::default()).await.unwrap();
+    // The server here is a Lab, and is called as something else that knows its messages: as from elsewhere.
+    let lab: Addr<Misunderstood> = a.system.addr(&a.id(), "lab");
+    check(
+        lab.call(WrongEcho("x".into(), 1)).await,
+        Executed::No,
+        "the server could not decode `echo` version 1: the two nodes disagree about its shape",
+    );
+    let fail = Fail("as told".into());
+    let error = a.system.addr::<Lab>(&a.id(), "nobody").cast(fail).await.unwrap_err();
+    assert_eq!(error.to_string(), "no server `nobody` on node `a`");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_of_reaching_nobody_name_whom() {
+    let (a, b) = pair().await;
+    check(a.lab_on(&b, "nobody").call(Echo(1)).await, Executed::No, "no server `nobody` on node `b`");
+    let stranger: Addr<Lab> = a.system.addr(&id("c"), "lab");
+    check(stranger.call(Echo(1)).await, Executed::No, "no connection to node `c`");
+    let held = JoinSet::from_iter([a.lab_on(&b, "lab").call(Hold)]);
+    settle().await;
+    a.disconnect(&b);
+    let held = held.join_all().await.remove(0);
+    check(held, Executed::Maybe, "the link to node `b` went down while the call was under way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_says_how_far_the_call_had_come() {
+    let (a, b) = pair().await;
+    let held = a.lab_on(&b, "lab").call(Hold).timeout(SECOND).await;
+    let sent = "no reply before the deadline: it had been sent, and may have been carried out";
+    check(held, Executed::Maybe, sent);
+    let held = a.lab_on(&a, "lab").call(Hold).timeout(SECOND).await;
+    check(held, Executed::Maybe, "no reply before the deadline: its handler had begun");
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_that_cross_end_by_their_deadlines() {
+    let system = System::local();
+    let one: LocalAddr<Lab> = system.spawn("one", Lab::default()).await.unwrap();
+    let two: LocalAddr<Lab> = system.spawn("two", Lab::default()).await.unwrap();
+    let began = Instant::now();
+    let (from_one, from_two) = tokio::join!(
+        one.call(Relay(two.addr(), 1)).timeout(SECOND),
+        two.call(Relay(one.addr(), 1)).timeout(SECOND),
+    );
+    assert!(from_one.is_err() && from_two.is_err());
+    settle().await;
+    assert_eq!((one.call(Echo(1)).await, two.call(Echo(1)).await), (Ok(1), Ok(1)));
+    assert!(began.elapsed() < 2 * SECOND);
+}
+
+#[test]
+fn errors_of_other_layers_say_what_they_know() {
+    let refused = CallError::Refused { node: id("b") };
+    check::<()>(Err(refused), Executed::No, "node `b` takes no messages from this node");
+    let not_owner = CallError::NotOwner { owner: id("c") };
+    check::<()>(Err(not_owner), Executed::No, "node `c` owns the key now");
+}
