@@ -3,7 +3,9 @@
 use netkernel::{Address, Incarnation, NodeId};
 
 use super::hash::Hash;
-use super::record::{Dot, Fact, Membership, OwnRecord, Record, Standing, Version, Versions, What};
+use super::record::{
+    Dot, Fact, Membership, OwnRecord, OwnVersion, Record, Standing, Version, Versions, What,
+};
 
 /// A record with what is derived from it.
 #[derive(Debug, Clone)]
@@ -14,9 +16,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(record: Record) -> Self {
-        let mut entry = Self { hash: Hash::default(), record };
-        entry.settle();
-        entry
+        Self { hash: digest(&record), record }
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -64,9 +64,16 @@ impl Entry {
         }
     }
 
-    /// The node's own record, which is there only while its membership admits that incarnation.
+    /// The node's own record, if its membership admits that incarnation: one from before a removal says nothing of
+    /// the member it is now. It stays in the record all the same, or merging would depend on the order.
     pub(crate) fn own(&self) -> Option<&OwnRecord> {
-        self.record.own.as_ref()
+        let floor = self.membership()?.incarnation;
+        self.record.own.as_ref().filter(|own| own.incarnation >= floor)
+    }
+
+    /// The newest own record heard, admitted or not.
+    pub(crate) fn own_age(&self) -> Option<OwnVersion> {
+        self.record.own.as_ref().map(OwnRecord::age)
     }
 
     /// Where the node is reached, if it belongs to the ring.
@@ -78,7 +85,7 @@ impl Entry {
     /// The highest incarnation of the node that any part of the record speaks of.
     pub(crate) fn incarnation(&self) -> Incarnation {
         let roster = self.versions().values().map(|version| version.standing.incarnation()).max();
-        let own = self.own().map(|own| own.incarnation);
+        let own = self.record.own.as_ref().map(|own| own.incarnation);
         roster.max(own).unwrap_or_default()
     }
 
@@ -100,7 +107,7 @@ impl Entry {
     pub(crate) fn covers(&self, fact: &Fact) -> bool {
         match fact.what {
             What::Roster(dot) => self.versions().contains(&dot),
-            What::Own(age) => self.own().is_some_and(|own| own.age() >= age),
+            What::Own(age) => self.own_age() >= Some(age),
         }
     }
 
@@ -114,9 +121,8 @@ impl Entry {
         if let Some(theirs) = &other.own {
             self.offer_own(theirs.clone());
         }
-        self.settle();
-        // An own record that the merged membership does not admit was no news.
-        Some(news.into_iter().filter(|fact| self.covers(fact)).collect())
+        self.hash = digest(&self.record);
+        Some(news)
     }
 
     fn offer_own(&mut self, theirs: OwnRecord) {
@@ -127,13 +133,9 @@ impl Entry {
             self.record.own = Some(theirs);
         }
     }
+}
 
-    /// Restores what is derived. An own record counts only while the node is a member at that incarnation:
-    /// decided by the roster plane alone, whatever order the two planes arrived in.
-    fn settle(&mut self) {
-        let floor = self.membership().map(|membership| membership.incarnation);
-        self.record.own.take_if(|own| floor.is_none_or(|floor| own.incarnation < floor));
-        let versions: Vec<_> = self.versions().siblings().collect();
-        self.hash = Hash::of(&(&self.record.id, versions, &self.record.own));
-    }
+fn digest(record: &Record) -> Hash {
+    let versions: Vec<_> = record.versions.siblings().collect();
+    Hash::of(&(&record.id, versions, &record.own))
 }

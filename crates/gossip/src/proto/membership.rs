@@ -461,7 +461,7 @@ impl Machine {
     /// duplicate that is alive.
     pub(super) fn heed_own_record(&mut self, record: &Record) {
         let Some(theirs) = &record.own else { return };
-        let mine = self.roster.get(&self.settings.id).and_then(Entry::own);
+        let mine = self.roster.get(&self.settings.id).and_then(|entry| entry.record().own.as_ref());
         let foreign = match theirs.age().cmp(&self.identity.age()) {
             Ordering::Less => false,
             Ordering::Equal => mine != Some(theirs),

@@ -29,6 +29,8 @@ mod frames;
 mod hash;
 mod identity;
 mod image;
+#[cfg(test)]
+mod laws;
 mod links;
 mod machine;
 mod membership;

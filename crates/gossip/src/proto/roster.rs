@@ -72,7 +72,7 @@ impl Roster {
     }
 
     pub(crate) fn digest(&self) -> Digest {
-        let owns = self.iter().filter_map(|(id, entry)| Some((id.clone(), entry.own()?.age()))).collect();
+        let owns = self.iter().filter_map(|(id, entry)| Some((id.clone(), entry.own_age()?))).collect();
         Digest { context: self.context.clone(), owns }
     }
 
@@ -149,7 +149,7 @@ impl Roster {
         let entry = self.get(id);
         let mut versions = entry.map(|entry| entry.versions().clone()).unwrap_or_default();
         versions.write_at(&versions.context().clone(), version, dot).ok()?;
-        Some(Record { id: id.clone(), versions, own: entry.and_then(|entry| entry.own().cloned()) })
+        Some(Record { id: id.clone(), versions, own: entry.and_then(|entry| entry.record().own.clone()) })
     }
 
     /// What a new membership or removal of the node has to be above, so that nothing older undoes it.
@@ -159,7 +159,7 @@ impl Roster {
 
     fn put(&mut self, entry: Arc<Entry>) {
         let id = entry.record().id.clone();
-        let own_hash = |entry: &Entry| entry.own().map(|own| Hash::of(&(&id, own.age()))).unwrap_or_default();
+        let own_hash = |entry: &Entry| entry.own_age().map(|age| Hash::of(&(&id, age))).unwrap_or_default();
         self.live ^= entry.hash();
         self.owns ^= own_hash(&entry);
         if let Some(before) = self.entries.get(&id) {
@@ -176,5 +176,5 @@ pub(crate) struct Reused;
 
 /// Whether the newest own record of this entry is newer than what the digest has.
 fn lacks_own(digest: &Digest, entry: &Entry) -> bool {
-    entry.own().is_some_and(|own| digest.owns.get(&entry.record().id).is_none_or(|seen| *seen < own.age()))
+    entry.own_age() > digest.owns.get(&entry.record().id).copied()
 }

@@ -1,0 +1,208 @@
+//! Frames: what is written is read back, what is unknown is passed on, what is nonsense is refused.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bytes::Bytes;
+use gossip::FrameError;
+use gossip::RingName;
+use gossip::message::{Delta, Frame, Header, InviteRefusal, Message, PROTOCOL, Snapshot, SyncHash};
+use gossip::proto::{
+    Action, Actor, Command, Context, Digest, Dot, Fact, Hash, Image, Input, Machine, Membership, Now,
+    OwnRecord, OwnVersion, Protocols, Record, Settings, Stamp, Standing, Token, Version, Versions, What,
+};
+use netkernel::{Address, Incarnation, NodeId};
+use proptest::prelude::*;
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn address() -> Address {
+    Address::new("10.0.0.1", 7_022).unwrap()
+}
+
+fn dot(counter: u64) -> Dot {
+    Dot::new(Actor(0xfeed), counter).unwrap()
+}
+
+/// A record with bytes in both extensions that this version knows nothing about.
+fn record() -> Record {
+    let membership =
+        Membership { incarnation: Incarnation(3), weight: 160, address: address(), zone: Some("eu".into()) };
+    let version = Version {
+        standing: Standing::Member(membership),
+        stamp: Stamp::default(),
+        by: id("a"),
+        extension: Bytes::from_static(b"from the future"),
+    };
+    let mut versions = Versions::new();
+    versions.write_at(&Default::default(), version, dot(1)).unwrap();
+    let own = OwnRecord {
+        incarnation: Incarnation(5),
+        version: 2,
+        address: address(),
+        protocols: Protocols { oldest: 1, newest: 9 },
+        draining: false,
+        tags: [("colour".to_owned(), "red".to_owned())].into(),
+        extension: Bytes::from_static(b"and this"),
+    };
+    Record { id: id("x"), versions, own: Some(own) }
+}
+
+fn header() -> Header {
+    let ring = Some(RingName::new("ring").unwrap());
+    Header { ring, layout: 7, incarnation: Incarnation(9), own: vec![dot(2)] }
+}
+
+fn messages() -> Vec<Message> {
+    let context: Context = [dot(1), dot(3)].into_iter().collect();
+    let fact = |what| Fact { id: id("x"), what };
+    let age = OwnVersion { incarnation: Incarnation(5), version: 2 };
+    let facts = vec![fact(What::Roster(dot(1))), fact(What::Own(age))];
+    let snapshot = || Snapshot { records: vec![record()], context: Some(context.clone()) };
+    let hash = Hash::default();
+    vec![
+        Message::SyncHash(SyncHash { seen: hash, live: hash, durable: hash }),
+        Message::Digest(Digest { context: context.clone(), owns: [(id("x"), age)].into() }),
+        Message::Delta(Delta { base: Context::new(), records: vec![record()], upto: Some(context.clone()) }),
+        Message::Snapshot(snapshot()),
+        Message::Rumor { records: vec![record()], facts: facts.clone() },
+        Message::Known { learned: facts.clone(), already: facts },
+        Message::Meet(snapshot()),
+        Message::MeetAck(snapshot()),
+        Message::Invite(Box::new(record())),
+        Message::InviteRefused(InviteRefusal::OtherRing { ring: RingName::new("other").unwrap() }),
+        Message::YouAreRemoved { record: Some(Box::new(record())), covered: vec![dot(1)] },
+        Message::Gone { record: Box::new(record()), members: vec![(id("y"), address())] },
+        Message::Goodbye,
+        Message::Stranger,
+    ]
+}
+
+#[test]
+fn every_message_is_read_as_it_was_written() {
+    for message in messages() {
+        let frame = Frame::decode(&Frame::encode(&header(), &message)).unwrap();
+        assert_eq!((frame.header, frame.message), (header(), message));
+    }
+}
+
+// A change here is a change of the protocol version.
+#[test]
+fn frames_keep_their_bytes() {
+    let hex = |message: &Message| {
+        let bytes = Frame::encode(&header(), message);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    };
+    let written: Vec<_> = messages().iter().map(hex).collect();
+    assert_eq!(
+        written,
+        include_str!("golden/frames.txt").lines().collect::<Vec<_>>(),
+        "{}",
+        written.join("\n")
+    );
+}
+
+#[test]
+fn other_versions_and_other_bytes_are_named() {
+    let good = Frame::encode(&header(), &Message::Goodbye).to_vec();
+    let mut other = good.clone();
+    other[4] = PROTOCOL + 1;
+    assert_eq!(Frame::decode(&other), Err(FrameError::Version { version: PROTOCOL + 1 }));
+    other[0] = b'X';
+    assert_eq!(Frame::decode(&other), Err(FrameError::NotGossip));
+    assert_eq!(Frame::decode(b""), Err(FrameError::NotGossip));
+    assert_eq!(Frame::decode(&good[..good.len() - 1]), Err(FrameError::Malformed));
+}
+
+#[test]
+fn records_over_a_limit_are_refused() {
+    let mut heavy = record();
+    let own = heavy.own.as_mut().unwrap();
+    own.tags.insert("key".to_owned(), "x".repeat(5_000));
+    let bytes = Frame::encode(&header(), &Message::Invite(Box::new(heavy)));
+    assert_eq!(Frame::decode(&bytes), Err(FrameError::OverLimit));
+}
+
+/// A founder whose writes are all stored.
+fn founder(name: &str) -> Machine {
+    let mut settings = Settings::new(id(name), address());
+    settings.ring = Some(RingName::new("ring").unwrap());
+    settings.layout = 7;
+    let mut machine = Machine::new(settings, None, 1, NOW).unwrap();
+    drain(&mut machine);
+    machine
+}
+
+/// Carries out what a machine wants: everything is stored at once. Gives the frames it sends.
+fn drain(machine: &mut Machine) -> Vec<Message> {
+    let mut sent = Vec::new();
+    while let Some(action) = machine.poll_action() {
+        match action {
+            Action::Store { image, .. } => machine.handle(Input::Stored { image, result: Ok(()) }, NOW),
+            Action::Send { bytes, .. } => sent.push(Frame::decode(&bytes).unwrap().message),
+            _ => {}
+        }
+    }
+    sent
+}
+
+#[test]
+fn bytes_of_a_later_version_are_kept_and_passed_on() {
+    let mut machine = founder("a");
+    let meet =
+        Message::Meet(Snapshot { records: vec![record()], context: Some([dot(1)].into_iter().collect()) });
+    let from_x = Header { own: vec![dot(1)], incarnation: Incarnation(5), ..header() };
+    let bytes = Frame::encode(&from_x, &meet);
+    machine.handle(Input::Frame { from: id("x"), bytes }, NOW);
+    let answers = drain(&mut machine);
+    let kept = answers.iter().any(|message| match message {
+        Message::MeetAck(Snapshot { records, .. }) => records.contains(&record()),
+        _ => false,
+    });
+    assert!(kept, "{answers:?}");
+    let stored = Image::decode(&machine.image().encode()).unwrap();
+    assert!(stored.records().any(|stored| *stored == record()));
+}
+
+#[test]
+fn an_image_survives_its_encoding() {
+    let mut machine = founder("a");
+    machine.handle(Input::Command { token: Token(1), command: Command::Leave { force: true } }, NOW);
+    drain(&mut machine);
+    let image = machine.image();
+    let read = Image::decode(&image.encode()).unwrap();
+    assert_eq!(read.encode(), image.encode());
+    assert!(Image::decode(&[]).is_err());
+    assert!(Image::decode(&image.encode()[..20]).is_err());
+    let mut other = image.encode();
+    other[0] = 99;
+    assert!(Image::decode(&other).unwrap_err().to_string().contains("99"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn no_bytes_make_a_machine_panic(which in 0..14_usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let mut bytes = Frame::encode(&header(), &messages()[which]).to_vec();
+        for (at, value) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let mut machine = founder("a");
+        machine.handle(Input::Frame { from: id("x"), bytes: bytes.into() }, NOW);
+        drain(&mut machine);
+        machine.wake(Now { mono_ms: 5_000, ..NOW });
+        drain(&mut machine);
+        prop_assert!(machine.members().any(|member| member.id == id("a")) || machine.affiliation().ring().is_none());
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let mut frame = b"CLKG\x01".to_vec();
+        frame.extend(&bytes);
+        let _ = (Frame::decode(&frame), Frame::decode(&bytes), Image::decode(&bytes));
+    }
+}
+
+const NOW: Now = Now { mono_ms: 0, wall_ms: 1_780_000_000_000 };
