@@ -6,11 +6,9 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::cargo::{self, cargo};
+use crate::no_std;
 use crate::steps::{self, Outcome, Step};
 use crate::tidy;
-
-/// The crates that must build without `std`.
-const WITHOUT_STD: [&str; 2] = ["clusterluck-vclock", "clusterluck-hashring"];
 
 pub(crate) fn run(root: &Path) -> Result<()> {
     let steps = vec![
@@ -22,7 +20,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         Step::new("tidy", || tidy::run(root).map(|()| Outcome::Passed)),
         // Word for word the README's command.
         Step::new("tests", || call(root, "test --workspace")),
-        Step::new("features", || features(root)),
+        Step::new("no_std", || no_std::run(root).map(|()| Outcome::Passed)),
         Step::new("licences", || licences(root)),
         Step::new("package", || {
             call(root, "package --workspace --exclude xtask --no-verify --allow-dirty --locked --quiet")
@@ -44,14 +42,6 @@ fn run_command(command: &mut Command) -> Result<Outcome> {
 fn docs(root: &Path) -> Result<Outcome> {
     let words = "doc --workspace --no-deps --all-features --locked";
     run_command(cargo(root).args(words.split(' ')).env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// The clippy step has built every feature at once; this builds the crates that embedders use with none.
-fn features(root: &Path) -> Result<Outcome> {
-    for package in WITHOUT_STD {
-        call(root, &format!("check --package {package} --no-default-features --locked"))?;
-    }
-    Ok(Outcome::Passed)
 }
 
 /// Building cargo-deny takes minutes, so the gate uses it where it is and says so where it is not.

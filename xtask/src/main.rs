@@ -4,6 +4,7 @@ mod bench;
 mod cargo;
 mod ci;
 mod deep;
+mod no_std;
 mod sim;
 mod steps;
 mod stopwatch;
@@ -26,6 +27,8 @@ enum Command {
     Ci,
     /// The house rules alone
     Tidy,
+    /// Whether vclock and hashring really need no standard library
+    NoStd,
     /// Run a benchmark: `bench <name> [arguments…]`
     Bench(bench::Arguments),
     /// Run the gossip simulator; arguments are its own, `--help` lists them
@@ -50,6 +53,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(&root),
         Command::Tidy => tidy::run(&root),
+        Command::NoStd => no_std::run(&root),
         Command::Bench(arguments) => bench::run(&root, &arguments),
         Command::Sim(arguments) => sim::run(&root, &arguments),
         Command::Deep(arguments) => deep::run(&root, &arguments),
