@@ -17,13 +17,13 @@ use crate::demo::Demo;
 
 /// Start nodes, inspect and change a running cluster.
 #[derive(Debug, Parser)]
-#[command(name = "clusterluck", version, about, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "clusterluck", version, about)]
 #[command(after_help = LOCAL_HELP, disable_help_subcommand = false, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) options: Options,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 /// What the command line can be told to do.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use clusterluck::control::{Client, ClientError, Command, Done, Failure};
-use clusterluck::netkernel::{Address, CallError, ConnectError, HandshakeError};
+use clusterluck::netkernel::{Address, CallError, ConnectError, HandshakeError, Node};
 
 use crate::args::Options;
 use crate::cookie::{self, Found, Source, reason};
@@ -27,7 +27,12 @@ impl Session {
         Ok(Self { client, timeout: options.timeout, format })
     }
 
-    /// The id of the node at the other end.
+    /// The node at the other end.
+    pub(crate) fn node(&self) -> &Node {
+        self.client.node()
+    }
+
+    /// Its id.
     pub(crate) fn node_id(&self) -> &str {
         self.client.node().id.as_str()
     }

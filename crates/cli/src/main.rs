@@ -21,11 +21,13 @@
 mod args;
 mod client;
 mod commands;
+mod completion;
 mod cookie;
 mod demo;
 mod echo;
 mod output;
 mod render;
+mod session;
 mod signals;
 mod usage;
 
@@ -49,10 +51,11 @@ fn main() -> ExitCode {
         Err(ended) => return ended,
     };
     // The demonstration tells a story, which is for people unless a program asks for its figures.
-    let story = matches!(cli.command, Command::Demo(_));
+    let story = matches!(cli.command, Some(Command::Demo(_)));
     let format = Format::choose(cli.options.json, cli.options.text || story);
     match run(cli, format) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<session::AlreadySaid>() => ExitCode::FAILURE,
         Err(error) => {
             // Where even that cannot be written, the exit code has to say it.
             drop(print_failure(&error, format));
@@ -64,21 +67,26 @@ fn main() -> ExitCode {
 fn run(cli: Cli, format: Format) -> Result<()> {
     let options = &cli.options;
     match cli.command {
-        Command::Node(command) => {
+        None => {
+            log("off")?;
+            // Not a current-thread runtime: completion asks the node from within the line editor, by its handle.
+            session::run(options, format, &runtime(Builder::new_multi_thread())?)
+        }
+        Some(Command::Node(command)) => {
             log("off")?;
             on(Builder::new_current_thread(), ask(command, options, format))
         }
-        Command::Start(start) => {
+        Some(Command::Start(start)) => {
             log("info")?;
             on(Builder::new_multi_thread(), start.run(options, format))
         }
-        Command::Demo(demo) => {
+        Some(Command::Demo(demo)) => {
             log("off")?;
             on(Builder::new_multi_thread(), demo.run(format))
         }
-        Command::Cookie(command) => Ok(command.run()?.print(format)?),
-        Command::Completions(completions) => completions.run(),
-        Command::Man(man) => man.run(),
+        Some(Command::Cookie(command)) => Ok(command.run()?.print(format)?),
+        Some(Command::Completions(completions)) => completions.run(),
+        Some(Command::Man(man)) => man.run(),
     }
 }
 
@@ -89,8 +97,12 @@ async fn ask(command: NodeCommand, options: &args::Options, format: Format) -> R
     Ok(answered?.print(format)?)
 }
 
-fn on(mut builder: Builder, work: impl Future<Output = Result<()>>) -> Result<()> {
-    let runtime: Runtime = builder.enable_all().build().context("cannot start the runtime")?;
+fn runtime(mut builder: Builder) -> Result<Runtime> {
+    builder.enable_all().build().context("cannot start the runtime")
+}
+
+fn on(builder: Builder, work: impl Future<Output = Result<()>>) -> Result<()> {
+    let runtime = runtime(builder)?;
     let result = runtime.block_on(work);
     // Whatever still runs by now is a blocked read of standard input: nothing to wait for.
     runtime.shutdown_timeout(Duration::ZERO);

@@ -80,7 +80,12 @@ fn whole_story(error: &Error) -> String {
     story
 }
 
-/// Says something on standard error that is no failure. If nobody listens there, nobody misses it.
+/// Says on standard error what is going on. If nobody listens there, nobody misses it.
+pub(crate) fn note(text: &str) {
+    drop(writeln!(anstream::stderr(), "{text}"));
+}
+
+/// Says on standard error what should give pause.
 pub(crate) fn warn(text: &str) {
     drop(writeln!(anstream::stderr(), "{NOTE}warning:{NOTE:#} {text}"));
 }

@@ -24,7 +24,7 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         _ => {
             let given = |flag: &str| env::args_os().any(|word| word == flag);
             let format = Format::choose(given("--json"), given("--text"));
-            drop(print_failure(&anyhow!(in_one_line(&error)), format));
+            drop(print_failure(&anyhow!(in_one_line(&error, "clusterluck --help")), format));
             ExitCode::FAILURE
         }
     })
@@ -50,14 +50,8 @@ fn reject_what_says_nothing(matches: &ArgMatches) -> Result<(), clap::Error> {
     Ok(())
 }
 
-/// The error, what comes near to what was written, and where to read more.
-fn in_one_line(error: &clap::Error) -> String {
-    if matches!(
-        error.kind(),
-        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-    ) {
-        return format!("no command was given{HELP}");
-    }
+/// The error, and what comes near to what was written, or the command that `lists` what there is.
+pub(crate) fn in_one_line(error: &clap::Error, lists: &str) -> String {
     let text = error.to_string();
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let wrong = paragraph.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
@@ -65,14 +59,15 @@ fn in_one_line(error: &clap::Error) -> String {
         .into_iter()
         .find_map(|kind| match error.get(kind)? {
             ContextValue::String(nearest) => Some(nearest.clone()),
+            // The last of them is the nearest.
             ContextValue::Strings(nearest) => nearest.last().cloned(),
             _ => None,
         });
     match nearest {
         Some(nearest) => format!("{wrong}: did you mean `{nearest}`?"),
-        None if error.kind() == ErrorKind::InvalidSubcommand => format!("{wrong}{HELP}"),
+        None if error.kind() == ErrorKind::InvalidSubcommand => {
+            format!("{wrong}: `{lists}` lists the commands")
+        }
         None => wrong,
     }
 }
-
-const HELP: &str = ": `clusterluck --help` lists them";

@@ -25,9 +25,6 @@ impl Join {
 }
 
 #[derive(Debug, Args)]
-#[command(
-    override_usage = "clusterluck meet [OPTIONS] <ID> <HOST> <PORT>\n       clusterluck meet [OPTIONS] <HOST:PORT>"
-)]
 pub(crate) struct Meet {
     /// The id the node must have; or its address as host:port, whatever its id
     #[arg(value_name = "ID")]

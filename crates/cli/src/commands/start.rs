@@ -80,6 +80,10 @@ impl Start {
             () = signals.next() => {}
             () = end_of_input(), if self.stop_on_eof => {}
         }
+        output::note(&format!(
+            "stopping `{}` within {:?}; a second signal stops it at once",
+            self.id, self.grace
+        ));
         tokio::select! {
             stopped = self.stop(&cluster) => match stopped {
                 Stopped::Drained => self.farewell(format),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use clusterluck::control::{Get, Inspect, Inspection, Members};
+use clusterluck::control::{self, Get, Inspect, Inspection, Members};
 use clusterluck::netkernel::{Address, Cookie};
 use tokio::time::Instant;
 
@@ -69,6 +69,22 @@ impl Nodes {
         until("all know where it is now", async || {
             for node in &self.running {
                 if node.ask(&Get { id: id.to_owned() }).await?.port != address.port() {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
+    /// Waits until every running node has all of these members, or none of them.
+    pub(super) async fn all_have(&self, ids: &[&str], wanted: bool) -> Result<()> {
+        let what = if wanted { "all nodes know the new members" } else { "all nodes have let them go" };
+        until(what, async || {
+            for node in &self.running {
+                let known = node.ask(&control::Nodes {}).await?;
+                let has = |id: &&str| known.iter().any(|node| node.id == *id);
+                if ids.iter().any(|id| has(id) != wanted) {
                     return Ok(None);
                 }
             }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clusterluck::Cluster;
-use clusterluck::control::{Meet, Owner};
+use clusterluck::control::{Insert, Meet, NodeInfo, Owner, Remove};
 use clusterluck::netkernel::Net;
 use tokio::time::Instant;
 
@@ -16,7 +16,7 @@ use super::report::Figures;
 use super::stage::Stage;
 use crate::render::ring;
 use crate::render::table::{Cell, Table};
-use crate::render::text::{GOOD, STRONG, count};
+use crate::render::text::{STRONG, count};
 
 /// Plays it all. An error is a claim that did not come true.
 pub(super) async fn play(nodes: &mut Nodes, stage: &mut Stage) -> Result<Figures> {
@@ -25,19 +25,24 @@ pub(super) async fn play(nodes: &mut Nodes, stage: &mut Stage) -> Result<Figures
     ));
     start(nodes, stage).await?;
     let agree = meet(nodes, stage).await?;
+    insert_at_once(nodes, stage).await?;
     let caller = join_as_client(nodes, stage).await?;
     place_keys(nodes, &caller, stage).await?;
     let calm = call_owners(&caller, stage).await?;
 
+    let began = Instant::now();
     let load = Load::start(&caller, CALLERS, KEYS);
     let victim = caller.holders(SHOWN[0]).first().context("the ring is empty")?.to_string();
     let Crash { takeover, noticed, mut seen } = crash(nodes, &load, &victim, stage).await?;
     let back = bring_back(nodes, &load, &victim, stage).await?;
+    stage.begin(&format!("{CALLERS} callers go on with {victim} back"));
     tokio::time::sleep(WATCHED).await;
     seen.join(load.stop().await);
     ensure!(seen.lost.is_empty(), "{} calls were lost, the first because {}", seen.lost.len(), seen.lost[0]);
     let others = seen.by_replica.keys().filter(|owner| owner.as_str() != victim).count();
     ensure!(others == 0, "others answered for nodes that were up: {:?}", seen.by_replica);
+    let calls = count(seen.times.len() as u64);
+    stage.done(&format!("{calls} calls went on throughout, and none was lost"), began.elapsed());
 
     caller.cluster.leave(false).await.context("the client could not leave")?;
     caller.cluster.shutdown(CLIENT_STOPS_WITHIN).await;
@@ -67,6 +72,23 @@ async fn meet(nodes: &Nodes, stage: &mut Stage) -> Result<Duration> {
     Ok(took)
 }
 
+/// Two nodes change the ring at the same moment: neither change may undo the other.
+async fn insert_at_once(nodes: &Nodes, stage: &mut Stage) -> Result<()> {
+    stage.begin("two nodes insert a member each, at the same moment");
+    let began = Instant::now();
+    let (Some(one), Some(other)) = (nodes.running.first(), nodes.running.last()) else {
+        bail!("no node runs")
+    };
+    let [first, second] = INSERTED.map(insertion);
+    tokio::try_join!(one.ask(&first), other.ask(&second))?;
+    nodes.all_have(&INSERTED, true).await?;
+    let took = began.elapsed();
+    one.ask(&Remove { ids: INSERTED.map(str::to_owned).to_vec(), force: false, wait_ms: None }).await?;
+    nodes.all_have(&INSERTED, false).await?;
+    stage.done("two nodes inserted a member each at one moment: all know both", took);
+    Ok(())
+}
+
 /// A member of weight 0 owns no keys, so that the five nodes' ring stays as it is.
 async fn join_as_client(nodes: &Nodes, stage: &mut Stage) -> Result<Caller> {
     stage.begin("this process joins as a client");
@@ -81,8 +103,7 @@ async fn join_as_client(nodes: &Nodes, stage: &mut Stage) -> Result<Caller> {
         Ok((cluster.view().members().len() == IDS.len() + 1 && up == IDS.len()).then_some(()))
     })
     .await?;
-    stage
-        .done("this process has joined with weight 0: it owns no keys and calls the others", began.elapsed());
+    stage.done("this process is a client: a member of weight 0, which owns no keys", began.elapsed());
     Ok(Caller { cluster })
 }
 
@@ -107,7 +128,12 @@ async fn place_keys(nodes: &Nodes, caller: &Caller, stage: &mut Stage) -> Result
     for key in SHOWN {
         let holders: Vec<String> = caller.holders(key).iter().map(ToString::to_string).collect();
         let (owner, then) = holders.split_first().context("the ring is empty")?;
-        table.row([format!("  {key}").into(), Cell::styled(owner, GOOD), then.join(", ").into()]);
+        let place = IDS.iter().position(|id| id == owner).unwrap_or_default();
+        table.row([
+            format!("  {key}").into(),
+            Cell::styled(owner, ring::colour(place)),
+            then.join(", ").into(),
+        ]);
     }
     stage.text(&format!("\n{table}\n"));
     Ok(())
@@ -151,6 +177,7 @@ async fn crash(nodes: &mut Nodes, load: &Load, victim: &str, stage: &mut Stage) 
     nodes.missed(victim).await?;
     let noticed = killed.elapsed();
     stage.done("the other four have seen that it is gone", noticed);
+    stage.begin(&format!("{CALLERS} callers go on without {victim}"));
     tokio::time::sleep(WATCHED).await;
     let mut seen = before;
     seen.join(load.take());
@@ -178,6 +205,12 @@ async fn bring_back(nodes: &mut Nodes, load: &Load, victim: &str, stage: &mut St
     Ok(back)
 }
 
+/// Nobody listens there, so it stays a member that has not been heard from.
+fn insertion(id: &str) -> Insert {
+    let node = NodeInfo { id: id.to_owned(), host: "127.0.0.1".to_owned(), port: DISCARD };
+    Insert { nodes: vec![node], weight: None, force: false, wait_ms: None }
+}
+
 fn meeting(known: &Process) -> Meet {
     Meet {
         id: known.id.to_string(),
@@ -189,6 +222,10 @@ fn meeting(known: &Process) -> Meet {
 
 /// This process, as a member.
 const CLIENT: &str = "client";
+/// Members that two nodes insert at the same moment.
+const INSERTED: [&str; 2] = ["fir", "gorse"];
+/// A port of the system's, at which no node listens.
+const DISCARD: u16 = 9;
 /// Keys whose place is shown.
 const SHOWN: [&str; 5] = ["user:1", "user:2", "user:3", "user:4", "user:5"];
 /// Keys that are called.

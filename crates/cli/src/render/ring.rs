@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use anstyle::{AnsiColor, Style};
 use clusterluck::control::{InspectedMember, Inspection};
 use unicode_width::UnicodeWidthStr;
 
@@ -23,8 +24,8 @@ pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
     writeln!(text, "ring {STRONG}{ring_name}{STRONG:#}  {FAINT}{members}, {points}, {copies} replicas, fingerprint {print}{FAINT:#}")
         .expect("a String takes all");
     let columns = Columns::fit(ring, width);
-    for member in &ring.members {
-        columns.line(member, &mut text);
+    for (at, member) in ring.members.iter().enumerate() {
+        columns.line(member, colour(at), &mut text);
     }
     text
 }
@@ -55,7 +56,7 @@ impl Columns {
         }
     }
 
-    fn line(&self, member: &InspectedMember, text: &mut String) {
+    fn line(&self, member: &InspectedMember, colour: Style, text: &mut String) {
         let (style, mark) = if member.connected { (GOOD, "●") } else { (BAD, "○") };
         let id = fitted(&printable(&member.node.id), self.id);
         let address = fitted(&place(&member.node), self.address);
@@ -66,7 +67,7 @@ impl Columns {
         let weight = count(member.weight.into());
         writeln!(
             text,
-            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {FAINT}{address}{FAINT:#}  {weight:>width$}  {style}{bar}{style:#} {share:>5.1} %",
+            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {FAINT}{address}{FAINT:#}  {weight:>width$}  {colour}{bar}{colour:#} {share:>5.1} %",
             width = self.weight,
             share = member.ownership * 100.0,
         )
@@ -90,6 +91,11 @@ pub(crate) fn points(ring: &Inspection) -> String {
         writeln!(text, "{FAINT}{point:016x}{FAINT:#}  {}", printable(id)).expect("a String takes all");
     }
     text
+}
+
+/// The colour of the member at this place of the list.
+pub(crate) fn colour(at: usize) -> Style {
+    COLOURS[at % COLOURS.len()].on_default()
 }
 
 /// How wide the terminal is.
@@ -130,6 +136,14 @@ fn fitted(text: &str, width: usize) -> String {
     format!("{cut}…{}", " ".repeat(spare))
 }
 
+const COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Yellow,
+    AnsiColor::Magenta,
+    AnsiColor::Green,
+    AnsiColor::Blue,
+    AnsiColor::Red,
+];
 const JOINING: &str = "not heard from yet";
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const ID_MAX: usize = 20;

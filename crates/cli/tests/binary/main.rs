@@ -8,4 +8,6 @@ mod errors;
 mod forming;
 mod local;
 mod node;
+mod session;
 mod support;
+mod terminal;

@@ -38,12 +38,12 @@ async fn a_node_that_leaves_on_exit_is_no_member_any_more() {
 async fn a_second_signal_ends_a_node_that_cannot_finish() {
     let place = Place::new();
     let one = place.node("n1", &[]).await;
-    let two = place.node("n2", &["--leave-on-exit", "--grace", "30m"]).await;
+    let mut two = place.node("n2", &["--leave-on-exit", "--grace", "30m"]).await;
     two.change(&["meet", "n1", "127.0.0.1", &one.port, "--wait"]).await;
     // A leave waits for others to acknowledge it; this one never will.
     one.signal(Signal::STOP);
     two.signal(Signal::TERM);
-    eventually("n2 takes no more commands", async || !two.run(&["ping"]).await.success).await;
+    two.says("a second signal stops it at once").await;
     two.signal(Signal::TERM);
     let (in_good_order, _) = two.ended().await;
     assert!(!in_good_order);

@@ -133,6 +133,18 @@ impl Node<'_> {
         rustix::process::kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
     }
 
+    /// Waits until it says this on standard error.
+    pub(crate) async fn says(&mut self, text: &str) {
+        let errors = self.child.stderr.as_mut().unwrap();
+        in_time(async {
+            let mut said = Vec::new();
+            while !String::from_utf8_lossy(&said).contains(text) {
+                said.push(errors.read_u8().await.expect("it says so before it ends"));
+            }
+        })
+        .await;
+    }
+
     /// Closes its standard input.
     pub(crate) fn end_input(&mut self) {
         drop(self.life.take());

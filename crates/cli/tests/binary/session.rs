@@ -1,0 +1,92 @@
+//! No command: a session, typed at a terminal or piped in.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+
+use crate::support::{Node, Place, in_time};
+use crate::terminal::Terminal;
+
+/// The binary, set to talk to the node.
+fn towards(place: &Place, node: &Node<'_>) -> tokio::process::Command {
+    let mut command = place.binary();
+    command.args(["-p", &node.port, "--cookie-file"]).arg(place.cookie());
+    command
+}
+
+#[tokio::test]
+async fn piped_commands_give_a_document_each() {
+    let place = Place::new();
+    let node = place.node("n1", &[]).await;
+    let mut command = towards(&place, &node);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let lines = "ping\n\nget 'n2'\nfrobnicate\nget \"n\nhas n1\nexit\nping\n";
+    input.write_all(lines.as_bytes()).await.unwrap();
+    drop(input);
+    let output = in_time(child.wait_with_output()).await.unwrap();
+    assert!(!output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let documents: Vec<Value> =
+        serde_json::Deserializer::from_slice(&output.stdout).into_iter().collect::<Result<_, _>>().unwrap();
+    let [ping, get, unknown, quote, has] = documents.as_slice() else { panic!("{documents:?}") };
+    assert_eq!(*ping, json!({"ok": true, "data": "pong"}));
+    assert_eq!(get["error"]["message"], "'n2' is not defined in this ring.");
+    assert_eq!(
+        unknown["error"]["message"],
+        "unrecognized subcommand 'frobnicate': `help` lists the commands"
+    );
+    assert_eq!(quote["error"]["message"], "a quote in this line has no end");
+    assert_eq!(*has, json!({"ok": true, "data": true}));
+}
+
+#[tokio::test]
+async fn a_typed_session_completes_remembers_and_outlives_its_failures() {
+    let place = Place::new();
+    let node = place.node("node-one", &[]).await;
+    let mut command = towards(&place, &node);
+    let state = place.path().join("state");
+    let mut terminal = Terminal::run(command.env("XDG_STATE_HOME", &state));
+    terminal.until("node-one> ").await;
+    terminal.type_in("pi\t\r");
+    terminal.until("pong").await;
+    terminal.until("node-one> ").await;
+    // The id comes from the node itself.
+    terminal.type_in("weight no\t\r");
+    terminal.until("160").await;
+    terminal.type_in("get nobody\r");
+    terminal.until("'nobody' is not defined in this ring").await;
+    terminal.type_in("help get\r");
+    terminal.until("The node's id").await;
+    // Up three times, over `help` and `get`, to what had to be completed.
+    terminal.type_in("\u{1b}[A\u{1b}[A\u{1b}[A\r");
+    terminal.until("160").await;
+    terminal.type_in("\u{4}");
+    let (rest, in_good_order) = terminal.ended().await;
+    assert!(in_good_order, "{rest}");
+    let history = std::fs::read_to_string(state.join("clusterluck").join("history")).unwrap();
+    assert!(history.contains("weight node-one"), "{history}");
+}
+
+#[tokio::test]
+async fn a_session_is_not_opened_where_nobody_answers() {
+    let place = Place::new();
+    let port = place.node("n1", &[]).await.port.clone();
+    let mut command = place.binary();
+    command.args(["-p", &port, "--cookie-file"]).arg(place.cookie());
+    let (shown, in_good_order) = Terminal::run(&mut command).ended().await;
+    assert!(!in_good_order && shown.contains("error:") && shown.contains("no node answers"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_terminal_shows_colours_unless_told_not_to() {
+    let place = Place::new();
+    let node = place.node("n1", &[]).await;
+    let (shown, _) = Terminal::run(towards(&place, &node).arg("inspect")).ended().await;
+    assert!(shown.contains("\u{1b}[1m") && shown.contains('█'), "{shown:?}");
+    let (shown, _) = Terminal::run(towards(&place, &node).arg("inspect").env("NO_COLOR", "1")).ended().await;
+    assert!(!shown.contains('\u{1b}') && shown.contains('█'), "{shown:?}");
+    let (shown, _) = Terminal::run(towards(&place, &node).args(["--json", "ping"])).ended().await;
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap()["data"], "pong");
+}
