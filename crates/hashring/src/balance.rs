@@ -1,6 +1,5 @@
 //! How much of the ring each node owns.
 
-use alloc::vec;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -78,12 +77,7 @@ impl<N: RingNode> HashRing<N> {
     }
 
     pub(crate) fn tokens_by_slot(&self) -> Vec<u128> {
-        let points = &self.inner.points;
-        let mut tokens = vec![0; self.len()];
-        for ix in 0..points.len() {
-            tokens[points.slot(ix) as usize] += points.gap(ix);
-        }
-        tokens
+        self.inner.points.tokens_by_slot(self.len())
     }
 }
 

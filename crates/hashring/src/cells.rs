@@ -75,11 +75,19 @@ cell_of_halves!(u64, i64);
 
 /// The cells of all points, in their order, and padding: over the top of the ring the slots of the first points follow,
 /// or nobody's when there are none.
-#[derive(Clone)]
 pub(crate) enum Cells {
     /// While all slots fit two bytes.
     Narrow(Vec<u32>),
     Wide(Vec<u64>),
+}
+
+impl Clone for Cells {
+    fn clone(&self) -> Self {
+        match self {
+            Cells::Narrow(list) => Cells::Narrow(splice::copy_with_room(list)),
+            Cells::Wide(list) => Cells::Wide(splice::copy_with_room(list)),
+        }
+    }
 }
 
 macro_rules! each_width {
@@ -90,6 +98,7 @@ macro_rules! each_width {
         }
     };
 }
+pub(crate) use each_width;
 
 impl Cells {
     /// The cells of points in ascending order, each with its slot: narrow, if all slots are known to be below `slots` and

@@ -3,7 +3,6 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::balance::Fraction;
 use crate::cells::Slot;
 use crate::error::RingError;
 use crate::layout::Token;
@@ -76,20 +75,25 @@ impl<N: RingNode> HashRing<N> {
     ///
     /// [`RingError::LayoutMismatch`] when the rings were built with different seeds: then every key has another token.
     pub fn diff<'a>(&'a self, other: &'a Self) -> Result<Vec<RangeMove<'a, N>>, RingError> {
+        Ok(told(self, other, self.diff_slots(other)?.into_iter()).collect())
+    }
+
+    /// The same with the slots of owners: out of range of the members when no node has points.
+    pub(crate) fn diff_slots(&self, other: &Self) -> Result<Vec<SlotMove>, RingError> {
         let pair = Pair::new(self, other)?;
-        let mut stretches = Stretches::new();
+        let changed = pair.changed_points();
+        let most = changed.as_ref().map_or(self.point_count() + other.point_count(), Vec::len);
+        let mut stretches = Stretches::with_capacity(most);
         let mut visit = |at: PairRange| {
             if pair.differ(at.old, at.new) {
                 stretches.push(at.range, (at.old, at.new));
             }
         };
-        match pair.changed_points() {
+        match changed {
             Some(changed) => changed.into_iter().for_each(|token| visit(pair.range_through(token))),
             None => pair.ranges().for_each(visit),
         }
-        let (old, new) = (&self.inner.members, &other.inner.members);
-        let told = |(range, (from, to))| RangeMove { range, from: old.node(from), to: new.node(to) };
-        Ok(stretches.finish().into_iter().map(told).collect())
+        Ok(stretches.finish())
     }
 
     /// Who must fetch which range from whom when this ring becomes the other: the fewest ranges whose sets of replicas
@@ -118,18 +122,26 @@ impl<N: RingNode> HashRing<N> {
         let nodes = |ring: &'a Self, slots: Vec<Slot>| {
             slots.into_iter().filter_map(|slot| ring.inner.members.node(slot)).collect()
         };
-        let told = |(range, (before, after))| ReplicaMove {
+        let with_nodes = |(range, (before, after))| ReplicaMove {
             range,
             before: nodes(self, before),
             after: nodes(other, after),
         };
-        Ok(stretches.finish().into_iter().map(told).collect())
+        Ok(stretches.finish().into_iter().map(with_nodes).collect())
     }
 }
 
-/// How much moves in all.
-pub(crate) fn moved<N>(moves: &[RangeMove<'_, N>]) -> Fraction {
-    Fraction::of_tokens(moves.iter().map(|step| step.range.share().tokens()).sum())
+/// A range, and the slots of its owners in one ring and in the other.
+pub(crate) type SlotMove = (TokenRange, (Slot, Slot));
+
+/// Moves with the nodes that the slots stand for.
+pub(crate) fn told<'a, N: RingNode>(
+    old: &'a HashRing<N>,
+    new: &'a HashRing<N>,
+    moves: impl ExactSizeIterator<Item = SlotMove>,
+) -> impl ExactSizeIterator<Item = RangeMove<'a, N>> {
+    let (old, new) = (&old.inner.members, &new.inner.members);
+    moves.map(|(range, (from, to))| RangeMove { range, from: old.node(from), to: new.node(to) })
 }
 
 /// Two rings of one layout, and which slots of them are of one id.
@@ -220,13 +232,18 @@ impl<'a, N: RingNode> Pair<'a, N> {
             let range = TokenRange::new(after, Token::new(next));
             after = Token::new(next);
             let here = PairRange { range, old: olds.slot(old), new: news.slot(new) };
-            let past = |points: &[u64], ix: usize| {
-                ix + points[ix..].iter().take_while(|&&point| point == next).count()
-            };
-            (old, new) = (past(olds.as_slice(), old), past(news.as_slice(), new));
+            (old, new) = (past(olds.as_slice(), old, next), past(news.as_slice(), new, next));
             Some(here)
         })
     }
+}
+
+/// The index after the points at this position, of which there may be none at `ix`.
+fn past(points: &[u64], mut ix: usize, position: u64) -> usize {
+    while points.get(ix) == Some(&position) {
+        ix += 1;
+    }
+    ix
 }
 
 /// Looking up a changed point, in two rings and with its hash, takes as long as this many steps along all points.

@@ -25,7 +25,7 @@ impl Index {
     pub(crate) fn build(points: &[u64]) -> Self {
         let bits = bits_for(points.len());
         let mut index = Self::new(bits, true);
-        if (0..=points.len()).all(|ix| index.is_even_before(points, ix)) && index.fill(points).is_some() {
+        if index.is_even_everywhere(points) && index.fill(points).is_some() {
             index
         } else {
             Self::new(0, false)
@@ -38,19 +38,22 @@ impl Index {
     }
 
     fn fill(&mut self, points: &[u64]) -> Option<()> {
-        let mut start = 0;
-        for (block, offsets) in self.offsets.chunks_mut(1 << BLOCK_BITS).enumerate() {
-            let base = start;
-            self.bases.push(base as u32);
-            for (ix, offset) in offsets.iter_mut().enumerate() {
-                *offset = u16::try_from(start - base).ok()?;
-                let bucket = block << BLOCK_BITS | ix;
-                while points.get(start).is_some_and(|&point| bucket_of(point, self.bits) == bucket) {
-                    start += 1;
+        let (mut bucket, mut base) = (0, 0);
+        let mut fill_through = |last: usize, start: usize| {
+            while bucket <= last {
+                if bucket % (1 << BLOCK_BITS) == 0 {
+                    base = start;
+                    self.bases.push(start as u32);
                 }
+                self.offsets[bucket] = u16::try_from(start - base).ok()?;
+                bucket += 1;
             }
+            Some(())
+        };
+        for (ix, &point) in points.iter().enumerate() {
+            fill_through(bucket_of(point, self.bits), ix)?;
         }
-        Some(())
+        fill_through((1 << self.bits) - 1, points.len())
     }
 
     /// Whether the points are [spread evenly enough](EVEN); if not, the index is of no use.
@@ -122,12 +125,24 @@ impl Index {
         true
     }
 
-    /// Whether the fifth point after the one before `ix` is near it: see [`EVEN`]. Beyond the first and the last point
-    /// the ends of the token space count as points.
+    /// Whether all points are [spread evenly enough](EVEN). Beyond the first and the last point the ends of the token
+    /// space count as points.
+    fn is_even_everywhere(&self, points: &[u64]) -> bool {
+        let near = |from: u64, to: u64| self.are_near(from, to);
+        let (first, last) = (points.first_chunk::<SPAN>(), points.last_chunk::<SPAN>());
+        let ends = near(0, first.map_or(u64::MAX, |first| first[SPAN - 1]))
+            && near(last.map_or(0, |last| last[0]), u64::MAX);
+        ends && points.windows(SPAN + 1).all(|window| near(window[0], window[SPAN]))
+    }
+
+    /// The same from the point before `ix` on.
     fn is_even_before(&self, points: &[u64], ix: usize) -> bool {
         let before = ix.checked_sub(1).map_or(0, |ix| points[ix]);
-        let after = points.get(ix + SPAN - 1).copied().unwrap_or(u64::MAX);
-        self.bits < EVEN.ilog2() || (after - before) >> (u64::BITS - self.bits) < EVEN
+        self.are_near(before, points.get(ix + SPAN - 1).copied().unwrap_or(u64::MAX))
+    }
+
+    fn are_near(&self, from: u64, to: u64) -> bool {
+        self.bits < EVEN.ilog2() || (to - from) >> (u64::BITS - self.bits) < EVEN
     }
 }
 

@@ -4,9 +4,11 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::balance::{Balance, Fraction};
-use crate::diff::{RangeMove, moved};
+use crate::cells::Slot;
+use crate::diff::{RangeMove, SlotMove, told};
 use crate::error::RingError;
 use crate::layout::Token;
+use crate::members::by_id_of_both;
 use crate::node::{NodeSpec, RingNode};
 use crate::placement::Placement;
 use crate::ring::HashRing;
@@ -27,6 +29,7 @@ pub enum Op<N> {
 pub struct Plan<N> {
     before: HashRing<N>,
     after: HashRing<N>,
+    moves: Vec<SlotMove>,
 }
 
 /// What a node gains and loses. Most changes do one of the two to it.
@@ -68,7 +71,7 @@ impl<N: RingNode> HashRing<N> {
     /// let ring = HashRing::from_nodes(["ash", "birch", "cedar"])?;
     /// let plan = ring.plan(&[Op::Insert(NodeSpec::new("douglas"))])?;
     /// assert!(plan.moved().as_f64() < 0.35);
-    /// assert!(plan.moves().iter().all(|step| step.to == Some(&"douglas")));
+    /// assert!(plan.moves().all(|step| step.to == Some(&"douglas")));
     /// # Ok::<(), hashring::RingError>(())
     /// ```
     ///
@@ -78,7 +81,7 @@ impl<N: RingNode> HashRing<N> {
     pub fn plan(&self, ops: &[Op<N>]) -> Result<Plan<N>, RingError> {
         let mut after = self.clone();
         after.apply(ops)?;
-        Ok(Plan { before: self.clone(), after })
+        Ok(Plan { moves: self.diff_slots(&after)?, before: self.clone(), after })
     }
 }
 
@@ -93,63 +96,55 @@ impl<N: RingNode> Plan<N> {
         &self.after
     }
 
-    /// Which range moves from whom to whom.
-    pub fn moves(&self) -> Vec<RangeMove<'_, N>> {
-        self.before.diff(&self.after).expect("a change keeps the seed")
+    /// Which range moves from whom to whom: what [`HashRing::diff`] tells of the two rings.
+    pub fn moves(&self) -> impl ExactSizeIterator<Item = RangeMove<'_, N>> {
+        told(&self.before, &self.after, self.moves.iter().copied())
     }
 
     /// The share of all keys that move.
     pub fn moved(&self) -> Fraction {
-        moved(&self.moves())
+        Fraction::of_tokens(self.moves.iter().map(|(range, _)| range.share().tokens()).sum())
     }
 
     /// What each node gains and loses, in the order of ids; only of nodes that do.
     pub fn moves_by_node(&self) -> Vec<NodeMove<'_, N>> {
-        let moves = self.moves();
-        let mut shares: Vec<(&N, u128, u128)> = Vec::with_capacity(moves.len() * 2);
-        for step in &moves {
-            let tokens = step.range.share().tokens();
-            shares.extend(step.from.map(|node| (node, 0, tokens)));
-            shares.extend(step.to.map(|node| (node, tokens, 0)));
+        let (mut gained, mut lost) = (vec![0; self.after.len()], vec![0; self.before.len()]);
+        for (range, (from, to)) in &self.moves {
+            let tokens = range.share().tokens();
+            lost.get_mut(*from as usize).map(|lost| *lost += tokens).unwrap_or_default();
+            gained.get_mut(*to as usize).map(|gained| *gained += tokens).unwrap_or_default();
         }
-        shares.sort_by(|(a, ..), (b, ..)| a.ring_id().as_ref().cmp(b.ring_id().as_ref()));
-        shares.dedup_by(|(node, gained, lost), (same, gained_before, lost_before)| {
-            let is_same = node.ring_id().as_ref() == same.ring_id().as_ref();
-            if is_same {
-                *gained_before += *gained;
-                *lost_before += *lost;
-            }
-            is_same
-        });
-        let told = |(node, gained, lost)| NodeMove {
-            node,
-            gained: Fraction::of_tokens(gained),
-            lost: Fraction::of_tokens(lost),
+        let (before, after) = (&self.before.inner.members, &self.after.inner.members);
+        let of_node = |(old, new): (Option<Slot>, Option<Slot>)| {
+            let tokens = |of: &[u128], slot: Option<Slot>| slot.map_or(0, |slot| of[slot as usize]);
+            let (gained, lost) = (tokens(&gained, new), tokens(&lost, old));
+            let node = new.and_then(|slot| after.node(slot)).or_else(|| before.node(old?))?;
+            let step =
+                NodeMove { node, gained: Fraction::of_tokens(gained), lost: Fraction::of_tokens(lost) };
+            (gained + lost > 0).then_some(step)
         };
-        shares.into_iter().map(told).collect()
+        by_id_of_both(before, after).filter_map(of_node).collect()
     }
 
     /// How evenly nodes are loaded, before and after. One pass over the points of one ring.
     pub fn balance(&self) -> (Option<Balance>, Option<Balance>) {
         let before = self.before.tokens_by_slot();
-        let mut after = vec![0_i128; self.after.len()];
-        for member in self.after.members() {
-            let slot = |ring: &HashRing<N>| ring.slot_of(member.node);
-            if let (Some(old), Some(new)) = (slot(&self.before), slot(&self.after)) {
-                after[new as usize] = before[old as usize] as i128;
+        let (mut after, mut new_slots) = (vec![0_u128; self.after.len()], vec![None; before.len()]);
+        for (old, new) in by_id_of_both(&self.before.inner.members, &self.after.inner.members) {
+            if let (Some(old), Some(new)) = (old, new) {
+                after[new as usize] = before[old as usize];
+                new_slots[old as usize] = Some(new);
             }
         }
-        for step in self.moves() {
-            let tokens = step.range.share().tokens() as i128;
-            let mut add = |node: Option<&N>, tokens: i128| {
-                if let Some(slot) = node.and_then(|node| self.after.slot_of(node)) {
-                    after[slot as usize] += tokens;
-                }
-            };
-            add(step.from, -tokens);
-            add(step.to, tokens);
+        for (range, (from, to)) in &self.moves {
+            let (tokens, kept) = (range.share().tokens(), new_slots.get(*from as usize).copied().flatten());
+            if let Some(slot) = kept {
+                after[slot as usize] -= tokens;
+            }
+            if let Some(owned) = after.get_mut(*to as usize) {
+                *owned += tokens;
+            }
         }
-        let after: Vec<u128> = after.into_iter().map(i128::cast_unsigned).collect();
         (Balance::of(&self.before, &before), Balance::of(&self.after, &after))
     }
 

@@ -70,6 +70,11 @@ impl<T: PartialEq> Stretches<T> {
         Stretches(Vec::new())
     }
 
+    /// With room for so many ranges.
+    pub(crate) fn with_capacity(ranges: usize) -> Self {
+        Stretches(Vec::with_capacity(ranges))
+    }
+
     /// Adds a range that begins at the end of the last one, or after it.
     pub(crate) fn push(&mut self, range: TokenRange, value: T) {
         match self.0.last_mut() {

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::iter::repeat_n;
 
 use crate::builder::Builder;
 use crate::cells::Slot;
@@ -77,13 +78,12 @@ impl<N: RingNode> HashRing<N> {
 
     /// Computes the points of members whose slots are in the order of their ids.
     pub(crate) fn assemble(layout: Layout, default_weight: u32, members: Members<N>) -> Self {
-        let mut points = Vec::new();
-        for &slot in members.by_id() {
-            let Some(node) = members.node(slot) else { continue };
-            let own = layout.points(node.ring_id().as_ref(), 0, members.weight(slot));
-            points.extend(own.map(|point| (point, slot)));
+        let mut points = Vec::with_capacity(members.iter().map(|member| member.weight as usize).sum());
+        for member in members.iter() {
+            points.extend(layout.points(member.node.ring_id().as_ref(), 0, member.weight));
         }
-        let points = Points::build(points, members.len());
+        let owners = members.by_id().iter().flat_map(|&slot| repeat_n(slot, members.weight(slot) as usize));
+        let points = Points::build(&points, owners, members.len());
         HashRing { inner: Arc::new(Inner { layout, default_weight, members, points }) }
     }
 

@@ -33,6 +33,13 @@ pub(crate) fn remove_at<T: Copy>(items: &mut Vec<T>, positions: &[u32]) {
     items.truncate(write);
 }
 
+/// A copy that will grow at once, and so has the room to.
+pub(crate) fn copy_with_room<T: Copy>(items: &[T]) -> Vec<T> {
+    let mut copy = Vec::with_capacity(items.len() + items.len() / 16 + 2 * PADDING);
+    copy.extend_from_slice(items);
+    copy
+}
+
 /// Grows by a sixteenth instead of doubling, and by what padding may follow: rings change seldom and are read from
 /// cache.
 fn make_room<T>(items: &mut Vec<T>, more: usize) {

@@ -165,7 +165,7 @@ pub fn comparisons(report: &mut Report) {
     let mut measure = Measure::new("plan of one node, 1000 × 160", "ns").target(Target::figure(400e3));
     let plan = || {
         let plan = ours.plan(&ops).expect("within the limits");
-        black_box((plan.moves_by_node().len(), plan.balance()));
+        black_box((plan.moves().len(), plan.moves_by_node().len(), plan.balance()));
         plan
     };
     measure.contender("with what moves and both balances", ns_per_op_with_setup(|| (), |()| plan()));

@@ -39,8 +39,9 @@ pub fn movement(report: &mut Report) {
     let mut after = ring.clone();
     after.insert(NodeSpec::new(1_000)).expect("within the limits");
     let moves = ring.diff(&after).expect("the same seed");
-    let moved = moves.iter().map(|step| step.range.share().as_f64()).sum::<f64>();
-    let due = after.ownership(&1_000).map_or(0.0, Fraction::as_f64);
+    let moved = moves.iter().map(|step| step.range.share().tokens()).sum::<u128>() as f64;
+    let due = after.ownership(&1_000).map_or(0, Fraction::tokens) as f64;
+    let whole = Fraction::WHOLE.tokens() as f64;
     let elsewhere = moves.iter().filter(|step| step.to != Some(&1_000)).count();
     let table = |ring: &HashRing<u64>| {
         ring.partition_table(16, LoadFactor::percent_over(5)).expect("the ring has points")
@@ -48,8 +49,8 @@ pub fn movement(report: &mut Report) {
     let (one, other) = (table(&ring), table(&after));
     let steps = one.moves(&other).expect("the same seed and size").count();
     let mut measure = Measure::new(name, "share").target(Target::ratio_to("the node's share", 1.0));
-    measure.constant("the ring", moved);
-    measure.constant("the node's share", due);
+    measure.constant("the ring", moved / whole);
+    measure.constant("the node's share", due / whole);
     measure.constant("a table of 65536 at 1.05", steps as f64 / one.len() as f64);
     report.run(measure);
     report.note(&format!("Ranges that move to another node than the added one: {elsewhere}."));

@@ -12,6 +12,11 @@ use crate::peers;
 
 pub const OURS: &str = "clusterluck-hashring";
 pub const LIMIT: &str = "limit: bucket per point, window of 4";
+pub const HASH: &str = "limit: the hash alone";
+
+fn hash(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64_with_seed(key, 1)
+}
 
 pub fn ring(names: &[String], weight: u32) -> HashRing<String> {
     let nodes = names.iter().cloned().map(NodeSpec::new);
@@ -38,7 +43,7 @@ pub fn owners(report: &mut Report, keys: &Keys, count: usize, weight: u32, targe
     measure.contender(OURS, each(keys, |key| ours.owner(key)));
     measure.contender(LIMIT, each(keys, |key| limit.owner(key)));
     measure.contender("limit: binary search", each(keys, |key| binary.owner(key)));
-    measure.contender("xxh3-64 alone", each(keys, |key| xxhash_rust::xxh3::xxh3_64_with_seed(key, 1)));
+    measure.contender(HASH, each(keys, hash));
     if let Some((hashring, hash_rings, fixed, conhash, coordinator)) = &rivals {
         measure.contender(peers::HASHRING, each(keys, |key| hashring.get(&key)));
         measure.contender(peers::HASH_RINGS, each(keys, |key| hash_rings.get_node(&key)));
@@ -104,9 +109,11 @@ pub fn tables(report: &mut Report, keys: &Keys) {
         ring(&names, 160).partition_table(16, LoadFactor::percent_over(5)).expect("the ring has points");
     let (maglev, anchor) = (peers::maglev(&names), peers::anchor(&names));
     let ahead = |peer| Target::ratio_to(peer, 1.0);
-    let targets = [Target::figure(8.0), ahead(peers::MAGLEV), ahead(peers::ANCHOR), ahead(peers::JUMP)];
+    let targets =
+        [Target::ratio_to(HASH, 8.0 / 3.1), ahead(peers::MAGLEV), ahead(peers::ANCHOR), ahead(peers::JUMP)];
     let mut measure = targets.into_iter().fold(Measure::new(name, "ns"), Measure::target);
     measure.contender(OURS, each(keys, |key| table.owner(key)));
+    measure.contender(HASH, each(keys, hash));
     measure.contender(peers::MAGLEV, each(keys, |key| maglev.get(key)));
     measure.contender(peers::ANCHOR, each(keys, |key| anchor.get_resource(key)));
     measure.contender(peers::JUMP, each(keys, |key| peers::jump(&names, key)));

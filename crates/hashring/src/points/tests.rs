@@ -79,8 +79,13 @@ fn check(points: &Points, model: &Model, tokens: &[u64]) {
     assert_eq!(tokens, if model.is_empty() { 0 } else { 1 << 64 });
 }
 
+fn built(points: &[(u64, Slot)], slots: usize) -> Points {
+    let positions: Vec<u64> = points.iter().map(|&(point, _)| point).collect();
+    Points::build(&positions, points.iter().map(|&(_, slot)| slot), slots)
+}
+
 fn empty(slots: usize) -> Points {
-    Points::build(Vec::new(), slots)
+    built(&[], slots)
 }
 
 proptest! {
@@ -91,9 +96,9 @@ proptest! {
             take_step(&mut points, &mut model, step, 6);
             check(&points, &model, &tokens);
         }
-        let mut built: Vec<(u64, Slot)> = model.clone();
-        built.reverse();
-        check(&Points::build(built, 6), &model, &tokens);
+        let mut reversed = model.clone();
+        reversed.reverse();
+        check(&built(&reversed, 6), &model, &tokens);
     }
 
     #[test]
@@ -116,7 +121,7 @@ proptest! {
         for (slot, run) in runs.iter().enumerate() {
             model.extend(run.iter().map(|&point| (point, slot as Slot)));
         }
-        let mut points = Points::build(model.clone(), 3);
+        let mut points = built(&model, 3);
         let mut run = runs[2].clone();
         run.sort_unstable();
         points.relabel(&run, 2, 9);
@@ -132,7 +137,7 @@ proptest! {
 fn hashed_points_are_even_and_chosen_ones_are_found_all_the_same() {
     let spread: Vec<(u64, Slot)> =
         (0..50_000_u64).map(|ix| (ix.wrapping_mul(0x9e37_79b9_7f4a_7c15), 0)).collect();
-    let mut points = Points::build(spread.clone(), 2);
+    let mut points = built(&spread, 2);
     assert!(points.index.is_even());
 
     // All in one block of buckets: more than an offset can count.
