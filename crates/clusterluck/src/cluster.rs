@@ -161,7 +161,6 @@ impl Cluster {
     }
 
     /// Membership in all its operations and events.
-    #[must_use]
     pub fn gossip(&self) -> &Gossip {
         &self.gossip
     }

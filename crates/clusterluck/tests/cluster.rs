@@ -1,5 +1,4 @@
 //! Whole nodes: they meet, agree, serve and come back.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

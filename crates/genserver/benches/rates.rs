@@ -9,6 +9,7 @@ use genserver::{Cx, GenServer, HandleCall, HandleCast, LocalAddr, Outcome, Reply
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 struct Sum(u64);
 
@@ -41,7 +42,7 @@ enum Plain {
     Total(oneshot::Sender<u64>),
 }
 
-fn plain() -> mpsc::Sender<Plain> {
+fn plain(tasks: &TaskTracker) -> mpsc::Sender<Plain> {
     let (sender, mut receiver) = mpsc::channel(MAILBOX);
     let task = async move {
         let mut sum = 0_u64;
@@ -54,7 +55,7 @@ fn plain() -> mpsc::Sender<Plain> {
             }
         }
     };
-    tokio::runtime::Handle::current().spawn(task);
+    tasks.spawn(task);
     sender
 }
 
@@ -126,7 +127,8 @@ async fn rates(workers: usize) {
     println!("{workers} worker threads, per message");
     let system = System::local();
     let server = system.spawn_unnamed(Sum(0)).await.expect("it starts");
-    let hand_made = plain();
+    let tasks = TaskTracker::new();
+    let hand_made = plain(&tasks);
     let ours = |each| {
         let server = server.clone();
         move || call(server.clone(), each)

@@ -52,10 +52,11 @@ impl<S: GenServer> Cx<S> {
         &self.process.system
     }
 
-    /// Until when the caller of the running handler waits; calls made from here end by then at the latest.
+    /// How long the caller of the running handler still waits, `None` if for ever; calls made from here end by then
+    /// at the latest.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        scope::deadline()
+    pub fn remaining(&self) -> Option<Duration> {
+        scope::deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Runs `task` beside the server, which goes on with its next message. It ends with the server at the latest.

@@ -15,7 +15,7 @@ use crate::exit::Exit;
 use crate::message::{Outcome, Request};
 use crate::monitor::Info;
 use crate::reply::ReplyTo;
-use crate::scope::Scope;
+use crate::scope;
 use crate::server::{GenServer, HandleCall, HandleCast};
 
 /// A server's state and what the crate keeps for it, in one box that goes from handler to handler.
@@ -33,7 +33,7 @@ pub(crate) type Letter<S> = Pin<Box<dyn Envelope<S>>>;
 /// A message that becomes its handler.
 pub(crate) trait Envelope<S: GenServer>: Send {
     /// Starts the handler, or gives the state back if the message need not be handled any more.
-    fn begin(self: Pin<&mut Self>, core: Box<Core<S>>, scope: &mut Scope) -> Option<Box<Core<S>>>;
+    fn begin(self: Pin<&mut Self>, core: Box<Core<S>>) -> Option<Box<Core<S>>>;
 
     /// Runs the handler, which has begun.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled<S>>;
@@ -48,8 +48,7 @@ pub(crate) trait Envelope<S: GenServer>: Send {
 /// What is in an envelope, and how it is handled.
 pub(crate) trait Content<S: GenServer>: Sized + Send + 'static {
     /// The handler is about to begin. False if nobody wants it any more.
-    fn admit(&self, scope: &mut Scope) -> bool {
-        scope.begin(None, None);
+    fn admit(&self) -> bool {
         true
     }
 
@@ -87,11 +86,11 @@ where
     H: FnOnce(Box<Core<S>>, C) -> F + Send,
     F: Future<Output = Handled<S>> + Send,
 {
-    fn begin(mut self: Pin<&mut Self>, core: Box<Core<S>>, scope: &mut Scope) -> Option<Box<Core<S>>> {
+    fn begin(mut self: Pin<&mut Self>, core: Box<Core<S>>) -> Option<Box<Core<S>>> {
         let Replace::Waiting { content, handle } = self.as_mut().project_replace(Self::Empty) else {
             unreachable!("a message is begun once")
         };
-        if !content.admit(scope) {
+        if !content.admit() {
             return Some(core);
         }
         self.set(Self::Handling { future: handle(core, content) });
@@ -146,13 +145,13 @@ pub(crate) struct CallOf<M: Request> {
 }
 
 impl<S: HandleCall<M>, M: Request> Content<S> for CallOf<M> {
-    fn admit(&self, scope: &mut Scope) -> bool {
-        scope.begin(self.reply.deadline(), self.reply.chain().cloned());
+    fn admit(&self) -> bool {
         self.reply.begin()
     }
 
     async fn handle(self, mut core: Box<Core<S>>) -> Handled<S> {
         let outcome = core.server.call(self.message, self.reply, &mut core.cx).await;
+        scope::begin(None, None);
         (core, outcome)
     }
 

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::pid::Pid;
 
 /// The state of one server, as seen from outside.
@@ -34,6 +32,6 @@ pub struct ServerInfo {
 pub struct Handling {
     /// The type of its message.
     pub message: &'static str,
-    /// When it suspended first.
-    pub since: Instant,
+    /// How long ago it suspended first.
+    pub busy: Duration,
 }

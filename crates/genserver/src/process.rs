@@ -51,7 +51,8 @@ pub(crate) struct Options {
 /// The suspended handler, and when a warning about it is due.
 #[derive(Default)]
 struct Track {
-    current: Option<Handling>,
+    /// The handler that is suspended, and since when.
+    current: Option<(&'static str, Instant)>,
     warn_at: Option<Instant>,
     /// A note about slow handlers lies with the deadlines.
     noted: bool,
@@ -92,7 +93,7 @@ impl<S: GenServer> Process<S> {
         let now = Instant::now();
         let slow = self.system.config().slow_handler;
         let mut track = self.handling.locked();
-        track.current = Some(Handling { message: handler, since: now });
+        track.current = Some((handler, now));
         track.warn_at = Some(now + slow);
         let note = !std::mem::replace(&mut track.noted, true);
         drop(track);
@@ -144,13 +145,13 @@ impl<S: GenServer> Expire for Process<S> {
             track.kill_at = None;
             self.mailbox.stop(Urgency::Now);
         }
-        if let Some(current) = &track.current
+        if let Some((message, since)) = track.current
             && track.warn_at.is_some_and(|at| at <= now)
         {
-            let busy = now - current.since;
+            let busy = now - since;
             tracing::warn!(
                 server = %self.pid,
-                message = current.message,
+                message,
                 busy_ms = busy.as_millis(),
                 "a handler keeps its server waiting"
             );
@@ -195,7 +196,7 @@ impl<S: GenServer> AnyProcess for Process<S> {
 
     fn info(&self) -> ServerInfo {
         let track = self.handling.locked();
-        let current = track.current.clone();
+        let current = track.current;
         drop(track);
         ServerInfo {
             pid: self.pid.clone(),
@@ -205,7 +206,7 @@ impl<S: GenServer> AnyProcess for Process<S> {
             handled: self.handled.load(Ordering::Relaxed),
             paused: self.mailbox.is_paused(),
             uptime: self.started.elapsed(),
-            handling: current,
+            handling: current.map(|(message, since)| Handling { message, busy: since.elapsed() }),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use netkernel::{Refusal, Responder};
@@ -68,10 +69,10 @@ impl<R: Send + 'static> ReplyTo<R> {
         Outcome::Continue
     }
 
-    /// Until when the caller waits; `None` if it waits for ever.
+    /// How long the caller still waits; `None` if for ever.
     #[must_use]
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     /// Whether the caller has left: its deadline passed, its future was dropped, or its link is lost.
@@ -105,16 +106,17 @@ impl<R: Send + 'static> ReplyTo<R> {
         }
     }
 
-    /// The handler is about to begin. False if nobody waits any more; then it must not.
+    /// The handler is about to begin, with the deadline and the callers of this call. False if nobody waits any
+    /// more; then it must not.
     pub(crate) fn begin(&self) -> bool {
-        match &self.caller {
+        let awaited = match &self.caller {
             Some(Caller::Here(slot)) => slot.begin(),
             _ => !self.is_cancelled(),
+        };
+        if awaited {
+            scope::begin(self.deadline, self.chain.clone());
         }
-    }
-
-    pub(crate) fn chain(&self) -> Option<&Arc<Chain>> {
-        self.chain.as_ref()
+        awaited
     }
 
     /// The server ended before the handler began.

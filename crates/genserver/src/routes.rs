@@ -19,7 +19,7 @@ use crate::message::{Outcome, Request, Wire};
 use crate::process::Process;
 use crate::remote::{body, refusal};
 use crate::reply::{Remote, ReplyTo};
-use crate::scope::Scope;
+use crate::scope;
 use crate::server::{GenServer, HandleCall, HandleCast};
 
 /// The messages a server takes from other nodes, by tag and version. Filled in [`GenServer::routes`].
@@ -193,8 +193,7 @@ where
     Old: Wire + Into<New>,
     New: Request,
 {
-    fn admit(&self, scope: &mut Scope) -> bool {
-        scope.begin(self.reply.deadline(), self.reply.chain().cloned());
+    fn admit(&self) -> bool {
         self.reply.begin()
     }
 
@@ -208,6 +207,7 @@ where
                 Outcome::Continue
             }
         };
+        scope::begin(None, None);
         (core, outcome)
     }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use crate::context::Cx;
-use crate::envelope::{Core, Handled, Letter};
+use crate::envelope::{Core, Letter};
 use crate::error::StartError;
 use crate::exit::Exit;
 use crate::mailbox::{Taken, Urgency};
@@ -44,8 +44,8 @@ struct Life<S: GenServer> {
     taken: Taken<S>,
     scope: Option<Box<Scope>>,
     exit: Exit,
-    /// Handlers that ran one after another without ever suspending.
-    streak: u32,
+    /// A handler has been pending since it began.
+    suspended: bool,
 }
 
 /// How far something the server runs has come.
@@ -54,16 +54,27 @@ enum Driven<T> {
     Ended(Exit),
 }
 
-/// What the server does next.
-enum Next<S> {
-    Handle(Letter<S>),
-    End(Exit),
+/// The state between handlers, or the handler that has it.
+struct Hands<S: GenServer> {
+    core: Option<Box<Core<S>>>,
+    letter: Option<Letter<S>>,
+}
+
+/// How one go of the server ended.
+enum Turn {
+    /// A handler is pending.
+    Suspended,
+    /// There is nothing to do.
+    Asleep,
+    /// Other tasks are to have their turn.
+    Spent,
+    Ended(Exit),
 }
 
 impl<S: GenServer> Life<S> {
     fn new(process: Arc<Process<S>>) -> Self {
         let scope = Scope::of(process.pid.clone());
-        Self { process, taken: Taken::new(), scope, exit: Exit::Killed, streak: 0 }
+        Self { process, taken: Taken::new(), scope, exit: Exit::Killed, suspended: false }
     }
 
     async fn init(&mut self, core: &mut Core<S>) -> Result<(), (StartError, Exit)> {
@@ -81,60 +92,47 @@ impl<S: GenServer> Life<S> {
         }
     }
 
-    async fn serve(mut self, mut core: Box<Core<S>>) {
-        loop {
-            let mut letter = match self.next(&mut core).await {
-                Next::Handle(letter) => letter,
-                Next::End(exit) => return self.finish(exit, core).await,
-            };
-            match self.handle(core, &mut letter).await {
-                Driven::Done((free, Outcome::Continue)) => core = free,
-                Driven::Done((free, Outcome::Stop)) => return self.finish(Exit::Normal, free).await,
-                Driven::Done((free, Outcome::Fail(reason))) => {
-                    return self.finish(Exit::Failed { reason }, free).await;
+    async fn serve(mut self, core: Box<Core<S>>) {
+        let mut hands = Hands { core: Some(core), letter: None };
+        let exit = poll_fn(|context| self.poll_serve(&mut hands, context)).await;
+        match hands.core.take() {
+            Some(core) if exit != Exit::Killed => self.finish(exit, core).await,
+            core => self.bury(&exit, (hands, core)),
+        }
+    }
+
+    /// Handles messages until there are none, a handler is pending, or the server ends. The scope and the net under
+    /// panics are set up once for all that is done in one go.
+    fn poll_serve(&mut self, hands: &mut Hands<S>, context: &mut Context<'_>) -> Poll<Exit> {
+        let Self { process, taken, scope, suspended, .. } = self;
+        if *suspended && process.mailbox.is_killed() {
+            process.resumed();
+            return Poll::Ready(Exit::Killed);
+        }
+        let go = || hands.go(process, taken, suspended, context);
+        match catch_unwind(AssertUnwindSafe(|| scope::enter(scope, go))) {
+            Ok(Turn::Suspended) => {
+                if !std::mem::replace(suspended, true) {
+                    process.suspended(hands.letter.as_ref().map_or("", |letter| letter.label()));
                 }
-                Driven::Ended(exit) => return self.bury(&exit, letter),
+                if process.mailbox.suspend(context.waker(), taken) {
+                    Poll::Pending
+                } else {
+                    process.resumed();
+                    Poll::Ready(Exit::Killed)
+                }
+            }
+            Ok(Turn::Asleep) => Poll::Pending,
+            Ok(Turn::Spent) => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Ok(Turn::Ended(exit)) => Poll::Ready(exit),
+            Err(payload) => {
+                process.resumed();
+                Poll::Ready(Exit::panicked(&*payload))
             }
         }
-    }
-
-    /// Waits for something to do. `core` is only looked at: its tasks may have ended.
-    async fn next(&mut self, core: &mut Core<S>) -> Next<S> {
-        loop {
-            if self.taken.is_due(core.cx.is_ready()) || self.process.mailbox.wants_attention() {
-                let Self { process, taken, .. } = self;
-                poll_fn(|context| {
-                    core.cx.poll_tasks(context);
-                    process.mailbox.poll_take(context.waker(), taken, core.cx.is_ready())
-                })
-                .await;
-            }
-            if self.taken.signals.stop == Some(Urgency::Now) {
-                return Next::End(Exit::Killed);
-            }
-            if let Some(letter) = self.taken.pop(core.cx.is_ready()) {
-                return Next::Handle(letter);
-            }
-            if self.taken.signals.stop == Some(Urgency::Graceful) {
-                return Next::End(Exit::Shutdown);
-            }
-        }
-    }
-
-    async fn handle(&mut self, core: Box<Core<S>>, letter: &mut Letter<S>) -> Driven<Handled<S>> {
-        let scope = self.scope.as_mut().expect("the scope is away only while something is polled in it");
-        if let Some(core) = letter.as_mut().begin(core, scope) {
-            return Driven::Done((core, Outcome::Continue));
-        }
-        self.process.count_handled();
-        let label = letter.label();
-        let driven = self.drive(label, |context| letter.as_mut().poll(context)).await;
-        self.streak += 1;
-        if self.streak >= YIELD_EVERY {
-            self.streak = 0;
-            tokio::task::yield_now().await;
-        }
-        driven
     }
 
     /// Polls in the server's scope until it is done, panics, or the server is to end at once.
@@ -143,7 +141,7 @@ impl<S: GenServer> Life<S> {
         label: &'static str,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Driven<T> {
-        let Self { process, taken, scope, streak, .. } = self;
+        let Self { process, taken, scope, .. } = self;
         let mut suspended = false;
         let driven = poll_fn(|context| {
             if suspended && process.mailbox.is_killed() {
@@ -154,7 +152,6 @@ impl<S: GenServer> Life<S> {
                 Ok(Poll::Pending) => {
                     if !suspended {
                         suspended = true;
-                        *streak = 0;
                         process.suspended(label);
                     }
                     if process.mailbox.suspend(context.waker(), taken) {
@@ -175,9 +172,6 @@ impl<S: GenServer> Life<S> {
 
     /// Ends in good order: refuses what waits, then lets the server terminate.
     async fn finish(mut self, exit: Exit, core: Box<Core<S>>) {
-        if exit == Exit::Killed {
-            return self.bury(&exit, core);
-        }
         self.refuse_all(&exit);
         self.exit = exit.clone();
         let Core { server, cx } = *core;
@@ -215,6 +209,72 @@ impl<S: GenServer> Life<S> {
             contain(|| letter.as_mut().refuse(exit));
             contain(|| drop(letter));
         }
+    }
+}
+
+impl<S: GenServer> Hands<S> {
+    fn go(
+        &mut self,
+        process: &Process<S>,
+        taken: &mut Taken<S>,
+        suspended: &mut bool,
+        context: &mut Context<'_>,
+    ) -> Turn {
+        for _ in 0..YIELD_EVERY {
+            if self.letter.is_none() {
+                match self.next(process, taken, context) {
+                    Ok(letter) => self.letter = letter,
+                    Err(turn) => return turn,
+                }
+            }
+            let Some(letter) = &mut self.letter else { continue };
+            let Poll::Ready((core, outcome)) = letter.as_mut().poll(context) else { return Turn::Suspended };
+            self.letter = None;
+            self.core = Some(core);
+            if std::mem::take(suspended) {
+                process.resumed();
+            }
+            match outcome {
+                Outcome::Continue => {}
+                Outcome::Stop => return Turn::Ended(Exit::Normal),
+                Outcome::Fail(reason) => return Turn::Ended(Exit::Failed { reason }),
+            }
+        }
+        Turn::Spent
+    }
+
+    /// Begins the next message, if it still has to be handled.
+    fn next(
+        &mut self,
+        process: &Process<S>,
+        taken: &mut Taken<S>,
+        context: &mut Context<'_>,
+    ) -> Result<Option<Letter<S>>, Turn> {
+        let mut core = self.core.take().expect("the state is here while no handler has it");
+        let ended = |exit| Err(Turn::Ended(exit));
+        if taken.is_due(core.cx.is_ready()) || process.mailbox.wants_attention() {
+            core.cx.poll_tasks(context);
+            if process.mailbox.poll_take(context.waker(), taken, core.cx.is_ready()).is_pending() {
+                self.core = Some(core);
+                return Err(Turn::Asleep);
+            }
+        }
+        let stop = taken.signals.stop;
+        let letter = if stop == Some(Urgency::Now) { None } else { taken.pop(core.cx.is_ready()) };
+        let Some(mut letter) = letter else {
+            self.core = Some(core);
+            return match stop {
+                Some(Urgency::Now) => ended(Exit::Killed),
+                Some(Urgency::Graceful) => ended(Exit::Shutdown),
+                None => Ok(None),
+            };
+        };
+        if let Some(core) = letter.as_mut().begin(core) {
+            self.core = Some(core);
+            return Ok(None);
+        }
+        process.count_handled();
+        Ok(Some(letter))
     }
 }
 

@@ -54,12 +54,6 @@ impl Scope {
         Some(Box::new(Self { here: Some(here), ..Self::default() }))
     }
 
-    /// A handler begins: these are its deadline and callers.
-    pub(crate) fn begin(&mut self, deadline: Option<Instant>, caller: Option<Arc<Chain>>) {
-        self.deadline = deadline;
-        self.caller = caller;
-    }
-
     /// From now on everything is dropped because of `exit`.
     pub(crate) fn end(&mut self, exit: &Exit) {
         for orphan in self.orphans.drain(..) {
@@ -80,6 +74,16 @@ pub(crate) fn enter<T>(scope: &mut Place, body: impl FnOnce() -> T) -> T {
     CURRENT.with_borrow_mut(|current| std::mem::swap(current, scope));
     let _entered = Entered(scope);
     body()
+}
+
+/// A call's handler begins: until it ends, these are the deadline and the callers.
+pub(crate) fn begin(deadline: Option<Instant>, caller: Option<Arc<Chain>>) {
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(scope) = current {
+            scope.deadline = deadline;
+            scope.caller = caller;
+        }
+    });
 }
 
 /// What a call made now takes along.

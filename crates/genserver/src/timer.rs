@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use crate::envelope::{Content, Core, Handled, seal};
 use crate::process::Process;
-use crate::scope::Scope;
 use crate::server::HandleCast;
 
 /// A timer of a server. Dropping it changes nothing; it ends with the server.
@@ -46,8 +45,7 @@ struct Tick<M> {
 }
 
 impl<S: HandleCast<M>, M: Send + 'static> Content<S> for Tick<M> {
-    fn admit(&self, scope: &mut Scope) -> bool {
-        scope.begin(None, None);
+    fn admit(&self) -> bool {
         !self.cancelled.0.load(Ordering::Acquire)
     }
 

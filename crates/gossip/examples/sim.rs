@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         let mut total = Report::default();
         for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
             let scenario = Scenario::new(story, arguments.nodes, seed);
-            let scenario = if arguments.trace { scenario.traced() } else { scenario };
+            let scenario = if arguments.trace {
+                scenario.traced(|at_ms, what| println!("{at_ms:>7} {what}"))
+            } else {
+                scenario
+            };
             match scenario.run() {
                 Ok(report) => total += report,
                 Err(violation) => {

@@ -59,10 +59,10 @@ fn no_flipped_byte_is_believed() {
         fs::write(&path, &bytes).unwrap();
         match load(&path) {
             Ok(state) => {
-                assert!(matches!(state.as_deref(), Some(b"newest" | b"older")), "byte {at}: {state:?}")
+                assert!(matches!(state.as_deref(), Some(b"newest" | b"older")), "byte {at}: {state:?}");
             }
             Err(error) => {
-                assert!(matches!(error, StoreError::Foreign { .. }) && at < 8, "byte {at}: {error}")
+                assert!(matches!(error, StoreError::Foreign { .. }) && at < 8, "byte {at}: {error}");
             }
         }
     }

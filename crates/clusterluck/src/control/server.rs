@@ -317,7 +317,7 @@ impl Run for Info {
             ring: view.ring_name().map(ToString::to_string),
             members: view.members().len() as u64,
             uptime_ms: u64::try_from(node.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            links: node.links().into_values().map(link).collect(),
+            links: node.links().values().map(link).collect(),
         })
     }
 }
@@ -326,7 +326,7 @@ fn info(id: &NodeId, address: &Address) -> NodeInfo {
     NodeInfo { id: id.to_string(), host: address.host().to_owned(), port: address.port() }
 }
 
-fn link(status: PeerStatus) -> LinkInfo {
+fn link(status: &PeerStatus) -> LinkInfo {
     LinkInfo {
         id: status.id.to_string(),
         connected: status.connected,
@@ -367,7 +367,7 @@ fn points(ring: &HashRing<gossip::RingMember>, members: &[Member]) -> Vec<(u64, 
 
 fn ownership(ring: &HashRing<gossip::RingMember>, member: &Member) -> f64 {
     let owner = gossip::RingMember { id: member.id.clone(), address: member.address.clone() };
-    ring.ownership(&owner).map_or(0.0, |share| share.as_f64())
+    ring.ownership(&owner).map_or(0.0, hashring::Fraction::as_f64)
 }
 
 fn invalid(error: impl fmt::Display) -> Failure {

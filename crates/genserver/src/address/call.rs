@@ -7,12 +7,12 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::destination::{Destination, FOREVER, Reader, Writer};
-use super::target::{Admitted, CallTarget, Waiting, call_error};
+use super::target::{Admitted, CallTarget, Target, Waiting, call_error};
 use crate::config::Config;
-use crate::deadline::Expire;
 use crate::envelope::CallOf;
 use crate::error::{CallError, Stage};
 use crate::mailbox::Rejected;
@@ -57,21 +57,32 @@ impl Limit {
     }
 }
 
+/// What is rare is boxed, so that a call within the node stays small.
 enum State<M: Request> {
     Here { target: Arc<dyn CallTarget<M>>, message: M },
-    AwaitingRoom { waiting: Waiting<dyn CallTarget<M>>, call: CallOf<M>, answer: Answer<M> },
-    AwaitingAnswer(Answer<M>),
-    There { destination: Destination, message: M, writer: Writer<M>, reader: Reader<M> },
-    Sent { call: netkernel::Call, destination: Destination, writer: Writer<M>, reader: Reader<M> },
-    Failed(CallError),
+    AwaitingRoom(Box<AwaitingRoom<M>>),
+    AwaitingAnswer(Arc<Slot<M::Reply>>),
+    There(Box<(M, Remote<M>)>),
+    Sent(Box<(netkernel::Call, Remote<M>)>),
+    Failed(Box<CallError>),
     Over,
 }
 
-/// Where the answer of a local call will be.
-struct Answer<M: Request> {
+struct AwaitingRoom<M: Request> {
+    waiting: Waiting<dyn CallTarget<M>>,
+    call: CallOf<M>,
     slot: Arc<Slot<M::Reply>>,
     deadline: Option<Instant>,
 }
+
+struct Remote<M: Request> {
+    destination: Destination,
+    writer: Writer<M>,
+    reader: Reader<M>,
+}
+
+/// The end of a step: the next state, or how the call ends.
+type Step<M> = Result<State<M>, Poll<Result<<M as Request>::Reply, CallError>>>;
 
 impl<M: Request> Call<M> {
     pub(super) fn here(target: Arc<dyn CallTarget<M>>, message: M) -> Self {
@@ -79,7 +90,8 @@ impl<M: Request> Call<M> {
     }
 
     pub(super) fn there(destination: Destination, message: M, writer: Writer<M>, reader: Reader<M>) -> Self {
-        Self { state: State::There { destination, message, writer, reader }, limit: Limit::Default }
+        let remote = Remote { destination, writer, reader };
+        Self { state: State::There(Box::new((message, remote))), limit: Limit::Default }
     }
 
     /// A call the network has already.
@@ -89,11 +101,12 @@ impl<M: Request> Call<M> {
         writer: Writer<M>,
         reader: Reader<M>,
     ) -> Self {
-        Self { state: State::Sent { call, destination, writer, reader }, limit: Limit::Default }
+        let remote = Remote { destination, writer, reader };
+        Self { state: State::Sent(Box::new((call, remote))), limit: Limit::Default }
     }
 
     pub(super) fn failed(error: CallError) -> Self {
-        Self { state: State::Failed(error), limit: Limit::Default }
+        Self { state: State::Failed(Box::new(error)), limit: Limit::Default }
     }
 
     /// How long to wait for the reply, instead of what the [`Config`] says.
@@ -108,70 +121,55 @@ impl<M: Request> Call<M> {
         self
     }
 
-    /// The next state, or the end.
-    fn step(
-        &mut self,
-        state: State<M>,
-        context: &mut Context<'_>,
-    ) -> Result<State<M>, Poll<Result<M::Reply, CallError>>> {
+    fn step(&mut self, state: State<M>, context: &mut Context<'_>) -> Step<M> {
         let ended = |error| Err(Poll::Ready(Err(error)));
         match state {
             State::Here { target, message } => self.start(target, message, context),
-            State::AwaitingRoom { mut waiting, call, answer } => match waiting.poll(context) {
+            State::AwaitingRoom(mut awaiting) => match awaiting.waiting.poll(context) {
                 Poll::Pending => {
-                    self.state = State::AwaitingRoom { waiting, call, answer };
+                    self.state = State::AwaitingRoom(awaiting);
                     Err(Poll::Pending)
                 }
                 Poll::Ready(Admitted::Late) => ended(CallError::Timeout { stage: Stage::Queued }),
                 Poll::Ready(Admitted::Room | Admitted::Closed) => {
+                    let AwaitingRoom { waiting, call, slot, deadline } = *awaiting;
                     let target = Arc::clone(waiting.target());
                     match target.submit(call, waiting.holds_room()) {
                         Ok(()) => {
                             waiting.spend();
-                            answer.note(&*target);
-                            Ok(State::AwaitingAnswer(answer))
+                            note(&*target, &slot, deadline);
+                            Ok(State::AwaitingAnswer(slot))
                         }
                         Err((_, rejected)) => ended(call_error(rejected)),
                     }
                 }
             },
-            State::There { destination, message, writer, reader } => {
-                self.send(destination, &message, writer, reader)
-            }
-            State::Sent { mut call, destination, writer, reader } => {
-                match Pin::new(&mut call).poll(context) {
-                    Poll::Pending => {
-                        self.state = State::Sent { call, destination, writer, reader };
-                        Err(Poll::Pending)
-                    }
-                    Poll::Ready(Ok(body)) => {
-                        Err(Poll::Ready(reader(&destination.system, &body).map_err(|error| {
-                            tracing::warn!(tag = writer.tag, %error, "a reply cannot be decoded");
-                            CallError::Reply { tag: writer.tag.to_owned(), version: writer.version }
-                        })))
-                    }
-                    Poll::Ready(Err(error)) => ended(destination.call_error(error)),
-                }
-            }
-            State::AwaitingAnswer(answer) => match answer.slot.poll_answer(context) {
+            State::AwaitingAnswer(slot) => match slot.poll_answer(context) {
                 Poll::Pending => {
-                    self.state = State::AwaitingAnswer(answer);
+                    self.state = State::AwaitingAnswer(slot);
                     Err(Poll::Pending)
                 }
                 ready @ Poll::Ready(_) => Err(ready),
             },
-            State::Failed(error) => ended(error),
+            State::There(unsent) => {
+                let call = self.send(&unsent.0, &unsent.1)?;
+                Ok(State::Sent(Box::new((call, unsent.1))))
+            }
+            State::Sent(mut sent) => match Pin::new(&mut sent.0).poll(context) {
+                Poll::Pending => {
+                    self.state = State::Sent(sent);
+                    Err(Poll::Pending)
+                }
+                Poll::Ready(Ok(body)) => Err(Poll::Ready(sent.1.read(&body))),
+                Poll::Ready(Err(error)) => ended(sent.1.destination.call_error(error)),
+            },
+            State::Failed(error) => ended(*error),
             State::Over => panic!("a call is not polled after it ended"),
         }
     }
 
     /// Puts a call into the mailbox of a server that is here.
-    fn start(
-        &mut self,
-        target: Arc<dyn CallTarget<M>>,
-        message: M,
-        context: &mut Context<'_>,
-    ) -> Result<State<M>, Poll<Result<M::Reply, CallError>>> {
+    fn start(&mut self, target: Arc<dyn CallTarget<M>>, message: M, context: &mut Context<'_>) -> Step<M> {
         let inherited = scope::inherited();
         if let Some(path) = inherited.chain.as_ref().and_then(|chain| chain.circle(target.pid())) {
             return Err(Poll::Ready(Err(CallError::Cycle(path))));
@@ -179,16 +177,17 @@ impl<M: Request> Call<M> {
         let deadline = self.limit.deadline(target.system().config(), inherited.deadline);
         let slot = Arc::new(Slot::new(context.waker().clone()));
         let reply = ReplyTo::here(Arc::clone(&slot), deadline, inherited.chain);
-        let answer = Answer { slot, deadline };
         match target.submit(CallOf { message, reply }, false) {
             Ok(()) => {
-                // The slot knows the waker, and nobody can have answered in the meantime without using it.
-                answer.note(&*target);
-                self.state = State::AwaitingAnswer(answer);
+                // The slot knows the waker already: whoever answers in the meantime uses it.
+                note(&*target, &slot, deadline);
+                self.state = State::AwaitingAnswer(slot);
                 Err(Poll::Pending)
             }
             Err((call, Rejected::Full)) => match Waiting::new(target, deadline) {
-                Ok(waiting) => Ok(State::AwaitingRoom { waiting, call, answer }),
+                Ok(waiting) => {
+                    Ok(State::AwaitingRoom(Box::new(AwaitingRoom { waiting, call, slot, deadline })))
+                }
                 Err(rejected) => Err(Poll::Ready(Err(call_error(rejected)))),
             },
             Err((_, rejected)) => Err(Poll::Ready(Err(call_error(rejected)))),
@@ -197,35 +196,41 @@ impl<M: Request> Call<M> {
 
     /// Hands a call to the network.
     fn send(
-        &mut self,
-        destination: Destination,
+        &self,
         message: &M,
-        writer: Writer<M>,
-        reader: Reader<M>,
-    ) -> Result<State<M>, Poll<Result<M::Reply, CallError>>> {
+        remote: &Remote<M>,
+    ) -> Result<netkernel::Call, Poll<Result<M::Reply, CallError>>> {
         let inherited = scope::inherited();
+        let destination = &remote.destination;
         let deadline = self.limit.deadline(destination.system.config(), inherited.deadline);
         let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
         if remaining.is_zero() {
             return Err(Poll::Ready(Err(CallError::Timeout { stage: Stage::Queued })));
         }
-        match destination.prepare(&writer, inherited.chain.as_deref(), message) {
+        match destination.prepare(&remote.writer, inherited.chain.as_deref(), message) {
             Ok(outgoing) => {
-                let call = outgoing.net.call(&destination.node, &outgoing.name, outgoing.body, remaining);
-                Ok(State::Sent { call, destination, writer, reader })
+                Ok(outgoing.net.call(&destination.node, &outgoing.name, outgoing.body, remaining))
             }
-            Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, &writer)))),
+            Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, &remote.writer)))),
         }
     }
 }
 
-impl<M: Request> Answer<M> {
-    /// Leaves a note of the deadline.
-    fn note(&self, target: &(impl CallTarget<M> + ?Sized)) {
-        if let Some(deadline) = self.deadline {
-            let slot: Weak<dyn Expire> = Arc::downgrade(&self.slot) as Weak<dyn Expire>;
-            target.system().deadlines().add(deadline, slot);
-        }
+impl<M: Request> Remote<M> {
+    fn read(&self, body: &Bytes) -> Result<M::Reply, CallError> {
+        let Writer { tag, version, .. } = self.writer;
+        (self.reader)(&self.destination.system, body).map_err(|error| {
+            tracing::warn!(tag, %error, "a reply cannot be decoded");
+            CallError::Reply { tag: tag.to_owned(), version }
+        })
+    }
+}
+
+/// Leaves a note of a call's deadline.
+fn note<R: Send + 'static>(target: &(impl Target + ?Sized), slot: &Arc<Slot<R>>, deadline: Option<Instant>) {
+    if let Some(deadline) = deadline {
+        let slot: Weak<Slot<R>> = Arc::downgrade(slot);
+        target.system().deadlines().add(deadline, slot);
     }
 }
 
@@ -234,8 +239,8 @@ impl<M: Request> Future for Call<M> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let call = self.get_mut();
-        if let State::AwaitingAnswer(answer) = &call.state {
-            let polled = answer.slot.poll_answer(context);
+        if let State::AwaitingAnswer(slot) = &call.state {
+            let polled = slot.poll_answer(context);
             if polled.is_ready() {
                 call.state = State::Over;
             }
@@ -256,8 +261,8 @@ impl<M: Request> Unpin for Call<M> {}
 
 impl<M: Request> Drop for Call<M> {
     fn drop(&mut self) {
-        if let State::AwaitingAnswer(answer) = &self.state {
-            answer.slot.abandon();
+        if let State::AwaitingAnswer(slot) = &self.state {
+            slot.abandon();
         }
     }
 }

@@ -11,7 +11,7 @@ use netkernel::SendError;
 use tokio::time::Instant;
 
 use super::call::Limit;
-use super::destination::{Destination, FOREVER, Writer};
+use super::destination::{Destination, FOREVER, Unsendable, Writer};
 use super::target::{Admitted, CastTarget, Waiting, cast_failure};
 use crate::error::{CastError, CastFailure};
 use crate::mailbox::Rejected;
@@ -34,13 +34,35 @@ pub struct Cast<M> {
     limit: Limit,
 }
 
+/// What is rare is boxed, so that a cast within the node stays small.
 enum State<M> {
     Here { target: Arc<dyn CastTarget<M>>, message: M },
-    AwaitingRoom { waiting: Waiting<dyn CastTarget<M>>, message: M },
-    There { destination: Destination, message: M, writer: Writer<M> },
-    Sending { sending: Sending, destination: Destination, message: M, writer: Writer<M> },
+    AwaitingRoom(Box<AwaitingRoom<M>>),
+    There(Box<Remote<M>>),
+    Sending(Box<(Sending, Remote<M>)>),
     Failed(CastError<M>),
     Over,
+}
+
+struct AwaitingRoom<M> {
+    waiting: Waiting<dyn CastTarget<M>>,
+    message: M,
+}
+
+struct Remote<M> {
+    destination: Destination,
+    message: M,
+    writer: Writer<M>,
+}
+
+impl<M> Remote<M> {
+    fn unsendable(self, why: &Unsendable) -> CastError<M> {
+        CastError::new(self.destination.cast_failure(why, &self.writer), self.message)
+    }
+
+    fn unsent(self, error: SendError) -> CastError<M> {
+        CastError::new(self.destination.send_failure(error, &self.writer), self.message)
+    }
 }
 
 type Sending = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
@@ -54,7 +76,8 @@ impl<M: Send + 'static> Cast<M> {
     }
 
     pub(super) fn there(destination: Destination, message: M, writer: Writer<M>) -> Self {
-        Self { state: State::There { destination, message, writer }, limit: Limit::Default }
+        let remote = Box::new(Remote { destination, message, writer });
+        Self { state: State::There(remote), limit: Limit::Default }
     }
 
     pub(super) fn failed(error: CastError<M>) -> Self {
@@ -69,18 +92,18 @@ impl<M: Send + 'static> Cast<M> {
 
     /// Sends it now or not at all.
     pub(super) fn now(mut self) -> Result<(), CastError<M>> {
-        let failed = |reason, message| Err(CastError::new(reason, message));
         match std::mem::replace(&mut self.state, State::Over) {
             State::Here { target, message } => target
                 .submit(message, false)
                 .map_err(|(message, rejected)| CastError::new(cast_failure(rejected), message)),
-            State::There { destination, message, writer } => {
-                match destination.prepare(&writer, None, &message) {
-                    Err(why) => failed(destination.cast_failure(&why, &writer), message),
+            State::There(remote) => {
+                let Remote { destination, message, writer } = &*remote;
+                match destination.prepare(writer, None, message) {
                     Ok(outgoing) => outgoing
                         .net
                         .try_cast(&destination.node, &outgoing.name, outgoing.body)
-                        .map_err(|error| CastError::new(destination.send_failure(error, &writer), message)),
+                        .map_err(|error| remote.unsent(error)),
+                    Err(why) => Err(remote.unsendable(&why)),
                 }
             }
             State::Failed(error) => Err(error),
@@ -96,19 +119,20 @@ impl<M: Send + 'static> Cast<M> {
                 Err((message, Rejected::Full)) => {
                     let deadline = self.limit.deadline(target.system().config(), scope::deadline());
                     match Waiting::new(target, deadline) {
-                        Ok(waiting) => Ok(State::AwaitingRoom { waiting, message }),
+                        Ok(waiting) => Ok(State::AwaitingRoom(Box::new(AwaitingRoom { waiting, message }))),
                         Err(rejected) => failed(cast_failure(rejected), message),
                     }
                 }
                 Err((message, rejected)) => failed(cast_failure(rejected), message),
             },
-            State::AwaitingRoom { mut waiting, message } => match waiting.poll(context) {
+            State::AwaitingRoom(mut awaiting) => match awaiting.waiting.poll(context) {
                 Poll::Pending => {
-                    self.state = State::AwaitingRoom { waiting, message };
+                    self.state = State::AwaitingRoom(awaiting);
                     Err(Poll::Pending)
                 }
-                Poll::Ready(Admitted::Late) => failed(CastFailure::Busy, message),
+                Poll::Ready(Admitted::Late) => failed(CastFailure::Busy, awaiting.message),
                 Poll::Ready(Admitted::Room | Admitted::Closed) => {
+                    let AwaitingRoom { waiting, message } = *awaiting;
                     let target = Arc::clone(waiting.target());
                     match target.submit(message, waiting.holds_room()) {
                         Ok(()) => {
@@ -119,30 +143,26 @@ impl<M: Send + 'static> Cast<M> {
                     }
                 }
             },
-            State::There { destination, message, writer } => self.send(destination, message, writer),
-            State::Sending { mut sending, destination, message, writer } => {
-                match sending.as_mut().poll(context) {
-                    Poll::Pending => {
-                        self.state = State::Sending { sending, destination, message, writer };
-                        Err(Poll::Pending)
-                    }
-                    Poll::Ready(Ok(())) => Err(Poll::Ready(Ok(()))),
-                    Poll::Ready(Err(error)) => failed(destination.send_failure(error, &writer), message),
+            State::There(remote) => self.send(remote),
+            State::Sending(mut sending) => match sending.0.as_mut().poll(context) {
+                Poll::Pending => {
+                    self.state = State::Sending(sending);
+                    Err(Poll::Pending)
                 }
-            }
+                Poll::Ready(Ok(())) => Err(Poll::Ready(Ok(()))),
+                Poll::Ready(Err(error)) => Err(Poll::Ready(Err(sending.1.unsent(error)))),
+            },
             State::Failed(error) => Err(Poll::Ready(Err(error))),
             State::Over => panic!("a cast is not polled after it ended"),
         }
     }
 
     /// Hands a cast to the network, which may have to wait for room.
-    fn send(&mut self, destination: Destination, message: M, writer: Writer<M>) -> Step<M> {
-        let outgoing = match destination.prepare(&writer, None, &message) {
+    fn send(&mut self, remote: Box<Remote<M>>) -> Step<M> {
+        let Remote { destination, message, writer } = &*remote;
+        let outgoing = match destination.prepare(writer, None, message) {
             Ok(outgoing) => outgoing,
-            Err(why) => {
-                let reason = destination.cast_failure(&why, &writer);
-                return Err(Poll::Ready(Err(CastError::new(reason, message))));
-            }
+            Err(why) => return Err(Poll::Ready(Err(remote.unsendable(&why)))),
         };
         let node = destination.node.clone();
         match outgoing.net.try_cast(&node, &outgoing.name, outgoing.body) {
@@ -151,13 +171,10 @@ impl<M: Send + 'static> Cast<M> {
                 let deadline = self.limit.deadline(destination.system.config(), scope::deadline());
                 let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
                 let (net, name) = (outgoing.net, outgoing.name);
-                let sending = Box::pin(async move { net.cast(&node, &name, body, remaining).await });
-                Ok(State::Sending { sending, destination, message, writer })
+                let sending = async move { net.cast(&node, &name, body, remaining).await };
+                Ok(State::Sending(Box::new((Box::pin(sending), *remote))))
             }
-            Err(error) => {
-                let reason = destination.send_failure(error, &writer);
-                Err(Poll::Ready(Err(CastError::new(reason, message))))
-            }
+            Err(error) => Err(Poll::Ready(Err(remote.unsent(error)))),
         }
     }
 }

@@ -155,14 +155,14 @@ impl HandleCall<PanicInCall> for Lab {
 
 impl HandleCast<PanicInCast> for Lab {
     async fn cast(&mut self, _: PanicInCast, _cx: &mut Cx<Self>) -> Outcome {
-        tokio::time::sleep(MS).await;
+        pass(MS).await;
         panic!("told {}", "to")
     }
 }
 
 impl HandleCall<Work> for Lab {
     async fn call(&mut self, Work(ms): Work, reply: ReplyTo<bool>, _cx: &mut Cx<Self>) -> Outcome {
-        tokio::time::sleep(MS * u32::try_from(ms).unwrap()).await;
+        pass(MS * u32::try_from(ms).unwrap()).await;
         let left = reply.is_cancelled();
         reply.send(left)
     }
@@ -170,7 +170,7 @@ impl HandleCall<Work> for Lab {
 
 impl HandleCast<Toil> for Lab {
     async fn cast(&mut self, Toil(ms): Toil, _cx: &mut Cx<Self>) -> Outcome {
-        tokio::time::sleep(MS * u32::try_from(ms).unwrap()).await;
+        pass(MS * u32::try_from(ms).unwrap()).await;
         Outcome::Continue
     }
 }
@@ -289,5 +289,11 @@ pub(crate) fn id(name: &str) -> NodeId {
 
 /// Lets every task run until nothing is left to do but wait.
 pub(crate) async fn settle() {
-    tokio::time::sleep(50 * MS).await;
+    pass(50 * MS).await;
+}
+
+/// Lets virtual time pass; a clock that is not paused is a mistake of the test.
+pub(crate) async fn pass(time: Duration) {
+    tokio::time::advance(Duration::ZERO).await;
+    tokio::time::sleep(time).await;
 }

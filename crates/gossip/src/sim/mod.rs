@@ -25,4 +25,4 @@ pub use node::Disk;
 pub use oracle::Violation;
 pub use report::{Faults, Report};
 pub use scenario::{Scenario, Story};
-pub use world::{World, address};
+pub use world::{Trace, World, address};

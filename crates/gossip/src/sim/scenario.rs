@@ -9,7 +9,7 @@ use super::network::Ix;
 use super::node::Disk;
 use super::oracle::Violation;
 use super::report::Report;
-use super::world::{World, address};
+use super::world::{Trace, World, address};
 
 /// What happens in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,18 +40,18 @@ pub struct Scenario {
     story: Story,
     nodes: usize,
     seed: u64,
-    trace: bool,
+    trace: Option<Trace>,
 }
 
 impl Scenario {
     /// A run of at least four nodes.
     pub fn new(story: Story, nodes: usize, seed: u64) -> Self {
-        Self { story, nodes: nodes.max(4), seed, trace: false }
+        Self { story, nodes: nodes.max(4), seed, trace: None }
     }
 
-    /// Prints everything that happens, with the virtual time in milliseconds.
-    pub fn traced(mut self) -> Self {
-        self.trace = true;
+    /// Tells everything that happens.
+    pub fn traced(mut self, trace: Trace) -> Self {
+        self.trace = Some(trace);
         self
     }
 
@@ -62,8 +62,8 @@ impl Scenario {
     /// [`Violation`]: the first thing that no run may show, with the seed that shows it again.
     pub fn run(self) -> Result<Report, Violation> {
         let mut world = World::new(self.seed);
-        if self.trace {
-            world.trace();
+        if let Some(trace) = self.trace {
+            world.trace(trace);
         }
         world.network.loss = world.random.below(4);
         match self.story {

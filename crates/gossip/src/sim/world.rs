@@ -19,6 +19,9 @@ use super::node::{Disk, Node};
 use super::oracle::{Oracle, Violation};
 use super::report::Report;
 
+/// Takes what happens in a run, with the virtual time in milliseconds.
+pub type Trace = fn(u64, &str);
+
 /// A simulated cluster, for stories of one's own.
 ///
 /// Nodes are named by their numbers, from 0. Methods that take one panic if there is no such node.
@@ -43,7 +46,7 @@ pub struct World {
     /// Things that happened at the present moment.
     happened: u32,
     /// Whether to print what happens.
-    trace: bool,
+    trace: Option<Trace>,
 }
 
 /// Something that happens at a time.
@@ -78,7 +81,7 @@ impl World {
             next: 0,
             next_token: 0,
             happened: 0,
-            trace: false,
+            trace: None,
         }
     }
 
@@ -553,14 +556,14 @@ impl World {
     }
 
     fn tell(&self, what: impl FnOnce() -> String) {
-        if self.trace {
-            println!("{:>7} {}", self.now, what());
+        if let Some(trace) = self.trace {
+            trace(self.now, &what());
         }
     }
 
-    /// Prints everything that happens from now on, with the time in milliseconds.
-    pub fn trace(&mut self) {
-        self.trace = true;
+    /// Tells everything that happens from now on.
+    pub fn trace(&mut self, trace: Trace) {
+        self.trace = Some(trace);
     }
 
     fn position(&self, id: &NodeId) -> Option<Ix> {
