@@ -1,18 +1,101 @@
 //! A consistent hash ring: which node owns a key, and which keep its copies.
 //!
 //! ```
-//! use hashring::{HashRing, NodeSpec};
+//! use hashring::{HashRing, NodeSpec, Op};
 //!
 //! let mut ring = HashRing::from_nodes(["ash", "birch", "cedar"])?;
 //! let owner = *ring.owner(b"user:42").expect("the ring has nodes");
-//! let copies: Vec<_> = ring.replicas(b"user:42", 2).collect();
+//! let copies: Vec<&&str> = ring.replicas(b"user:42", 2).collect();
 //! assert_eq!(*copies[0], owner);
 //!
-//! ring.insert(NodeSpec::new("douglas").weight(320))?;
-//! let after = *ring.owner(b"user:42").expect("the ring has nodes");
-//! assert!(after == owner || after == "douglas");
+//! // What would a new node, twice as strong, change? Only what moves to it.
+//! let newcomer = NodeSpec::new("douglas").weight(320);
+//! let plan = ring.plan(&[Op::Insert(newcomer.clone())])?;
+//! assert!(plan.moves().all(|step| step.to == Some(&"douglas")));
+//! println!("{} of all keys would move", plan.moved());
+//!
+//! ring.insert(newcomer)?;
+//! let now = *ring.owner(b"user:42").expect("the ring has nodes");
+//! assert!(now == owner || now == "douglas");
 //! # Ok::<(), hashring::RingError>(())
 //! ```
+//!
+//! # How it works
+//!
+//! Keys are hashed to *tokens*, positions on a ring of 2^64. Every node has some *points* on the same ring, 160 unless its
+//! *weight* says otherwise, placed there by hashing its id. A key belongs to the first point clockwise from its token, and
+//! its copies to the next nodes after that:
+//!
+//! ```text
+//!          token of a key
+//!                ↓
+//!  ──birch────────────cedar──ash──cedar────birch──ash──→   and round again
+//!                       ↑     ↑             ↑
+//!                     owner  2nd           3rd copy (cedar has one already)
+//! ```
+//!
+//! A node that comes takes only what lies before its own points, and one that goes leaves it to the next: nothing moves
+//! between the others. All who agree on the members agree on every key, whoever they are and in whatever order they
+//! learned of them: positions depend on ids, weights and the seed, and on nothing else. That layout is frozen, described
+//! byte by byte in [`layout_v1`], and held in place by files that a second implementation wrote: it stays
+//! the same between versions of this crate, machines and builds. [`HashRing::fingerprint`] compares two rings in 32 bytes.
+//!
+//! # When not to use a ring
+//!
+//! - Nodes are numbered 0 to n − 1 and only the last one ever comes or goes: *jump hash* needs no memory at all.
+//! - There are a dozen nodes or fewer and lookups are rare: *rendezvous hashing* is even simpler, and as fair.
+//! - Load must be even to a few percent, or a lookup must take a single load from memory, and it is no harm if a few more
+//!   keys move on a change: make a [`PartitionTable`] of a ring. Points at random leave the most loaded of 1,000 equal
+//!   nodes 28 % over the mean (21 % of 100, 12 % of 10); a table, 5 % or what you ask for.
+//! - Keys come from an enemy who chooses them to fall to one node: see [`Builder::seed`].
+//!
+//! # What it costs
+//!
+//! For n nodes and p points; measured at 1,000 nodes of 160 points, keys of 16 to 32 bytes, on one core of 2.6 GHz.
+//!
+//! | | steps | measured |
+//! |---|---|---|
+//! | [`owner`](HashRing::owner) | the hash, one line of an index, one of points | 13 ns |
+//! | [`replicas`](HashRing::replicas)`(key, 3)` | and three points, seldom more | 24 ns |
+//! | [`PartitionTable::owner`] | the hash, one load | 6 ns |
+//! | [`insert`](HashRing::insert), [`remove`](HashRing::remove) | moves the points after those that change | 55 µs; 125 µs if a clone shares the ring |
+//! | clone | one reference count | 8 ns |
+//! | [`from_nodes`](HashRing::from_nodes) | one sort | 5 ms |
+//! | [`diff`](HashRing::diff) | changed points × log p, or p | 16 µs for one node, 4 ms for all |
+//! | [`plan`](HashRing::plan) of a node, with both balances | p | 0.4 ms |
+//! | memory | 12 bytes a point, 2 a bucket, and the nodes | 2.3 MB |
+//!
+//! No read allocates, unless it returns a `Vec` or walks along more than 32 points.
+//!
+//! # Names in the original
+//!
+//! The node.js library of the same name calls the default weight `rfactor` and one less than the copies `pfactor`;
+//! `insert`, `remove`, `get`, `nodes`, `weights` and `weight` are the same here, and
+//!
+//! | there | here |
+//! |---|---|
+//! | `new CHash(rfactor, pfactor)` | `HashRing::builder().default_weight(rfactor).build()` |
+//! | `update(node, weight)` | [`set_weight`](HashRing::set_weight) |
+//! | `find(key)` | [`owner`](HashRing::owner) |
+//! | `rangeNext(key, n)`, `rangePrev(key, n)` | [`replicas`](HashRing::replicas), [`replicas_back`](HashRing::replicas_back) |
+//! | `next(node)`, `prev(node)` | [`successors`](HashRing::successors), [`predecessors`](HashRing::predecessors) |
+//! | `merge`, `intersect` | [`union`](HashRing::union), [`intersection`](HashRing::intersection); to combine changes, [`merge`](HashRing::merge) |
+//! | `size`, `numberNodes`, `isDefined` | [`point_count`](HashRing::point_count), [`len`](HashRing::len), [`contains`](HashRing::contains) |
+//! | `begin`, `end`, `iterator` | [`points`](HashRing::points), [`points_from`](HashRing::points_from), also backwards |
+//! | `equals`, `toJSON`, `fromJSON` | `==` or [`fingerprint`](HashRing::fingerprint), [`Snapshot`] |
+//!
+//! # Map
+//!
+//! - rings: [`HashRing`], [`Builder`], [`NodeSpec`], [`RingNode`], [`Zone`], [`Member`], [`Change`], [`RingError`]
+//! - who keeps a key: [`Replicas`], [`Placement`] over zones, [`LoadFactor`] for bounded loads, [`PartitionTable`]
+//! - the ring itself: [`Token`], [`Point`], [`TokenRange`], [`Fraction`], [`Balance`], [`Fingerprint`]
+//! - change: [`Op`], [`Plan`], [`RangeMove`], [`ReplicaMove`], [`Transition`]
+//! - at rest: [`Snapshot`]
+//!
+//! # Features
+//!
+//! `no_std` with `alloc`, without unsafe code. `serde` (off) gives [`Snapshot`], [`NodeSpec`], [`Zone`], [`Token`] and
+//! [`Fingerprint`] their `Serialize` and `Deserialize`.
 
 #![no_std]
 
@@ -40,6 +123,13 @@ mod snapshot;
 mod splice;
 mod table;
 mod walk;
+
+#[doc = include_str!("../docs/layout-v1.md")]
+pub mod layout_v1 {}
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 pub use balance::{Balance, Fraction};
 pub use builder::Builder;
