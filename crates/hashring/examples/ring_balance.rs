@@ -60,9 +60,10 @@ fn picture(plan: &Plan<&'static str>) -> Document {
     let paper = Rectangle::new().set("width", 840).set("height", 460).set("fill", "#fff");
     let document =
         Document::new().set("viewBox", (0, 0, 840, 460)).set("font-family", "sans-serif").add(paper);
-    let moved =
-        plan.moves().fold(Group::new(), |group, step| group.add(arc(step.range, 172.0, 10.0, "#222")));
-    let after = drawing(plan.after(), "after: what is marked inside has moved").add(moved);
+    let moved = plan.moves().fold(Group::new(), |group, step| {
+        group.add(arc(step.range, 168.0, 10.0, step.from.map_or("none", |node| colour(node))))
+    });
+    let after = drawing(plan.after(), "after; inside, whose it was").add(moved);
     let legend = plan.after().nodes().enumerate().fold(Group::new(), |group, (ix, node)| {
         let x = 60 + 130 * ix;
         let swatch = Path::new().set("d", format!("M{x},432h14v14h-14z")).set("fill", colour(node));
