@@ -9,7 +9,7 @@ use gossip::{Gossip, Operation, RingName, View};
 use netkernel::{Address, Dispatch, Kernel, Net, Node, NodeId, Stopped};
 use thiserror::Error;
 use tokio::time::Instant;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::builder::Builder;
@@ -26,7 +26,31 @@ pub struct Cluster {
     servers: System,
     tasks: TaskTracker,
     stop: CancellationToken,
-    _stop: Arc<DropGuard>,
+    _stop_on_drop: Arc<StopOnDrop>,
+}
+
+/// Ends everything once the last handle is gone. The layers hold each other, so nothing ends by itself.
+struct StopOnDrop {
+    kernel: Kernel,
+    gossip: Gossip,
+    servers: System,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        let (kernel, gossip, servers) = (self.kernel.clone(), self.gossip.clone(), self.servers.clone());
+        let ending = async move {
+            kernel.shutdown(Duration::ZERO).await;
+            // Nobody is left to hear that there was no time for a farewell.
+            let _hurried = gossip.shutdown(Duration::ZERO).await;
+            servers.shutdown(Duration::ZERO).await;
+        };
+        self.tasks.spawn_on(ending, &self.runtime);
+    }
 }
 
 /// What a cluster is put together from.
@@ -82,8 +106,15 @@ impl Cluster {
                 }
             });
         }
-        let guard = Arc::new(stop.clone().drop_guard());
-        Self { kernel, gossip, servers, tasks, stop, _stop: guard }
+        let stop_on_drop = StopOnDrop {
+            kernel: kernel.clone(),
+            gossip: gossip.clone(),
+            servers: servers.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        Self { kernel, gossip, servers, tasks, stop, _stop_on_drop: Arc::new(stop_on_drop) }
     }
 
     /// This node: its id, the address others reach it at, and its present incarnation.
@@ -181,7 +212,7 @@ impl Cluster {
     /// sends what waits, closes every session and ends every task. It stays a member, so no key moves for good; to
     /// go for good, [`leave`](Self::leave) first.
     pub async fn shutdown(&self, within: Duration) -> Stopped {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within.min(SHUTDOWN_MAX);
         let left = || deadline.saturating_duration_since(Instant::now());
         self.stop.cancel();
         let servers = self.servers.shutdown(left() / 2).await == genserver::Stopped::Drained;
@@ -200,3 +231,6 @@ impl fmt::Debug for Cluster {
         formatter.debug_struct("Cluster").field("node", &self.node()).finish_non_exhaustive()
     }
 }
+
+/// Longer than anyone waits; keeps the clock from overflowing.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(30 * 24 * 3_600);

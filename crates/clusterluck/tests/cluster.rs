@@ -112,6 +112,21 @@ async fn a_node_that_leaves_owns_nothing_and_may_join_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_node_whose_last_handle_is_dropped_stops() {
+    let network = MemoryNetwork::new();
+    let rest = node(&network, "rest").await;
+    let dropped = builder(&network, "dropped").listen("dropped:3").start().await.unwrap();
+    dropped.meet(rest.address().to_string()).await.unwrap();
+    serve_echo(std::slice::from_ref(&dropped)).await;
+    let id = dropped.id();
+    drop(dropped);
+    let echo = rest.addr::<Echo>(&id, "echo");
+    while echo.call(Say("still there?".into())).timeout(SECOND).await.is_ok() {}
+    // Its address is free again.
+    builder(&network, "dropped").listen("dropped:3").start().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_with_a_builder_is_named() {
     let network = MemoryNetwork::new();
     let id = |id: &str| Cluster::builder(id).cookie(cookie(false)).start();

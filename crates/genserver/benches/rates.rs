@@ -1,7 +1,7 @@
 //! Local calls and casts beside a plain task with tokio's channels, in turn, as medians of several rounds.
 //!
 //! Prints; asserts nothing. Everything is called from spawned tasks: `block_on` itself pays a thread hop for each
-//! wake, whatever is called.
+//! wake, whatever is called. An argument picks the rows whose name holds it.
 
 use std::time::Duration;
 
@@ -112,6 +112,9 @@ where
     A: Future<Output = ()> + Send + 'static,
     B: Future<Output = ()> + Send + 'static,
 {
+    if std::env::args().nth(1).is_some_and(|wanted| !wanted.starts_with('-') && !what.contains(&wanted)) {
+        return;
+    }
     let (mut us, mut them) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         us.push(time(copies, &ours).await);

@@ -62,6 +62,7 @@ mod reply;
 mod routes;
 mod runloop;
 mod scope;
+mod seat;
 mod server;
 mod slot;
 mod spawn;

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
 use tokio::sync::oneshot;
@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::envelope::{Envelope, Letter};
 use crate::exit::Exit;
 use crate::lock::Lock;
+use crate::seat::Seat;
 use crate::server::GenServer;
 
 pub(crate) struct Mailbox<S> {
@@ -29,7 +30,7 @@ struct State<S> {
     system: VecDeque<Letter<S>>,
     room: Room,
     /// Senders that wait for room, in the order they came. Never any while there is room.
-    waiting: VecDeque<oneshot::Sender<()>>,
+    waiting: VecDeque<Arc<Seat>>,
     intake: Intake,
     signals: Signals,
     sleeper: Option<Sleeper>,
@@ -195,41 +196,28 @@ impl<S: GenServer> Mailbox<S> {
         Ok(())
     }
 
-    /// Queues for room. What is received is room for one message, taken already.
-    pub(crate) fn wait_for_room(&self) -> Result<oneshot::Receiver<()>, Rejected> {
+    /// Queues for room.
+    pub(crate) fn wait_for_room(&self) -> Result<Arc<Seat>, Rejected> {
         let mut state = self.state.locked();
         state.intake.check()?;
-        let (sender, receiver) = oneshot::channel();
+        let seat = Arc::new(Seat::default());
         if state.room.messages > 0 {
             state.room.messages -= 1;
-            drop(state);
-            // Just made, so nobody has closed it.
-            let _kept = sender.send(());
+            // Just made: nobody waits in it yet.
+            let _nobody = seat.grant();
         } else {
             if state.waiting.len() == state.waiting.capacity() {
-                state.waiting.retain(|sender| !sender.is_closed());
+                state.waiting.retain(|seat| seat.is_taken());
             }
-            state.waiting.push_back(sender);
+            state.waiting.push_back(Arc::clone(&seat));
         }
-        Ok(receiver)
+        Ok(seat)
     }
 
     /// Gives room back, to those who wait for it first.
     pub(crate) fn release(&self, room: Room) {
-        let mut state = self.state.locked();
-        let granted = state.release(room);
-        drop(state);
-        self.grant(granted);
-    }
-
-    fn grant(&self, mut granted: Vec<oneshot::Sender<()>>) {
-        loop {
-            let unwanted = granted.into_iter().filter_map(|sender| sender.send(()).err()).count();
-            if unwanted == 0 {
-                return;
-            }
-            granted = self.state.locked().release(Room { messages: unwanted, bytes: 0 });
-        }
+        let granted = self.state.locked().release(room);
+        wake(granted);
     }
 
     /// The server takes what there is, or else sleeps until there is something. `ready` tells whether it may take
@@ -252,7 +240,7 @@ impl<S: GenServer> Mailbox<S> {
             }
         }
         drop(state);
-        self.grant(granted);
+        wake(granted);
         for waiter in idle {
             let _gone = waiter.send(());
         }
@@ -268,7 +256,7 @@ impl<S: GenServer> Mailbox<S> {
         let granted = state.release(std::mem::take(&mut taken.begun));
         state.sleeper = Some(Sleeper { waker: waker.clone(), handling: true });
         drop(state);
-        self.grant(granted);
+        wake(granted);
         true
     }
 
@@ -286,7 +274,7 @@ impl<S: GenServer> Mailbox<S> {
         if matches!(state.intake, Intake::Open) {
             state.intake = Intake::Draining;
         }
-        state.waiting.clear();
+        let waiting = std::mem::take(&mut state.waiting);
         self.attention.store(true, Ordering::Release);
         let sleeper = match urgency {
             Urgency::Now => state.sleeper.take().map(|sleeper| sleeper.waker),
@@ -294,6 +282,7 @@ impl<S: GenServer> Mailbox<S> {
         };
         drop(state);
         wake(sleeper);
+        wake(waiting.iter().filter_map(|seat| seat.close()));
     }
 
     pub(crate) fn pause(&self, paused: bool) {
@@ -329,7 +318,8 @@ impl<S: GenServer> Mailbox<S> {
         let queue = std::mem::take(&mut state.queue);
         let system = std::mem::take(&mut state.system);
         drop(state);
-        drop((waiting, idle));
+        drop(idle);
+        wake(waiting.iter().filter_map(|seat| seat.close()));
         system.into_iter().chain(queue.into_iter().map(|queued| queued.letter)).collect()
     }
 
@@ -353,17 +343,17 @@ impl<S> State<S> {
         self.sleeper.take_if(|sleeper| !sleeper.handling).map(|sleeper| sleeper.waker)
     }
 
-    /// Adds room and takes from it what those who wait get.
-    fn release(&mut self, room: Room) -> Vec<oneshot::Sender<()>> {
+    /// Adds room and gives of it to those who wait.
+    fn release(&mut self, room: Room) -> Vec<Waker> {
         self.room.messages += room.messages;
         self.room.bytes += room.bytes;
         let mut granted = Vec::new();
         while self.room.messages > 0
-            && let Some(sender) = self.waiting.pop_front()
+            && let Some(seat) = self.waiting.pop_front()
         {
-            if !sender.is_closed() {
+            if let Some(waker) = seat.grant() {
                 self.room.messages -= 1;
-                granted.push(sender);
+                granted.extend(waker);
             }
         }
         granted
@@ -380,9 +370,9 @@ impl Intake {
     }
 }
 
-fn wake(sleeper: Option<Waker>) {
-    if let Some(waker) = sleeper {
-        waker.wake();
+fn wake(sleepers: impl IntoIterator<Item = Waker>) {
+    for sleeper in sleepers {
+        sleeper.wake();
     }
 }
 

@@ -19,6 +19,13 @@ use crate::error::{CallError, Refusal, Stage};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct CallId(pub(crate) u64);
 
+/// The end of a wait that begins now. One that would outlast the clock ends in some decades.
+pub(crate) fn deadline_after(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(WAIT_MAX)
+}
+
+const WAIT_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
 /// The future of a reply, from [`Net::call`](crate::Net::call).
 ///
 /// It ends exactly once: with the reply, a refusal, a lost link or its deadline. Dropping it before it ends
@@ -49,7 +56,7 @@ impl Call {
         timeout: Duration,
         start: impl FnOnce(ReplySlot, Instant) -> Result<Abandon, CallError>,
     ) -> Self {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_after(timeout);
         let (slot, reply) = oneshot::channel();
         let state = match start(slot, deadline) {
             Ok(abandon) => State::Waiting {

@@ -361,3 +361,93 @@ async fn a_connection_that_only_one_end_knows_to_be_dead_does_not_hold_up_the_ne
     settle().await;
     assert_eq!((a.sessions(&b), b.sessions(&a)), (1, 1));
 }
+
+/// What is left of a message when its link closes in mid-message is counted as dropped, and the next goes through.
+#[tokio::test(start_paused = true)]
+async fn a_message_cut_short_by_a_close_is_counted() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    a.kernel.try_cast(&b.id(), &server("sink"), vec![1; 4 << 20].into()).unwrap();
+    b.kernel.set_incarnation(netkernel::Incarnation(2));
+    tokio::time::sleep(20 * SECOND).await;
+    let dropped = a.kernel.peers()[0].traffic.messages_dropped;
+    let arrived = b.casts.try_recv().is_ok();
+    assert_eq!(dropped, u64::from(!arrived));
+    a.echo(&b, "by the next session").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_call_that_is_still_being_sent_keeps_it_from_being_executed() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    for _ in 0..20 {
+        let call = a.kernel.call(&b.id(), &server("hold"), vec![1; 4 << 20].into(), 60 * SECOND);
+        tokio::task::yield_now().await;
+        drop(call);
+    }
+    settle().await;
+    while let Ok(responder) = b.held.try_recv() {
+        assert!(responder.is_cancelled());
+    }
+    a.echo(&b, "still there").await.unwrap();
+}
+
+/// A node may become a later instance of itself at any moment, also while sessions are being made.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_outlives_the_incarnation_it_was_made_under() {
+    let network = MemoryNetwork::new();
+    let quick = |name| config(&network, name, 1).backoff(Duration::from_millis(1), Duration::from_millis(5));
+    let (a, b) = (start(quick("a")).await, start(quick("b")).await);
+    a.connect(&b);
+    b.connect(&a);
+    for incarnation in 2..60 {
+        let address = a.address();
+        let (raised, _dialed) = tokio::join!(
+            async { a.kernel.set_incarnation(netkernel::Incarnation(incarnation)) },
+            b.kernel.dial(&address, None, SECOND),
+        );
+        let () = raised;
+        let known = || {
+            let peer = b.kernel.peers().into_iter().find(|peer| peer.id == a.id());
+            peer.and_then(|peer| peer.incarnation)
+        };
+        let settled = async {
+            while known() != Some(netkernel::Incarnation(incarnation)) {
+                tokio::task::yield_now().await;
+            }
+        };
+        let settled = tokio::time::timeout(20 * SECOND, settled).await;
+        assert!(settled.is_ok(), "incarnation {incarnation}, but the other end knows {:?}", known());
+    }
+}
+
+/// A stranger that connects and resets at once must not slow the next client.
+#[tokio::test]
+async fn clients_that_reset_at_once_do_not_close_the_door() {
+    let tcp = |name: &str| {
+        netkernel::Config::new(id(name), Noise::new(&cookie(false))).listen("127.0.0.1:0".parse().unwrap())
+    };
+    let (a, b) = (start(tcp("a")).await, start(tcp("b")).await);
+    let address = b.address();
+    for _ in 0..200 {
+        let stranger = tokio::net::TcpStream::connect((address.host(), address.port())).await.unwrap();
+        stranger.set_zero_linger().unwrap();
+        drop(stranger);
+    }
+    a.kernel.dial(&address, None, 3 * SECOND).await.unwrap();
+    assert_eq!(b.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_session_lives_on() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "hello").await.unwrap();
+    tokio::time::sleep(600 * SECOND).await;
+    assert_eq!((a.kernel.peers()[0].traffic.sessions, b.kernel.peers()[0].traffic.sessions), (1, 1));
+}

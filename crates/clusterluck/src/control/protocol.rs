@@ -209,7 +209,7 @@ pub struct Update {
     pub id: String,
     /// The new weight; the default if `None`.
     pub weight: Option<u32>,
-    /// Ahead of other operations that wait.
+    /// Taken for parity with the original: an update never waits for others, so there is nothing to force.
     pub force: bool,
     /// How long to wait until every reachable member knows, in milliseconds.
     pub wait_ms: Option<u64>,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::destination::{Destination, FOREVER, Reader, Writer};
-use super::target::{Admitted, CallTarget, Target, Waiting, call_error};
+use super::target::{CallTarget, Target, Waiting, call_error};
 use crate::config::Config;
 use crate::envelope::CallOf;
 use crate::error::{CallError, Stage};
@@ -19,6 +19,7 @@ use crate::mailbox::Rejected;
 use crate::message::Request;
 use crate::reply::ReplyTo;
 use crate::scope;
+use crate::seat::Admitted;
 use crate::slot::Slot;
 
 /// A call, from [`LocalAddr::call`](crate::LocalAddr::call) or [`Addr::call`](crate::Addr::call). Await it for the
@@ -131,12 +132,10 @@ impl<M: Request> Call<M> {
                     Err(Poll::Pending)
                 }
                 Poll::Ready(Admitted::Late) => ended(CallError::Timeout { stage: Stage::Queued }),
-                Poll::Ready(Admitted::Room | Admitted::Closed) => {
+                Poll::Ready(admitted) => {
                     let AwaitingRoom { waiting, call, slot, deadline } = *awaiting;
-                    let target = Arc::clone(waiting.target());
-                    match target.submit(call, waiting.holds_room()) {
-                        Ok(()) => {
-                            waiting.spend();
+                    match waiting.finish(admitted, |target, room| target.submit(call, room)) {
+                        Ok(target) => {
                             note(&*target, &slot, deadline);
                             Ok(State::AwaitingAnswer(slot))
                         }

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::call::Limit;
 use super::destination::{Destination, FOREVER, Unsendable, Writer};
-use super::target::{Admitted, CastTarget, Waiting, cast_failure};
+use super::target::{CastTarget, Waiting, cast_failure};
 use crate::error::{CastError, CastFailure};
 use crate::mailbox::Rejected;
 use crate::scope;
+use crate::seat::Admitted;
 
 /// A cast, from [`LocalAddr::cast`](crate::LocalAddr::cast) or [`Addr::cast`](crate::Addr::cast). Await it: it
 /// completes when the message is accepted, which takes no time unless the mailbox, or the queue towards its node,
@@ -131,19 +132,15 @@ impl<M: Send + 'static> Cast<M> {
                     Err(Poll::Pending)
                 }
                 Poll::Ready(Admitted::Late) => failed(CastFailure::Busy, awaiting.message),
-                Poll::Ready(Admitted::Room | Admitted::Closed) => {
+                Poll::Ready(admitted) => {
                     let AwaitingRoom { waiting, message } = *awaiting;
-                    let target = Arc::clone(waiting.target());
-                    match target.submit(message, waiting.holds_room()) {
-                        Ok(()) => {
-                            waiting.spend();
-                            Err(Poll::Ready(Ok(())))
-                        }
+                    match waiting.finish(admitted, |target, room| target.submit(message, room)) {
+                        Ok(_target) => Err(Poll::Ready(Ok(()))),
                         Err((message, rejected)) => failed(cast_failure(rejected), message),
                     }
                 }
             },
-            State::There(remote) => self.send(remote),
+            State::There(remote) => self.send(*remote),
             State::Sending(mut sending) => match sending.0.as_mut().poll(context) {
                 Poll::Pending => {
                     self.state = State::Sending(sending);
@@ -158,8 +155,8 @@ impl<M: Send + 'static> Cast<M> {
     }
 
     /// Hands a cast to the network, which may have to wait for room.
-    fn send(&mut self, remote: Box<Remote<M>>) -> Step<M> {
-        let Remote { destination, message, writer } = &*remote;
+    fn send(&mut self, remote: Remote<M>) -> Step<M> {
+        let Remote { destination, message, writer } = &remote;
         let outgoing = match destination.prepare(writer, None, message) {
             Ok(outgoing) => outgoing,
             Err(why) => return Err(Poll::Ready(Err(remote.unsendable(&why)))),
@@ -172,7 +169,7 @@ impl<M: Send + 'static> Cast<M> {
                 let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
                 let (net, name) = (outgoing.net, outgoing.name);
                 let sending = async move { net.cast(&node, &name, body, remaining).await };
-                Ok(State::Sending(Box::new((Box::pin(sending), *remote))))
+                Ok(State::Sending(Box::new((Box::pin(sending), remote))))
             }
             Err(error) => Err(Poll::Ready(Err(remote.unsent(error)))),
         }

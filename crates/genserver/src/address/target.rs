@@ -1,11 +1,9 @@
 //! A server of this system, as calls and casts of one message see it.
 
-use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use tokio::sync::oneshot;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Instant;
 
 use crate::envelope::{CallOf, CastOf, Open, seal};
 use crate::error::{CallError, CastFailure, Stage};
@@ -13,6 +11,7 @@ use crate::mailbox::{Rejected, Room};
 use crate::message::Request;
 use crate::pid::Pid;
 use crate::process::Process;
+use crate::seat::{Admitted, Seat};
 use crate::server::{GenServer, HandleCall, HandleCast};
 use crate::system::System;
 
@@ -20,7 +19,7 @@ use crate::system::System;
 pub(crate) trait Target: Send + Sync {
     fn pid(&self) -> &Pid;
     fn system(&self) -> &System;
-    fn wait_for_room(&self) -> Result<oneshot::Receiver<()>, Rejected>;
+    fn wait_for_room(&self) -> Result<Arc<Seat>, Rejected>;
     fn release_room(&self);
 }
 
@@ -43,7 +42,7 @@ impl<S: GenServer> Target for Process<S> {
         &self.system
     }
 
-    fn wait_for_room(&self) -> Result<oneshot::Receiver<()>, Rejected> {
+    fn wait_for_room(&self) -> Result<Arc<Seat>, Rejected> {
         self.mailbox.wait_for_room()
     }
 
@@ -66,62 +65,44 @@ impl<S: HandleCast<M>, M: Send + 'static> CastTarget<M> for Process<S> {
     }
 }
 
-/// A place in the queue for room in a mailbox, until a deadline. Dropped, it gives up its place, and the room it may
-/// have been granted.
+/// A wait for room in a mailbox, until a deadline. Dropped, it gives up its place, or the room it was given.
 pub(crate) struct Waiting<T: Target + ?Sized> {
     target: Arc<T>,
-    granted: oneshot::Receiver<()>,
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// Room was granted, and no message has used it yet.
-    holds_room: bool,
-}
-
-/// How the wait for room ended.
-pub(crate) enum Admitted {
-    /// There is room for one message, and it is reserved.
-    Room,
-    /// The mailbox is closed.
-    Closed,
-    /// The deadline passed first.
-    Late,
+    seat: Arc<Seat>,
 }
 
 impl<T: Target + ?Sized> Waiting<T> {
     pub(crate) fn new(target: Arc<T>, deadline: Option<Instant>) -> Result<Self, Rejected> {
-        let granted = target.wait_for_room()?;
-        let deadline = deadline.map(|deadline| Box::pin(tokio::time::sleep_until(deadline)));
-        Ok(Self { target, granted, deadline, holds_room: false })
+        let seat = target.wait_for_room()?;
+        if let Some(deadline) = deadline {
+            let seat: Weak<Seat> = Arc::downgrade(&seat);
+            target.system().deadlines().add(deadline, seat);
+        }
+        Ok(Self { target, seat })
     }
 
     pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Admitted> {
-        if let Poll::Ready(granted) = Pin::new(&mut self.granted).poll(context) {
-            self.holds_room = granted.is_ok();
-            return Poll::Ready(if self.holds_room { Admitted::Room } else { Admitted::Closed });
+        self.seat.poll(context)
+    }
+
+    /// Sends what waited: `submit` is told whether there is room for it. The room is given back if it is not used.
+    pub(crate) fn finish<E>(
+        self,
+        admitted: Admitted,
+        submit: impl FnOnce(&T, bool) -> Result<(), E>,
+    ) -> Result<Arc<T>, E> {
+        let holds_room = self.seat.leave() && admitted == Admitted::Room;
+        let submitted = submit(&self.target, holds_room);
+        if submitted.is_err() && holds_room {
+            self.target.release_room();
         }
-        match &mut self.deadline {
-            Some(deadline) => deadline.as_mut().poll(context).map(|()| Admitted::Late),
-            None => Poll::Pending,
-        }
-    }
-
-    pub(crate) fn holds_room(&self) -> bool {
-        self.holds_room
-    }
-
-    /// The room is used by a message that was accepted.
-    pub(crate) fn spend(mut self) {
-        self.holds_room = false;
-    }
-
-    pub(crate) fn target(&self) -> &Arc<T> {
-        &self.target
+        submitted.map(|()| Arc::clone(&self.target))
     }
 }
 
 impl<T: Target + ?Sized> Drop for Waiting<T> {
     fn drop(&mut self) {
-        self.granted.close();
-        if self.holds_room || self.granted.try_recv().is_ok() {
+        if self.seat.leave() {
             self.target.release_room();
         }
     }

@@ -39,13 +39,22 @@ pub(crate) enum Control {
     Ping(u64),
     Pong(u64),
     Cancel(u64),
-    /// A refused reply that found no room among the messages.
-    NoReply(u64),
+    /// A refused reply that takes no room among the messages.
+    Refuse(u64, Verdict),
     /// The rest of a message will not come.
     Reset {
         id: u64,
         reply: bool,
     },
+}
+
+/// Why a call is refused by the kernel itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its reply could not be sent.
+    NoReply,
+    /// It was never begun: too many are.
+    Overloaded,
 }
 
 /// One frame's worth of a message, ready to be encoded.
@@ -245,10 +254,11 @@ impl Lanes {
         1
     }
 
-    /// The peer's link is lost: control frames and replies concern calls that have ended with it.
+    /// The peer's link is lost: control frames and replies concern calls that have ended with it, and a message
+    /// that was partly sent cannot be completed.
     pub(super) fn link_lost(&mut self) -> usize {
         self.control.clear();
-        self.retain(|message| !matches!(message.subject, Subject::Reply { .. }))
+        self.retain(|message| message.sent_bytes == 0 && !matches!(message.subject, Subject::Reply { .. }))
     }
 
     /// Drops what was queued longer than `age` ago, and calls past the deadlines at which their callers left.
@@ -286,8 +296,11 @@ impl Control {
             Self::Cancel(id) => (Kind::Cancel, Flags::default(), id, Bytes::new()),
             Self::Reset { id, reply: false } => (Kind::Reset, Flags::default(), id, Bytes::new()),
             Self::Reset { id, reply: true } => (Kind::Reset, Flags::REPLY, id, Bytes::new()),
-            Self::NoReply(id) => {
-                let body = refusal::encode(&Refusal::NoReply);
+            Self::Refuse(id, verdict) => {
+                let body = refusal::encode(&match verdict {
+                    Verdict::NoReply => Refusal::NoReply,
+                    Verdict::Overloaded => Refusal::Overloaded,
+                });
                 let head = Head { total_bytes: body.len() as u64, ..Head::default() };
                 let flags = Flags::WHOLE.with(Flags::REFUSED);
                 return Piece { kind: Kind::Reply, flags, id, head: Some((None, head)), body };

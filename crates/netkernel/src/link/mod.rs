@@ -15,8 +15,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use lanes::{Control, Piece};
-pub(crate) use sessions::{Ended, SessionHandle, Take};
+pub(crate) use lanes::{Control, Piece, Verdict};
+pub(crate) use sessions::{Activated, Ended, SessionHandle, Take};
 
 use self::calls::PendingCalls;
 use self::lanes::{Lanes, Message, Subject};
@@ -365,7 +365,7 @@ impl Link {
 }
 
 impl ReplySink for Link {
-    /// Past the hard limit, or for a caller whose link is lost, the reply is dropped; the first is told.
+    /// A reply over a limit is dropped, counted, and its caller told; one whose caller's link is lost is dropped.
     fn reply(&self, id: CallId, outcome: Result<Bytes, Refusal>) {
         {
             let mut state = self.state();
@@ -373,14 +373,14 @@ impl ReplySink for Link {
                 return;
             }
             let (refused, body) = match outcome {
-                Ok(body) if body.len() > self.limits.message_bytes_max => {
-                    (true, refusal::encode(&Refusal::NoReply))
-                }
                 Ok(body) => (false, body),
                 Err(refusal) => (true, refusal::encode(&refusal)),
             };
-            if state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
-                state.lanes.control(Control::NoReply(id.0));
+            let too_large = body.len() > self.limits.message_bytes_max;
+            if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
+                tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
+                count(&self.counters.messages_dropped, 1);
+                state.lanes.control(Control::Refuse(id.0, Verdict::NoReply));
             } else {
                 state.lanes.push(Message::new(Subject::Reply { id, refused }, body));
             }

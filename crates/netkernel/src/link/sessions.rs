@@ -101,6 +101,15 @@ pub(crate) struct SessionHandle {
     pub(crate) kill: Kill,
 }
 
+/// What the layers above are to be told when a session takes over.
+#[derive(Default)]
+pub(crate) struct Activated {
+    /// An earlier instance of the peer, which was still known as connected.
+    pub(crate) replaced: Option<Arc<Peer>>,
+    /// The peer, if it was not connected before.
+    pub(crate) up: Option<Arc<Peer>>,
+}
+
 /// What the end of a session means for the link.
 pub(crate) enum Ended {
     /// Another session goes on.
@@ -186,9 +195,9 @@ impl Link {
         }
     }
 
-    /// Whether messages go by a session with a peer of this role.
-    pub(crate) fn carries(&self, role: Role) -> bool {
-        self.present().is_some_and(|(_, peer)| peer.role == role)
+    /// Whether there is a session with a peer of this role, be it only in the making.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.state().sessions.live.values().any(|live| live.peer.role == role)
     }
 
     /// The session that carries messages now, with its peer.
@@ -238,12 +247,12 @@ impl Link {
         await_end
     }
 
-    /// A session was confirmed at both ends: it takes over, or ends. `Some` if the peer was not connected before.
-    pub(crate) fn activate(&self, confirmed: Confirmed) -> Option<Arc<Peer>> {
+    /// A session was confirmed at both ends: it takes over, or ends.
+    pub(crate) fn activate(&self, confirmed: Confirmed) -> Activated {
         let mut state = self.state();
         let sessions = &mut state.sessions;
         if !sessions.live.get(&confirmed.session).is_some_and(|live| matches!(live.part, Part::Waiting)) {
-            return None;
+            return Activated::default();
         }
         match sessions.arbiter.confirmed(confirmed) {
             Verdict::First => sessions.sends_by(confirmed.session),
@@ -257,14 +266,19 @@ impl Link {
             }
         }
         let peer = Arc::clone(&sessions.live[&confirmed.session].peer);
-        let newly = sessions.announced.is_none();
-        sessions.announced = Some(Arc::clone(&peer));
+        let known = sessions.announced.replace(Arc::clone(&peer));
+        let same = known.as_ref().is_some_and(|known| known.node.incarnation == peer.node.incarnation);
+        let replaced = known.filter(|_| !same);
         state.peer = Some(Arc::clone(&peer));
         drop(state);
+        if replaced.is_some() {
+            // What the earlier instance had begun to send will not be completed by this one.
+            self.arriving().clear();
+        }
         count(&self.counters.sessions, 1);
         self.up.send_replace(true);
         self.work.notify_waiters();
-        newly.then_some(peer)
+        Activated { replaced, up: (!same).then_some(peer) }
     }
 
     /// Work for a session's writer.

@@ -1,6 +1,7 @@
 //! Takes connections in. Each handshake has a task of its own, so that no client can hold up another.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -28,13 +29,23 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
                 let handshake = handshakes.admit(limits.handshakes_max);
                 shared.spawn(one(Arc::clone(&shared), connection, handshake));
             }
+            // One client hung up while it waited; that says nothing about the next.
+            Err(error) if is_of_client(&error) => {}
             Err(error) => {
                 // Out of file descriptors, most often: trying at once would spin.
                 tracing::warn!(node = %shared.config.id, %error, "cannot accept connections");
-                tokio::time::sleep(errors.next(0)).await;
+                tokio::select! {
+                    () = shared.closing.cancelled() => return,
+                    () = tokio::time::sleep(errors.next(0)) => {}
+                }
             }
         }
     }
+}
+
+fn is_of_client(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
 }
 
 /// The handshakes that are under way, oldest first.

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::net::ping;
 use super::shared::{Shared, random};
 use crate::error::{ConnectError, HandshakeError};
-use crate::link::{Ended, Link, SessionHandle};
+use crate::link::{Activated, Ended, Link, SessionHandle};
 use crate::net::{DownReason, Peer, PeerEvent};
 use crate::node::{Address, Incarnation, Node, NodeId, Role};
 use crate::proto::arbiter::Confirmed;
@@ -24,10 +24,12 @@ pub(super) async fn dial(
     address: &Address,
     expected: Option<&NodeId>,
 ) -> Result<Node, ConnectError> {
-    let connection = shared.config.transport.connect(address).await;
-    let connection =
-        connection.map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
     let whole = shared.config.limits.handshake_whole;
+    let connecting = tokio::time::timeout(whole, shared.config.transport.connect(address)).await;
+    // The system's own limit is minutes: by then a link that has healed would still be down.
+    let connected = connecting.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()));
+    let connection =
+        connected.map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
     let made = match tokio::time::timeout(whole, handshake(shared, address, expected, connection)).await {
         Ok(made) => made,
         Err(_elapsed) => Err(Failure::Handshake(HandshakeError::Timeout)),
@@ -73,7 +75,7 @@ async fn handshake(
     connection: Connection,
 ) -> Result<Node, Failure> {
     let own = shared.hello();
-    let counter = own.connection;
+    let (counter, incarnation) = (own.connection, own.node.incarnation);
     let security = &shared.config.security;
     let (channel, welcome) = security.client(connection, hello::encode(&own)).await?;
     let welcome: Welcome = hello::decode(&welcome).ok_or(HandshakeError::Malformed)?;
@@ -85,14 +87,14 @@ async fn handshake(
     tracing::trace!(%address, peer = %node.id, "handshake answered");
     let visit = shared.visit(&node.id);
     let _one_at_a_time = visit.link.dialing.lock().await;
-    confirm_dialed(shared, &visit.link, welcome, counter, channel).await
+    confirm_dialed(shared, &visit.link, welcome, (counter, incarnation), channel).await
 }
 
 async fn confirm_dialed(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     welcome: Welcome,
-    counter: u64,
+    (counter, own): (u64, Incarnation),
     channel: Channel,
 ) -> Result<Node, Failure> {
     let node = welcome.hello.node.clone();
@@ -106,7 +108,7 @@ async fn confirm_dialed(
         Answer::Unavailable => return Err(HandshakeError::Unavailable.into()),
     }
     let dialed_by_lower = shared.config.id < node.id;
-    making.start(dialed_by_lower, counter, Start::Now);
+    making.start(own, dialed_by_lower, counter, Start::Now)?;
     Ok(node)
 }
 
@@ -118,18 +120,19 @@ pub(super) async fn accept(
 ) -> Result<(), HandshakeError> {
     let session = SessionId(random().map_err(|_| HandshakeError::Unavailable)?);
     let welcome = Welcome { hello: shared.hello(), session };
+    let own = welcome.hello.node.incarnation;
     let security = &shared.config.security;
     let (channel, hello) = security.server(connection, hello::encode(&welcome), authentic).await?;
     let hello: Hello = hello::decode(&hello).ok_or(HandshakeError::Malformed)?;
     let visit = shared.visit(&hello.node.id);
-    confirm_accepted(shared, &visit.link, &hello, session, channel).await
+    confirm_accepted(shared, &visit.link, &hello, (session, own), channel).await
 }
 
 async fn confirm_accepted(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     hello: &Hello,
-    session: SessionId,
+    (session, own): (SessionId, Incarnation),
     channel: Channel,
 ) -> Result<(), HandshakeError> {
     let mut making = Making::register(shared, link, hello, session, channel);
@@ -161,8 +164,7 @@ async fn confirm_accepted(
     // The first session is used at once. A further one takes over only once the dialer has shown that it knows
     // of it: a firewall that swallows READY must not starve a session that works.
     let start = if link.present().is_none() { Start::Now } else { Start::WhenHeard };
-    making.start(dialed_by_lower, hello.connection, start);
-    Ok(())
+    making.start(own, dialed_by_lower, hello.connection, start)
 }
 
 /// When an accepted or dialed session may take over.
@@ -228,8 +230,14 @@ impl<'a> Making<'a> {
     }
 
     /// Runs the session in a task of the kernel.
-    fn start(mut self, dialed_by_lower: bool, connection: u64, start: Start) {
-        let Some(dispatch) = self.shared.dispatch() else { return };
+    fn start(
+        mut self,
+        own: Incarnation,
+        dialed_by_lower: bool,
+        connection: u64,
+        start: Start,
+    ) -> Result<(), HandshakeError> {
+        let dispatch = self.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
         self.registered.session = None;
         let confirmed = Confirmed {
             session: self.handle.id,
@@ -239,10 +247,16 @@ impl<'a> Making<'a> {
         };
         let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
         let takes_over = move || {
-            if let Some(peer) = link.activate(confirmed)
-                && peer.role != Role::Control
-            {
+            let Activated { replaced, up } = link.activate(confirmed);
+            for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
+                shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
+            }
+            for peer in up.into_iter().filter(|peer| peer.role != Role::Control) {
                 shared.emit(PeerEvent::Up { peer });
+            }
+            // This node became a later instance of itself while the session was being made under the earlier.
+            if shared.node().incarnation != own {
+                link.end_sessions(true);
             }
         };
         let activate: session::Activate = match start {
@@ -262,6 +276,7 @@ impl<'a> Making<'a> {
             limits: self.shared.config.limits.clone(),
         };
         self.shared.spawn(live(Arc::clone(self.shared), session));
+        Ok(())
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::kernel::Kernel;
 use super::shared::Shared;
 use super::{establish, supervisor};
-use crate::call::{Call, CallId, Inbound, ReplySink, ReplySlot, Responder};
+use crate::call::{Call, CallId, Inbound, ReplySink, ReplySlot, Responder, deadline_after};
 use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
 use crate::link::Link;
 use crate::net::{BoxFuture, Net, Peer, PeerEvents, PeerStatus};
@@ -25,7 +25,7 @@ impl Net for Kernel {
             return;
         }
         for link in self.shared.all_links() {
-            if link.carries(Role::Node) {
+            if link.has(Role::Node) {
                 link.end_sessions(true);
             }
         }
@@ -46,7 +46,7 @@ impl Net for Kernel {
         body: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<(), SendError>> {
-        let deadline = Instant::now() + timeout;
+        let deadline = deadline_after(timeout);
         Box::pin(async move {
             if *to == self.shared.config.id {
                 return self.shared.cast_here(server, body);

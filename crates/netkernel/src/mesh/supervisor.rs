@@ -31,7 +31,11 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
             return;
         }
         let Some(Wish { address, .. }) = link.wish() else { return };
-        match establish::dial(shared, &address, Some(link.id())).await {
+        let dialed = tokio::select! {
+            dialed = establish::dial(shared, &address, Some(link.id())) => dialed,
+            () = wish.changed.notified() => continue,
+        };
+        match dialed {
             Ok(_node) => backoff.reset(),
             Err(error) => {
                 let wait = backoff.next(random().unwrap_or_default());

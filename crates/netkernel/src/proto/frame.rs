@@ -40,8 +40,8 @@ pub(crate) enum Kind {
     Goaway = 0x0a,
     /// The rest of the message of this id will not come.
     Reset = 0x0b,
-    /// The first frame of a session's direction: what follows comes after everything on the session that `id`
-    /// names. The body says how often the sender has changed sessions, as a varint.
+    /// The first frame of a session's direction: what follows comes after everything on the sessions its body
+    /// names (see `proto::mark`).
     Mark = 0x0c,
 }
 
@@ -94,7 +94,7 @@ impl Flags {
 pub(crate) struct Head {
     /// The interned name of the server the message is for; 0 in a reply.
     pub(crate) destination: u64,
-    /// The time left to the call, in milliseconds; 0 where there is no deadline.
+    /// The time left to the call, in milliseconds; 0 in a cast or reply.
     pub(crate) ttl_ms: u64,
     /// The length of the message's body, in bytes.
     pub(crate) total_bytes: u64,

@@ -35,20 +35,26 @@ pub(crate) struct Session {
     pub(crate) limits: Limits,
 }
 
-/// When something was last heard, in milliseconds since the session began.
+/// What was heard of the peer: when last, in milliseconds since the session began, and how often.
 struct Heard {
     start: Instant,
     last_ms: AtomicU64,
+    records: AtomicU64,
 }
 
 impl Heard {
     fn new() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0) })
+        Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0), records: AtomicU64::new(0) })
     }
 
     fn now(&self) {
         let elapsed = self.start.elapsed().as_millis();
         self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.records.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn records(&self) -> u64 {
+        self.records.load(Ordering::Relaxed)
     }
 
     fn silence(&self) -> Duration {
@@ -141,9 +147,11 @@ async fn silence(link: &Link, heard: &Heard, limits: &Limits) {
             tokio::time::sleep((patience - silence).min(limits.heartbeat_busy)).await;
             continue;
         }
+        // Counted, not timed: the answer may come within the very tick of the clock in which the question was put.
+        let before = heard.records();
         link.control(Control::Ping(HEARTBEAT));
         tokio::time::sleep(limits.heartbeat_timeout).await;
-        if heard.silence() >= limits.heartbeat_timeout {
+        if heard.records() == before {
             return;
         }
     }

@@ -12,7 +12,7 @@ use super::Heard;
 use super::records::{ReadError, RecordReader};
 use crate::call::{CallId, Responder};
 use crate::error::Refusal;
-use crate::link::{Arriving, Control, Link, SessionHandle, count};
+use crate::link::{Arriving, Control, Link, SessionHandle, Verdict, count};
 use crate::net::Dispatch;
 use crate::node::{Role, ServerName};
 use crate::proto::frame::{self, Flags, Frame, FrameError, Head, Kind};
@@ -112,7 +112,11 @@ impl Reader {
         match frame.kind {
             Kind::Cast | Kind::Call | Kind::Reply => self.message(frame)?,
             Kind::Chunk => self.chunk(&frame)?,
-            Kind::Cancel => self.link.cancel_inbound(CallId(frame.id)),
+            Kind::Cancel => {
+                // The call may still be arriving, in pieces that the CANCEL has overtaken.
+                self.link.arriving().forget(PartialKey { reply: false, id: frame.id });
+                self.link.cancel_inbound(CallId(frame.id));
+            }
             Kind::Reset => self.link.arriving().forget(key(&frame)),
             Kind::Ping => self.link.control(Control::Pong(frame.id)),
             Kind::Pong => self.link.replied(CallId(frame.id), Ok(Bytes::new())),
@@ -187,7 +191,7 @@ impl Reader {
                     Some(inbound) => {
                         self.dispatch.call(&self.handle.peer, &server, body, Responder::new(inbound));
                     }
-                    None => self.link.control(Control::NoReply(id.0)),
+                    None => self.link.control(Control::Refuse(id.0, Verdict::Overloaded)),
                 }
             }
             Arriving::Reply { id, refused } => {

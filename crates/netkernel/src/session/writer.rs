@@ -91,6 +91,6 @@ fn append(
 fn refuse(link: &Link, piece: &Piece) {
     count(&link.counters.messages_dropped, 1);
     if piece.kind == Kind::Call {
-        link.replied(CallId(piece.id), Err(Refusal::NoProc));
+        link.replied(CallId(piece.id), Err(Refusal::Overloaded));
     }
 }

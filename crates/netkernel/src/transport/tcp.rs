@@ -22,7 +22,11 @@ impl Transport for Tcp {
     }
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
-        Box::pin(async move { connection(TcpStream::connect((address.host(), address.port())).await?) })
+        Box::pin(async move {
+            let stream = TcpStream::connect((address.host(), address.port())).await?;
+            stream.set_nodelay(true)?;
+            Ok(connection(stream, address.clone()))
+        })
     }
 }
 
@@ -38,13 +42,16 @@ impl Listener for Bound {
     }
 
     fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
-        Box::pin(async { connection(self.listener.accept().await?.0) })
+        Box::pin(async {
+            let (stream, remote) = self.listener.accept().await?;
+            // A client that is gone already is no failure of the listener: whoever reads from it will see.
+            let _gone = stream.set_nodelay(true);
+            Ok(connection(stream, remote.into()))
+        })
     }
 }
 
-fn connection(stream: TcpStream) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
-    let remote = stream.peer_addr()?.into();
+fn connection(stream: TcpStream, remote: Address) -> Connection {
     let (read, write) = stream.into_split();
-    Ok(Connection { read: Box::new(read), write: Box::new(write), remote })
+    Connection { read: Box::new(read), write: Box::new(write), remote }
 }
