@@ -27,6 +27,7 @@ mod demo;
 mod echo;
 mod output;
 mod render;
+mod seeds;
 mod session;
 mod signals;
 mod usage;

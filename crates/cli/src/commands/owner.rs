@@ -25,7 +25,7 @@ impl Owner {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
         let command = control::Owner { key: self.of_key.into_bytes(), replicas: self.replicas };
         let holders = session.ask(&command).await?;
-        let mut table = Table::new(["holds the key as", "id", "address"]);
+        let mut table = Table::new(["role", "id", "address"]);
         for (at, node) in holders.iter().enumerate() {
             let role = if at == 0 { "owner".to_owned() } else { format!("replica {at}") };
             table.row([role.into(), node.id.as_str().into(), place(node).into()]);

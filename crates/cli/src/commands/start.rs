@@ -17,6 +17,7 @@ use crate::cookie::{self, Found, reason};
 use crate::echo::{self, Echo};
 use crate::output::{self, Format, print_line};
 use crate::render::text::{FAINT, GOOD, STRONG};
+use crate::seeds::{Seed, meet_named};
 use crate::signals::Signals;
 
 #[derive(Debug, Args)]
@@ -53,9 +54,14 @@ pub(crate) struct Start {
     #[arg(long = "tag", value_name = "KEY=VALUE", value_parser = tag, env = "CLUSTERLUCK_TAGS", value_delimiter = ',')]
     tags: Vec<(String, String)>,
 
-    /// A node to meet, tried until it answers; may be given several times
+    /// A node to meet, tried until it answers; or dns:name:port for all nodes behind a name; may be given several
+    /// times
     #[arg(long = "meet", value_name = "HOST:PORT", env = "CLUSTERLUCK_MEET", value_delimiter = ',')]
-    seeds: Vec<Address>,
+    seeds: Vec<Seed>,
+
+    /// How many members to expect: names are looked up again while fewer are known
+    #[arg(long, value_name = "MEMBERS", default_value_t = 2, env = "CLUSTERLUCK_EXPECT")]
+    expect: usize,
 
     /// Leave the ring for good when stopped, instead of staying a member that is away
     #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT")]
@@ -79,6 +85,7 @@ impl Start {
         tokio::select! {
             () = signals.next() => {}
             () = end_of_input(), if self.stop_on_eof => {}
+            () = meet_named(&cluster, self.names(), self.expect) => {}
         }
         output::note(&format!(
             "stopping `{}` within {:?}; a second signal stops it at once",
@@ -114,7 +121,9 @@ impl Start {
             builder = builder.tag(key, value);
         }
         for seed in &self.seeds {
-            builder = builder.meet(seed.to_string());
+            if let Seed::Node(address) = seed {
+                builder = builder.meet(address.to_string());
+            }
         }
         let cluster = builder.start().await.map_err(|error| self.not_started(error))?;
         cluster
@@ -122,6 +131,11 @@ impl Start {
             .await
             .context("cannot start the echo server")?;
         Ok(cluster)
+    }
+
+    fn names(&self) -> Vec<Address> {
+        let name = |seed: &Seed| if let Seed::Name(name) = seed { Some(name.clone()) } else { None };
+        self.seeds.iter().filter_map(name).collect()
     }
 
     /// One line that says the node is ready, and how to look at it.

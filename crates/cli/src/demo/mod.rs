@@ -44,13 +44,18 @@ impl Demo {
         };
         match played {
             Ok(mut figures) => {
-                if self.keep {
-                    stage.text(&keep(&mut nodes, folder));
-                } else {
+                if !self.keep {
                     clean_up(&mut stage, nodes, folder).await?;
+                    figures.whole = began.elapsed();
+                    return Ok(Answer::new(figures.document(), figures.text()).print(format)?);
                 }
                 figures.whole = began.elapsed();
-                Ok(Answer::new(figures.document(), figures.text()).print(format)?)
+                nodes.keep();
+                let folder = folder.keep();
+                let mut document = figures.document();
+                document["kept"] = nodes.document(&folder);
+                let text = figures.text() + &nodes.commands(&folder);
+                Ok(Answer::new(document, text).print(format)?)
             }
             Err(error) => {
                 stage.failed();
@@ -61,13 +66,6 @@ impl Demo {
             }
         }
     }
-}
-
-/// Lets the nodes run on; says how to look at them, and how to be rid of them.
-fn keep(nodes: &mut Nodes, folder: TempDir) -> String {
-    nodes.keep();
-    let folder = folder.keep();
-    nodes.commands(&folder)
 }
 
 async fn clean_up(stage: &mut Stage, nodes: Nodes, folder: TempDir) -> Result<()> {

@@ -1,12 +1,12 @@
 //! The five nodes together.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clusterluck::control::{self, Get, Inspect, Inspection, Members};
 use clusterluck::netkernel::{Address, Cookie};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::process::{Common, Process, log_tail};
@@ -131,23 +131,39 @@ impl Nodes {
     /// What to try on nodes that were kept, and how to stop them.
     pub(super) fn commands(&self, folder: &Path) -> String {
         let cookie = folder.join(COOKIE_FILE);
-        let by_id: BTreeMap<&str, &Process> =
-            self.running.iter().map(|node| (node.id.as_str(), node)).collect();
-        let port = by_id.values().next().map_or(0, |node| node.address.port());
+        let port = self.running.first().map_or(0, |node| node.address.port());
         let pids: Vec<String> =
-            by_id.values().filter_map(|node| node.pid()).map(|pid| pid.to_string()).collect();
+            self.running.iter().filter_map(Process::pid).map(|pid| pid.to_string()).collect();
         format!(
             "\nThe nodes run on. To look at them:\n\
              \n  export CLUSTERLUCK_COOKIE_FILE={}\
              \n  clusterluck -p {port} inspect\
              \n  clusterluck -p {port} members\
              \n  clusterluck -p {port} owner user:42 -n 3\
-             \n\nTo stop them:\n\
-             \n  kill {}; rm -r {}\n",
+             \n\nTo stop them, and then to remove what they wrote:\n\
+             \n  kill {}\
+             \n  rm -r {}\n",
             cookie.display(),
             pids.join(" "),
             folder.display(),
         )
+    }
+
+    /// The same for programs.
+    pub(super) fn document(&self, folder: &Path) -> Value {
+        let node = |node: &Process| {
+            json!({
+                "id": node.id.as_str(),
+                "host": node.address.host(),
+                "port": node.address.port(),
+                "pid": node.pid(),
+            })
+        };
+        json!({
+            "folder": folder.display().to_string(),
+            "cookie_file": folder.join(COOKIE_FILE).display().to_string(),
+            "nodes": self.running.iter().map(node).collect::<Value>(),
+        })
     }
 }
 

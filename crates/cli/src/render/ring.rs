@@ -6,7 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clusterluck::control::{InspectedMember, Inspection};
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::text::{BAD, FAINT, GOOD, STRONG, count, counted, place, printable};
+use crate::render::text::{BAD, FAINT, GOOD, STRONG, count, counted, fitted, place, printable};
 
 /// The ring's members, each with a bar as long as its part of all keys, at most `width` columns wide.
 pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
@@ -119,23 +119,6 @@ fn bar(share: f64, width: usize) -> String {
     bar
 }
 
-/// The text padded, or cut with an ellipsis, to `width` columns.
-fn fitted(text: &str, width: usize) -> String {
-    let spare = width.saturating_sub(text.width());
-    if text.width() <= width {
-        return format!("{text}{}", " ".repeat(spare));
-    }
-    let mut cut = String::new();
-    for letter in text.chars() {
-        if cut.width() + letter.to_string().width() + 1 > width {
-            break;
-        }
-        cut.push(letter);
-    }
-    let spare = width.saturating_sub(cut.width() + 1);
-    format!("{cut}…{}", " ".repeat(spare))
-}
-
 const COLOURS: [AnsiColor; 6] = [
     AnsiColor::Cyan,
     AnsiColor::Yellow,
@@ -194,12 +177,5 @@ mod tests {
             [bar(0.0, 4), bar(0.5, 4), bar(1.0, 4), bar(0.03125, 4)],
             ["    ", "██  ", "████", "▏   "]
         );
-    }
-
-    #[test]
-    fn long_names_are_cut_by_columns() {
-        assert_eq!(fitted("abc", 5), "abc  ");
-        assert_eq!(fitted("abcdef", 5), "abcd…");
-        assert_eq!(fitted("日本語", 5).width(), 5);
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use anstyle::Style;
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::text::{FAINT, printable};
+use crate::render::text::{FAINT, fitted, printable};
 
 /// Rows under headings, each column as wide as it must be.
 pub(crate) struct Table {
@@ -47,9 +47,13 @@ impl Table {
         Self { columns: headings.into_iter().map(column).collect(), rows: Vec::new() }
     }
 
-    /// One more row.
+    /// One more row. What is too long is cut, but in the last column.
     pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [Cell; COLUMNS]) {
-        self.rows.push(cells.into());
+        let mut row = Vec::from(cells);
+        for cell in row.iter_mut().rev().skip(1).filter(|cell| cell.text.width() > CELL_MAX) {
+            cell.text = fitted(&cell.text, CELL_MAX);
+        }
+        self.rows.push(row);
     }
 
     fn width(&self, at: usize) -> usize {
@@ -64,12 +68,14 @@ impl fmt::Display for Table {
         let headings: Vec<Cell> =
             self.columns.iter().map(|column| Cell::styled(column.heading, FAINT)).collect();
         for row in [&headings].into_iter().chain(&self.rows) {
-            for (at, (cell, column)) in row.iter().zip(&self.columns).enumerate() {
+            // Nothing is padded at the end of a line.
+            let used = row.iter().rposition(|cell| !cell.text.is_empty()).map_or(0, |last| last + 1);
+            for (at, (cell, column)) in row.iter().zip(&self.columns).enumerate().take(used) {
                 let gap = if at == 0 { "" } else { GAP };
                 let padding = " ".repeat(widths[at].saturating_sub(cell.text.width()));
                 let (before, after) = match column.right {
                     true => (padding.as_str(), ""),
-                    false if at + 1 == row.len() => ("", ""),
+                    false if at + 1 == used => ("", ""),
                     false => ("", padding.as_str()),
                 };
                 let style = cell.style;
@@ -82,6 +88,8 @@ impl fmt::Display for Table {
 }
 
 const GAP: &str = "  ";
+/// Room for a long host name; ids can be 255 bytes.
+const CELL_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -94,5 +102,14 @@ mod tests {
         table.row(["日本".into(), "8".into(), "h".into()]);
         let text = anstream::adapter::strip_str(&table.to_string()).to_string();
         assert_eq!(text, "id    points  address\nash      160  host:1\n日本       8  h\n");
+    }
+
+    #[test]
+    fn a_long_id_leaves_room_for_the_rest() {
+        let mut table = Table::new(["id", "address", "tags"]);
+        table.row(["x".repeat(255).into(), "host:1".into(), "".into()]);
+        let text = anstream::adapter::strip_str(&table.to_string()).to_string();
+        let row = text.lines().last().unwrap();
+        assert!(row.ends_with("x…  host:1") && row.width() == CELL_MAX + 8, "{row:?}");
     }
 }

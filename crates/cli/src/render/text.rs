@@ -5,6 +5,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use clusterluck::control::NodeInfo;
 use clusterluck::netkernel::Address;
+use unicode_width::UnicodeWidthStr;
 
 /// What was asked for.
 pub(crate) const STRONG: Style = Style::new().bold();
@@ -91,6 +92,23 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
+/// The text padded, or cut with an ellipsis, to `width` columns.
+pub(crate) fn fitted(text: &str, width: usize) -> String {
+    let spare = width.saturating_sub(text.width());
+    if text.width() <= width {
+        return format!("{text}{}", " ".repeat(spare));
+    }
+    let mut cut = String::new();
+    for letter in text.chars() {
+        if cut.width() + letter.to_string().width() + 1 > width {
+            break;
+        }
+        cut.push(letter);
+    }
+    let spare = width.saturating_sub(cut.width() + 1);
+    format!("{cut}…{}", " ".repeat(spare))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,5 +131,12 @@ mod tests {
             ["0", "999", "1,000", "1,234,567"]
         );
         assert_eq!([counted(1, "member"), counted(5, "member")], ["1 member", "5 members"]);
+    }
+
+    #[test]
+    fn long_names_are_cut_by_columns() {
+        assert_eq!(fitted("abc", 5), "abc  ");
+        assert_eq!(fitted("abcdef", 5), "abcd…");
+        assert_eq!(fitted("日本語", 5).width(), 5);
     }
 }

@@ -1,6 +1,5 @@
 //! The demonstration keeps its promises, and leaves nothing behind.
 
-use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal};
@@ -17,6 +16,52 @@ async fn all_its_claims_come_true() {
     assert_eq!(figures["lost"], 0);
     assert!(figures["answered_by_replica"].as_u64().unwrap() > 0, "{figures}");
     assert!(figures["calls"].as_u64().unwrap() > 2_000, "{figures}");
+    assert_nothing_is_left(&place);
+}
+
+#[tokio::test]
+async fn kept_nodes_answer_until_they_are_stopped() {
+    let place = Place::new();
+    let _ended = Ended(&place);
+    let run = place.run(&["--json", "demo", "--keep"]).await;
+    assert!(run.success, "{run:?}");
+    let kept = &run.document()["data"]["kept"];
+    let nodes = kept["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 5, "{kept}");
+    for node in nodes {
+        let port = node["port"].to_string();
+        let ids = place
+            .run(&["-p", &port, "--cookie-file", kept["cookie_file"].as_str().unwrap(), "weights"])
+            .await;
+        assert_eq!(ids.document()["data"].as_object().unwrap().len(), 5, "{ids:?}");
+        let pid = i32::try_from(node["pid"].as_i64().unwrap()).unwrap();
+        rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+    }
+    eventually("they have stopped", async || {
+        place.run(&["--version"]).await;
+        processes_of(&place).is_empty()
+    })
+    .await;
+}
+
+/// Only Linux tells which process is which node.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_claim_that_does_not_come_true_is_a_failure() {
+    let place = Place::new();
+    let mut child = place.binary().arg("demo").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while !in_time(lines.next_line()).await.unwrap().expect("the demo goes on").contains("five nodes run") {}
+    let processes = processes_of(&place);
+    let (elm, _) = processes.iter().find(|(_, line)| line.contains("start elm")).expect("elm runs");
+    rustix::process::kill_process(*elm, Signal::KILL).unwrap();
+    let mut said = String::new();
+    while let Some(line) = in_time(lines.next_line()).await.unwrap() {
+        said += &line;
+    }
+    let output = in_time(child.wait_with_output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains('✗') && output.stderr.starts_with(b"error: "), "{said} {output:?}");
     assert_nothing_is_left(&place);
 }
 
@@ -63,13 +108,26 @@ fn assert_nothing_is_left(place: &Place) {
     assert!(processes_of(place).is_empty());
 }
 
-/// Processes with this place in their command line, as far as the system tells.
-fn processes_of(place: &Place) -> Vec<String> {
-    let Ok(all) = std::fs::read_dir(Path::new("/proc")) else { return Vec::new() };
-    let command_line =
-        |entry: std::io::Result<std::fs::DirEntry>| std::fs::read(entry.ok()?.path().join("cmdline")).ok();
-    all.filter_map(command_line)
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains(&place.path().display().to_string()))
-        .collect()
+/// The command lines of processes that were told of this place, as far as the system tells, with their ids.
+fn processes_of(place: &Place) -> Vec<(Pid, String)> {
+    let Ok(all) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let process = |entry: std::io::Result<std::fs::DirEntry>| {
+        let entry = entry.ok()?;
+        let pid = Pid::from_raw(entry.file_name().to_str()?.parse().ok()?)?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        Some((pid, String::from_utf8_lossy(&line).replace('\0', " ")))
+    };
+    all.filter_map(process).filter(|(_, line)| line.contains(&place.path().display().to_string())).collect()
+}
+
+/// Processes that nothing else would end, should the test fail.
+struct Ended<'a>(&'a Place);
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        for (pid, _) in processes_of(self.0) {
+            // It may have ended since.
+            let _ended_already = rustix::process::kill_process(pid, Signal::KILL);
+        }
+    }
 }

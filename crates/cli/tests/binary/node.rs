@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::support::{Place, eventually, in_time};
+use crate::support::{Place, eventually};
 
 #[tokio::test]
 async fn a_stopped_node_says_goodbye_and_stays_a_member() {
@@ -84,25 +84,42 @@ async fn a_first_node_makes_the_cookie_that_commands_and_later_nodes_use() {
     let own = place.path().join("config").join("clusterluck").join("cookie");
     let path = own.display().to_string();
     // Two at once, and still there is one cookie.
-    let mut children = Vec::new();
-    for id in ["n1", "n2"] {
+    let start = |id: &str| {
         let mut command = place.binary();
         command.args(["--json", "start", id, "--listen", "127.0.0.1:0", "--stop-on-eof"]);
-        children.push(
-            command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap(),
-        );
-    }
-    let mut ports = Vec::new();
-    for child in &mut children {
-        use tokio::io::AsyncBufReadExt;
-        let mut lines = tokio::io::BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = in_time(lines.next_line()).await.unwrap().unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        ports.push(ready["data"]["port"].to_string());
-    }
+        command
+    };
+    let (one, two) = tokio::join!(place.started("n1", start("n1")), place.started("n2", start("n2")));
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    let met = place.run(&["-p", &ports[0], "meet", "n2", "127.0.0.1", &ports[1]]).await;
+    let met = place.run(&["-p", &one.port, "meet", "n2", "127.0.0.1", &two.port]).await;
     assert_eq!(met.document(), json!({"ok": true}));
+}
+
+#[tokio::test]
+async fn a_node_meets_whoever_a_name_stands_for() {
+    let place = Place::new();
+    let one = place.node("n1", &[]).await;
+    let two = place.node("n2", &["--meet", &format!("dns:localhost:{}", one.port), "--expect", "2"]).await;
+    eventually("they know each other", async || two.data(&["has", "n1"]).await == true).await;
+    assert_eq!(one.data(&["has", "n2"]).await, true);
+}
+
+#[tokio::test]
+async fn flags_can_be_set_in_the_environment() {
+    let place = Place::new();
+    let mut command = place.binary();
+    command.args(["--json", "start", "--stop-on-eof"]).envs([
+        ("CLUSTERLUCK_ID", "n1"),
+        ("CLUSTERLUCK_LISTEN", "127.0.0.1:0"),
+        ("CLUSTERLUCK_RING", "r"),
+        ("CLUSTERLUCK_WEIGHT", "3"),
+        ("CLUSTERLUCK_TAGS", "a=1,b=2"),
+        ("CLUSTERLUCK_COOKIE_FILE", place.cookie().to_str().unwrap()),
+    ]);
+    let node = place.started("n1", command).await;
+    let members = node.data(&["members"]).await;
+    assert_eq!((&members[0]["weight"], &members[0]["tags"]), (&json!(3), &json!({"a": "1", "b": "2"})));
+    assert_eq!(node.ready["data"]["ring"], "r");
 }
 
 #[tokio::test]

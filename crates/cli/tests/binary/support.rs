@@ -66,13 +66,14 @@ impl Place {
         if !more.contains(&"--cookie-file") {
             command.arg("--cookie-file").arg(self.cookie());
         }
-        let mut child = command
-            .args(more)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(more);
+        self.started(id, command).await
+    }
+
+    /// Runs a command that starts a node, and waits until it is ready.
+    pub(crate) async fn started(&self, id: &str, mut command: Command) -> Node<'_> {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let life = child.stdin.take();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = in_time(lines.next_line()).await.unwrap();
