@@ -23,6 +23,7 @@ use crate::event::Event;
 use crate::inbox::{Letterbox, inbox};
 use crate::proto::{Affiliation, Command, Image, Insertion, Machine, Operation, Outcome, Reach};
 use crate::publisher::Publisher;
+use crate::readers::{Events, Views};
 use crate::ring_name::RingName;
 use crate::store::{Store, StoreError};
 use crate::view::View;
@@ -300,14 +301,14 @@ impl Gossip {
     /// The present view and every change of it.
     #[must_use]
     pub fn watch(&self) -> Views {
-        Views { present: self.view(), views: self.views.clone() }
+        Views::new(self.views.clone())
     }
 
     /// What happens from now on.
     #[must_use]
     pub fn events(&self) -> Events {
         let ended = || broadcast::channel(1).1;
-        Events(self.events.upgrade().map_or_else(ended, |events| events.subscribe()))
+        Events::new(self.events.upgrade().map_or_else(ended, |events| events.subscribe()))
     }
 
     /// Says goodbye, brings the state to disk and ends every task. The node stays a member: leaving is
@@ -341,77 +342,6 @@ impl Gossip {
 #[must_use]
 pub fn server_name() -> ServerName {
     ServerName::system("gossip").expect("the name is short and printable")
-}
-
-/// A reader of views. It holds the present one, so that reading costs no more than asking whether it changed.
-#[derive(Debug, Clone)]
-pub struct Views {
-    present: Arc<View>,
-    views: watch::Receiver<Arc<View>>,
-}
-
-impl Views {
-    /// The latest view.
-    pub fn latest(&mut self) -> &Arc<View> {
-        if self.views.has_changed().unwrap_or(true) {
-            self.present = Arc::clone(&self.views.borrow_and_update());
-        }
-        &self.present
-    }
-
-    /// Waits for a view that was not seen here yet; `None` once gossip has stopped. Views in between are skipped.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it completes, it has skipped nothing.
-    pub async fn changed(&mut self) -> Option<Arc<View>> {
-        self.views.changed().await.ok()?;
-        self.present = Arc::clone(&self.views.borrow_and_update());
-        Some(Arc::clone(&self.present))
-    }
-
-    /// Waits until a view fulfils the condition; `None` if gossip stops first.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it completes, it has skipped nothing that fulfils the condition.
-    pub async fn until(&mut self, mut condition: impl FnMut(&View) -> bool) -> Option<Arc<View>> {
-        let view = self.views.wait_for(|view| condition(view)).await.ok()?;
-        self.present = Arc::clone(&view);
-        drop(view);
-        Some(Arc::clone(&self.present))
-    }
-}
-
-/// A stream of [`Event`]s. A reader that falls more than 1,024 behind is told how many it missed.
-#[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
-
-impl Events {
-    /// The next event, or `None` once gossip has stopped and all were read.
-    ///
-    /// # Errors
-    ///
-    /// [`MissedEvents`] if some were overwritten: the view tells the present state.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it completes, it has taken no event.
-    pub async fn recv(&mut self) -> Result<Option<Event>, MissedEvents> {
-        match self.0.recv().await {
-            Ok(event) => Ok(Some(event)),
-            Err(broadcast::error::RecvError::Closed) => Ok(None),
-            Err(broadcast::error::RecvError::Lagged(count)) => Err(MissedEvents { count }),
-        }
-    }
-}
-
-/// A reader of events was too slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{count} events were missed")]
-pub struct MissedEvents {
-    /// How many were overwritten for this reader.
-    pub count: u64,
 }
 
 /// A shutdown took too long.

@@ -114,6 +114,7 @@ mod inbox;
 pub mod message;
 pub mod proto;
 mod publisher;
+mod readers;
 mod ring_name;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -126,9 +127,10 @@ pub use error::{
     Unavailable, UpdateError,
 };
 pub use event::{Cause, Event};
-pub use handle::{Events, Gossip, MissedEvents, ShutdownError, Views, server_name};
+pub use handle::{Gossip, ShutdownError, server_name};
 pub use message::{FrameError, InviteRefusal};
 pub use proto::{Affiliation, Insertion, Operation, Reach, Standing};
+pub use readers::{Events, MissedEvents, Views};
 pub use ring_name::{RingName, RingNameError};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use view::{Member, RingMember, Status, View};

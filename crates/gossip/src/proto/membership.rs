@@ -1,12 +1,9 @@
-//! How a machine comes into a ring and goes out of it: meets, invitations, leaves, evictions, duplicates.
+//! How a machine comes into a ring by invitation and goes out of it: leaves, evictions, and being told of either.
 
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
-
-use netkernel::{Address, Incarnation, NodeId};
+use netkernel::{Address, NodeId};
 
 use crate::error::{LeaveError, MeetError, PropagationError};
-use crate::event::{Cause, Event};
+use crate::event::Event;
 use crate::message::{Header, InviteRefusal, Message};
 
 use super::affiliation::Affiliation;
@@ -14,203 +11,15 @@ use super::drafts::Intent;
 use super::entry::Entry;
 use super::machine::Machine;
 use super::operations::{Operation, Outcome, Reach, Token};
-use super::ports::{Action, DialError, DialId};
+use super::ports::Action;
 use super::record::{Dot, Fact, Record};
 use super::time::Now;
-
-/// The meets under way.
-#[derive(Debug, Default)]
-pub(super) struct Meets {
-    next: u64,
-    pending: BTreeMap<DialId, Meet>,
-}
-
-#[derive(Debug)]
-struct Meet {
-    /// Who waits for it; nobody, when this node tries it of itself.
-    token: Option<Token>,
-    address: Address,
-    expected: Option<NodeId>,
-    /// Who answered the dial.
-    peer: Option<NodeId>,
-    /// Why the last dial failed.
-    failure: Option<String>,
-    deadline_ms: u64,
-    retry_ms: u64,
-    dialing: bool,
-}
-
-/// A dial of an address under which this node may be running a second time.
-#[derive(Debug)]
-pub(super) struct Probe {
-    dial: DialId,
-    told: Incarnation,
-}
 
 /// A leave that waits to be acknowledged.
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) token: Token,
     pub(super) operation: Operation,
-}
-
-impl Meets {
-    fn next(&mut self) -> DialId {
-        self.next += 1;
-        DialId(self.next)
-    }
-
-    /// Where a node that is being met is, so that its session is kept until that is over.
-    pub(super) fn wishes_for(&self, id: &NodeId) -> Option<Address> {
-        self.pending.values().find(|meet| meet.peer.as_ref() == Some(id)).map(|meet| meet.address.clone())
-    }
-
-    /// Whether this very node is being met.
-    fn is_meeting(&self, id: &NodeId) -> bool {
-        self.pending.values().any(|meet| meet.expected.as_ref() == Some(id))
-    }
-
-    /// When something here wants attention next.
-    pub(super) fn due_ms(&self) -> Option<u64> {
-        let due =
-            |meet: &Meet| if meet.dialing { meet.deadline_ms } else { meet.deadline_ms.min(meet.retry_ms) };
-        self.pending.values().map(due).min()
-    }
-}
-
-// Meets.
-impl Machine {
-    pub(super) fn start_meet(
-        &mut self,
-        token: Option<Token>,
-        address: Address,
-        expected: Option<NodeId>,
-        now: Now,
-    ) {
-        let dial = self.meets.next();
-        let (deadline_ms, retry_ms) = (now.mono_ms + self.settings.meet_ms, now.mono_ms);
-        let meet = Meet {
-            token,
-            address,
-            expected,
-            peer: None,
-            failure: None,
-            deadline_ms,
-            retry_ms,
-            dialing: false,
-        };
-        self.meets.pending.insert(dial, meet);
-    }
-
-    /// Dials, sends and ends the meets for which it is time.
-    pub(super) fn settle_meets(&mut self, now: Now) {
-        let mut dials = Vec::new();
-        let mut greetings = Vec::new();
-        let mut late = Vec::new();
-        for (dial, meet) in &mut self.meets.pending {
-            if now.mono_ms >= meet.deadline_ms {
-                late.push(*dial);
-            } else if now.mono_ms >= meet.retry_ms && !meet.dialing {
-                meet.retry_ms = now.mono_ms + MEET_RETRY_MS;
-                match &meet.peer {
-                    Some(peer) => greetings.push(peer.clone()),
-                    None => {
-                        meet.dialing = true;
-                        dials.push(Action::Dial {
-                            dial: *dial,
-                            address: meet.address.clone(),
-                            expected: meet.expected.clone(),
-                            within_ms: meet.deadline_ms - now.mono_ms,
-                        });
-                    }
-                }
-            }
-        }
-        dials.into_iter().for_each(|dial| self.act(dial));
-        for peer in greetings {
-            let everything = self.snapshot();
-            self.send(&peer, &Message::Meet(everything));
-        }
-        for dial in late {
-            self.end_meet(dial, |meet| match (&meet.peer, &meet.failure) {
-                (None, Some(reason)) => {
-                    Err(MeetError::Unreachable { address: meet.address.clone(), reason: reason.clone() })
-                }
-                _ => Err(MeetError::NoAnswer { address: meet.address.clone() }),
-            });
-        }
-    }
-
-    pub(super) fn on_dialed(&mut self, dial: DialId, result: Result<NodeId, DialError>, now: Now) {
-        if self.probe.as_ref().is_some_and(|probe| probe.dial == dial) {
-            return self.probed(result);
-        }
-        if let Some((id, _)) = self.notices.remove(&dial) {
-            if result.is_ok() {
-                self.notify(&id);
-            }
-            return;
-        }
-        let Some(meet) = self.meets.pending.get_mut(&dial) else { return };
-        meet.dialing = false;
-        match result {
-            Err(DialError::Myself) => self.end_meet(dial, |_| Ok(())),
-            Ok(id) if id == self.settings.id => self.end_meet(dial, |_| Ok(())),
-            Ok(id) => {
-                meet.peer = Some(id.clone());
-                meet.retry_ms = now.mono_ms;
-                self.touch(&id);
-                // The link is wished for before the first frame goes out on it.
-                self.settle_links();
-                self.settle_meets(now);
-            }
-            Err(DialError::Duplicate) => {
-                meet.failure = Some("a live node of this node's id answers".to_owned());
-            }
-            Err(DialError::Failed { reason }) => meet.failure = Some(reason),
-        }
-    }
-
-    /// `peer` has answered a meet.
-    pub(super) fn met(&mut self, peer: &NodeId) {
-        self.end_meets_with(peer, |_| Ok(()));
-    }
-
-    fn end_meets_with(&mut self, peer: &NodeId, result: impl Fn(&Address) -> Result<(), MeetError>) {
-        let with_peer = |(dial, meet): (&DialId, &Meet)| (meet.peer.as_ref() == Some(peer)).then_some(*dial);
-        let ended: Vec<_> = self.meets.pending.iter().filter_map(with_peer).collect();
-        for dial in ended {
-            self.end_meet(dial, |meet| result(&meet.address));
-        }
-    }
-
-    fn end_meet(&mut self, dial: DialId, result: impl Fn(&Meet) -> Result<(), MeetError>) {
-        let Some(meet) = self.meets.pending.remove(&dial) else { return };
-        let result = result(&meet);
-        if let Some(peer) = &meet.peer {
-            self.touch(peer);
-        }
-        if let Some(token) = meet.token {
-            let own = self.roster.get(&self.settings.id);
-            let facts = own.map(|entry| entry.record().facts().collect()).unwrap_or_default();
-            let result = result.map(|()| self.operations.begin(facts));
-            self.complete(token, Outcome::Meet(result));
-        }
-    }
-
-    pub(super) fn on_stranger(&mut self, from: &NodeId, header: &Header) {
-        let ring = self.ring().cloned();
-        self.end_meets_with(from, |address| {
-            let address = address.clone();
-            Err(match &header.ring {
-                Some(theirs) if Some(theirs) != ring.as_ref() => {
-                    MeetError::ForeignRing { address, ring: theirs.clone() }
-                }
-                Some(_) => MeetError::ConfigMismatch { address },
-                None => MeetError::PeerNotInRing { address },
-            })
-        });
-    }
 }
 
 // Invitations.
@@ -295,7 +104,7 @@ impl Machine {
         }
     }
 
-    fn notify(&mut self, id: &NodeId) {
+    pub(super) fn notify(&mut self, id: &NodeId) {
         if let Some(entry) = self.roster.get(id).filter(|entry| entry.removal().is_some()) {
             let facts = entry.record().facts().collect();
             self.send_rumour(id, facts);
@@ -412,8 +221,7 @@ impl Machine {
         for (token, result) in self.operations.abandon() {
             self.complete(token, Outcome::Propagated(result));
         }
-        let meets: Vec<_> = self.meets.pending.keys().copied().collect();
-        meets.into_iter().for_each(|dial| self.end_meet(dial, |_| Err(MeetError::Evicted)));
+        self.end_meets();
     }
 
     /// The tombstone of a leave is on disk: tell the others, and wait for them unless forced.
@@ -454,88 +262,6 @@ impl Machine {
         }
     }
 }
-
-// Two runs of one node.
-impl Machine {
-    /// A record of this node's own that it did not write: an older run under a clock that was ahead, or a
-    /// duplicate that is alive.
-    pub(super) fn heed_own_record(&mut self, record: &Record) {
-        let Some(theirs) = &record.own else { return };
-        let mine = self.roster.get(&self.settings.id).and_then(|entry| entry.record().own.as_ref());
-        let foreign = match theirs.age().cmp(&self.identity.age()) {
-            Ordering::Less => false,
-            Ordering::Equal => mine != Some(theirs),
-            Ordering::Greater => true,
-        };
-        if foreign {
-            self.told(theirs.incarnation, theirs.address.clone());
-        }
-    }
-
-    fn told(&mut self, incarnation: Incarnation, address: Address) {
-        self.identity.told(incarnation);
-        if address == self.settings.address {
-            // Nobody else can listen here.
-            self.writer.push(Intent::Mint);
-        } else {
-            self.probe_own_address(address, incarnation);
-        }
-    }
-
-    /// Asks whether a second run of this node answers at the address.
-    pub(super) fn probe_own_address(&mut self, address: Address, told: Incarnation) {
-        if self.probe.is_none() {
-            let dial = self.meets.next();
-            self.probe = Some(Probe { dial, told });
-            let expected = Some(self.settings.id.clone());
-            self.act(Action::Dial { dial, address, expected, within_ms: PROBE_MS });
-        }
-    }
-
-    fn probed(&mut self, result: Result<NodeId, DialError>) {
-        let Some(Probe { told, .. }) = self.probe.take() else { return };
-        match result {
-            Ok(id) if id == self.settings.id => self.withdraw(),
-            Err(DialError::Duplicate) => self.withdraw(),
-            Ok(_) | Err(_) => {
-                let is_above = self.incarnation > told;
-                self.writer.push(if is_above { Intent::Announce } else { Intent::Mint });
-            }
-        }
-    }
-
-    pub(super) fn on_refused_as_duplicate(&mut self, incumbent: Incarnation) {
-        if incumbent > self.identity.incarnation() {
-            // Whoever refused had not asked the incumbent whether it lives: a newer run would have been asked for.
-            self.identity.told(incumbent);
-            self.writer.push(Intent::Mint);
-        } else if incumbent < self.identity.first() {
-            self.withdraw();
-        }
-    }
-
-    fn withdraw(&mut self) {
-        if let Some(ring) = self.ring().cloned() {
-            self.go(Affiliation::Withdrawn(ring));
-        }
-        self.emit(Event::DuplicateId { id: self.settings.id.clone() });
-    }
-}
-
-impl Machine {
-    /// Takes in what others would have learnt by now, after a local write.
-    pub(super) fn wrote(&mut self, record: &Record, now: Now) -> Vec<Fact> {
-        let news = self.merge(record, &Cause::Local, now).unwrap_or_default();
-        news.iter().for_each(|fact| self.rumours.add(fact.clone(), None));
-        news
-    }
-}
-
-/// The pause between attempts of a meet.
-const MEET_RETRY_MS: u64 = 500;
-
-/// How long a second run of this node is waited for to answer.
-const PROBE_MS: u64 = 1_000;
 
 /// Members that must know of a leave before the leaver trusts it to spread.
 const LEAVE_ACKNOWLEDGED_BY: usize = 3;

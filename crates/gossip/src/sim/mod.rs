@@ -18,6 +18,7 @@ mod node;
 mod oracle;
 mod report;
 mod scenario;
+mod turning;
 mod world;
 
 pub use network::Ix;

@@ -1,0 +1,120 @@
+//! What a machine does with records: it merges them and draws the consequences.
+
+use netkernel::NodeId;
+
+use crate::event::{Cause, Event};
+
+use super::entry::Entry;
+use super::machine::Machine;
+use super::record::{Fact, Record};
+use super::rumour::HOT_MAX;
+use super::time::Now;
+
+impl Machine {
+    /// Takes in what others would have learnt by now, after a local write.
+    pub(super) fn wrote(&mut self, record: &Record, now: Now) -> Vec<Fact> {
+        let news = self.merge(record, &Cause::Local, now).unwrap_or_default();
+        news.iter().for_each(|fact| self.rumours.add(fact.clone(), None));
+        news
+    }
+
+    /// Merges records that `from` brought. Returns whether anything was new, and whether all could be merged.
+    pub(super) fn absorb(&mut self, from: &NodeId, records: &[Record], now: Now) -> (bool, bool) {
+        let (mut news, mut whole) = (Vec::new(), true);
+        for record in records {
+            if record.id == self.settings.id {
+                self.heed_own_record(record);
+                // Nobody else writes this node's own record; a newer one is an older run's, or a duplicate's.
+                let record = Record { own: None, ..record.clone() };
+                match self.merge(&record, &Cause::Peer(from.clone()), now) {
+                    Some(facts) => news.extend(facts),
+                    None => whole = false,
+                }
+                continue;
+            }
+            match self.merge(record, &Cause::Peer(from.clone()), now) {
+                Some(facts) => news.extend(facts),
+                None => whole = false,
+            }
+        }
+        let any = !news.is_empty();
+        self.pass_on(from, news, now);
+        (any, whole)
+    }
+
+    /// Spreads what `from` told: as rumours, or, when it is much, by comparing with others at once.
+    fn pass_on(&mut self, from: &NodeId, news: Vec<Fact>, now: Now) {
+        if news.len() <= HOT_MAX / 4 {
+            return news.into_iter().for_each(|fact| self.rumours.add(fact, Some(from)));
+        }
+        let partners = self.partners().into_iter().filter(|id| id != from).collect();
+        for partner in self.random.sample(partners, BULK_FAN_OUT) {
+            self.greet(&partner, now);
+        }
+    }
+
+    /// Merges one record and draws the consequences. `None` if one of its events had written something else.
+    pub(super) fn merge(&mut self, record: &Record, cause: &Cause, now: Now) -> Option<Vec<Fact>> {
+        let before = self.roster.get(&record.id).cloned();
+        let Ok(news) = self.roster.merge(record) else {
+            self.stats.reused_dots += 1;
+            tracing::error!(node = %record.id, "two writes bear one event: the record was not merged");
+            return None;
+        };
+        let after = self.roster.get(&record.id).cloned();
+        if before.as_ref().map(Entry::record) != after.as_ref().map(Entry::record) {
+            self.record_changed(&record.id, cause.clone(), now);
+            for (_, version) in record.versions.siblings() {
+                self.stamps.observe(version.stamp);
+                let ahead_ms = version.stamp.wall_ms().saturating_sub(now.wall_ms);
+                if ahead_ms > self.settings.skew_ms && *cause != Cause::Local {
+                    self.emit(Event::Skew { id: version.by.clone(), ahead_ms });
+                }
+            }
+            if let Some(after) = after {
+                self.announce(before.as_ref(), &after);
+            }
+        }
+        Some(news)
+    }
+
+    /// Raises the events of one record's change.
+    fn announce(&mut self, before: Option<&Entry>, after: &Entry) {
+        let id = after.record().id.clone();
+        let was_member = before.is_some_and(|entry| entry.membership().is_some());
+        match (before.and_then(Entry::address), after.removal()) {
+            (Some(address), Some((by, _))) if *by != id => {
+                self.unaware.insert(id.clone(), address.clone());
+            }
+            (_, None) => {
+                self.unaware.remove(&id);
+            }
+            _ => {}
+        }
+        match (after.removal(), after.own(), after.address()) {
+            (Some((by, _)), ..) if was_member && *by == id => self.emit(Event::Left { id: id.clone() }),
+            (Some((by, _)), ..) if was_member => {
+                self.emit(Event::Removed { id: id.clone(), by: by.clone() });
+            }
+            (_, Some(own), Some(address)) => {
+                let known = before.and_then(Entry::own).map(|own| own.incarnation);
+                if known < Some(own.incarnation) {
+                    let (address, incarnation) = (address.clone(), own.incarnation);
+                    self.emit(Event::MemberUp { id: id.clone(), address, incarnation });
+                }
+            }
+            _ => {}
+        }
+        let siblings = |entry: &Entry| entry.versions().siblings().map(|(dot, _)| *dot).collect::<Vec<_>>();
+        if after.is_conflicting() && before.map(siblings) != Some(siblings(after)) {
+            let chosen = after.chosen().map(|(dot, _)| *dot);
+            let chosen = after.versions().siblings().position(|(dot, _)| Some(*dot) == chosen).unwrap_or(0);
+            let written = after.versions().values();
+            let siblings = written.map(|version| (version.by.clone(), version.standing.clone())).collect();
+            self.emit(Event::Conflict { id, siblings, chosen });
+        }
+    }
+}
+
+/// Members compared with at once after much came in.
+const BULK_FAN_OUT: usize = 3;

@@ -1,0 +1,307 @@
+//! How the world turns: what happens in its order, and what the nodes do about it.
+
+use std::cmp::Reverse;
+
+use bytes::Bytes;
+use netkernel::{Address, NodeId};
+
+use crate::event::Event;
+use crate::message::Frame;
+use crate::proto::{Action, DialError, DialId, Input, Machine, Now};
+
+use super::network::Ix;
+use super::oracle::Violation;
+use super::world::World;
+
+/// Something that happens at a time.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Happening {
+    Deliver { from: Ix, to: Ix, session: u64, bytes: Bytes },
+    Wake { node: Ix },
+    Resume { node: Ix },
+    Connect { from: Ix, to: Ix, attempt: u32 },
+    Break { a: Ix, b: Ix, session: u64 },
+    Close { a: Ix, b: Ix, session: u64 },
+    Stored { node: Ix, boot: u64, at: usize },
+    Dialed { node: Ix, boot: u64, dial: DialId, address: Address },
+}
+
+impl World {
+    pub(super) fn run_until(&mut self, end: u64) -> Result<(), Violation> {
+        while self.queue.peek().is_some_and(|Reverse((at, ..))| *at <= end) {
+            let Some(Reverse((at, _, happening))) = self.queue.pop() else { break };
+            self.happened = if at == self.now { self.happened + 1 } else { 0 };
+            if self.happened > AT_ONCE_MAX {
+                return Err(self.violation(format!("it never stops at {at} ms: {happening:?}")));
+            }
+            self.now = at;
+            self.happen(happening)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    pub(super) fn happen(&mut self, happening: Happening) -> Result<(), Violation> {
+        match happening {
+            Happening::Deliver { from, to, session, bytes } => {
+                if self.network.session(from, to) != Some(session) {
+                    return Ok(());
+                }
+                self.tell(|| {
+                    format!("{from} -> {to}: {:?}", Frame::decode(&bytes).map(|frame| frame.message))
+                });
+                let from = self.nodes[from].id.clone();
+                self.input(to, Input::Frame { from, bytes })
+            }
+            Happening::Wake { node } => {
+                let now = self.time(node);
+                let target = &mut self.nodes[node];
+                if target.wake_at.take_if(|at| *at <= now.mono_ms).is_none()
+                    || target.paused_until > now.mono_ms
+                {
+                    return Ok(());
+                }
+                let Some(machine) = &mut target.machine else { return Ok(()) };
+                machine.wake(now);
+                self.carry_out(node)
+            }
+            Happening::Resume { node } if self.nodes[node].paused_until > self.now => Ok(()),
+            Happening::Resume { node } => {
+                while let Some(input) = self.nodes[node].inbox.pop_front() {
+                    self.input(node, input)?;
+                }
+                self.rouse(node);
+                Ok(())
+            }
+            Happening::Connect { from, to, attempt } => self.connect(from, to, attempt),
+            Happening::Break { a, b, session } => {
+                if self.network.session(a, b) == Some(session) && !self.network.can_connect(a, b) {
+                    self.reset(a, b);
+                }
+                Ok(())
+            }
+            Happening::Close { a, b, session } => {
+                if self.network.session(a, b) == Some(session) && !self.nodes[a].wished.contains_key(&b) {
+                    self.reset(a, b);
+                }
+                Ok(())
+            }
+            Happening::Stored { node, boot, at } => self.stored(node, boot, at),
+            Happening::Dialed { node, boot, dial, address } => self.dialed(node, boot, dial, &address),
+        }
+    }
+
+    pub(super) fn connect(&mut self, from: Ix, to: Ix, attempt: u32) -> Result<(), Violation> {
+        let Some(wished) = self.nodes[from].wished.get(&to) else { return Ok(()) };
+        if self.nodes[from].machine.is_none() || self.network.session(from, to).is_some() {
+            return Ok(());
+        }
+        if *wished == self.nodes[to].settings.address && self.can_meet(from, to) {
+            return self.link(from, to);
+        }
+        let delay = (100 << attempt.min(5)) + self.random.below(100);
+        self.at(self.now + delay, Happening::Connect { from, to, attempt: attempt + 1 });
+        Ok(())
+    }
+
+    pub(super) fn can_meet(&self, a: Ix, b: Ix) -> bool {
+        let is_live = |ix: Ix| self.nodes[ix].machine.is_some();
+        is_live(a) && is_live(b) && self.network.can_connect(a, b)
+    }
+
+    pub(super) fn link(&mut self, a: Ix, b: Ix) -> Result<(), Violation> {
+        if self.network.establish(a, b).1 {
+            let (id_a, id_b) = (self.nodes[a].id.clone(), self.nodes[b].id.clone());
+            self.input(a, Input::Up { id: id_b })?;
+            self.input(b, Input::Up { id: id_a })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn dialed(
+        &mut self,
+        ix: Ix,
+        boot: u64,
+        dial: DialId,
+        address: &Address,
+    ) -> Result<(), Violation> {
+        if self.nodes[ix].boot != boot || self.nodes[ix].machine.is_none() {
+            return Ok(());
+        }
+        let there = self.nodes.iter().position(|node| node.settings.address == *address);
+        let failed = || DialError::Failed { reason: "nobody answers".to_owned() };
+        let result = match there {
+            Some(other) if other == ix => Err(DialError::Myself),
+            Some(other) if self.nodes[other].id == self.nodes[ix].id => Err(DialError::Duplicate),
+            Some(other) if self.can_meet(ix, other) => {
+                self.link(ix, other)?;
+                Ok(self.nodes[other].id.clone())
+            }
+            _ => Err(failed()),
+        };
+        self.input(ix, Input::Dialed { dial, result })
+    }
+
+    /// An image has reached the disk, or half way.
+    pub(super) fn stored(&mut self, ix: Ix, boot: u64, at: usize) -> Result<(), Violation> {
+        let (image, state) = self.writes.remove(&at).expect("each write ends once");
+        if self.nodes[ix].boot != boot || self.nodes[ix].machine.is_none() {
+            // The crash came in mid-write: the file was replaced, or was not.
+            if self.nodes[ix].boot == boot && self.random.percent(50) {
+                self.nodes[ix].keep(state);
+            }
+            return Ok(());
+        }
+        if self.random.percent(self.store_failures) {
+            self.report.faults.failed_writes += 1;
+            if self.random.percent(50) {
+                self.nodes[ix].keep(state);
+            }
+            return self.input(ix, Input::Stored { image, result: Err("disk full".to_owned()) });
+        }
+        self.nodes[ix].keep(state.clone());
+        self.input(ix, Input::Stored { image, result: Ok(()) })?;
+        if !self.nodes[ix].is_out {
+            self.oracle.stored(&state);
+        }
+        Ok(())
+    }
+
+    /// Hands an input to a node, or into its inbox while it is paused.
+    pub(super) fn input(&mut self, ix: Ix, input: Input) -> Result<(), Violation> {
+        let now = self.time(ix);
+        let node = &mut self.nodes[ix];
+        let Some(machine) = &mut node.machine else { return Ok(()) };
+        if node.paused_until > now.mono_ms {
+            if matches!(input, Input::Frame { .. }) && node.inbox.len() >= INBOX_MAX {
+                self.report.faults.overflows += 1;
+            } else {
+                node.inbox.push_back(input);
+            }
+            return Ok(());
+        }
+        machine.handle(input, now);
+        self.carry_out(ix)
+    }
+
+    /// The same for inputs that come of another's doing, in the middle of something.
+    pub(super) fn input_later(&mut self, ix: Ix, input: Input) {
+        let node = &mut self.nodes[ix];
+        if node.machine.is_some() {
+            node.inbox.push_back(input);
+            let at = self.now.max(node.paused_until);
+            self.at(at, Happening::Resume { node: ix });
+        }
+    }
+
+    pub(super) fn carry_out(&mut self, ix: Ix) -> Result<(), Violation> {
+        while let Some(action) = self.nodes[ix].machine.as_mut().and_then(Machine::poll_action) {
+            self.act(ix, action)?;
+        }
+        self.rouse(ix);
+        let Some(machine) = &self.nodes[ix].machine else { return Ok(()) };
+        let checked = self.oracle.check(ix, machine);
+        let is_out = machine.affiliation().ring().is_none();
+        checked.map_err(|what| self.violation(what))?;
+        if is_out != std::mem::replace(&mut self.nodes[ix].is_out, is_out) {
+            self.count_losses();
+        }
+        Ok(())
+    }
+
+    pub(super) fn act(&mut self, ix: Ix, action: Action) -> Result<(), Violation> {
+        match action {
+            Action::Send { to, bytes } => {
+                let Some(to) = self.position(&to) else { return Ok(()) };
+                self.report.frames += 1;
+                self.report.bytes += bytes.len() as u64;
+                if let Some((at, session)) = self.network.send(ix, to, &bytes, self.now, &mut self.random) {
+                    self.at(at, Happening::Deliver { from: ix, to, session, bytes });
+                }
+            }
+            Action::Connect { id, address } => {
+                if let Some(to) = self.position(&id) {
+                    self.nodes[ix].wished.insert(to, address);
+                    let delay = 1 + self.random.below(10);
+                    self.at(self.now + delay, Happening::Connect { from: ix, to, attempt: 0 });
+                }
+            }
+            Action::Disconnect { id, .. } => {
+                if let Some(to) = self.position(&id) {
+                    self.nodes[ix].wished.remove(&to);
+                    self.drain(ix, to);
+                }
+            }
+            Action::Dial { dial, address, .. } => {
+                let delay = 2 + self.random.below(30);
+                let boot = self.nodes[ix].boot;
+                self.at(self.now + delay, Happening::Dialed { node: ix, boot, dial, address });
+            }
+            Action::Store { image, state } => {
+                let written = self.oracle.storing(&self.nodes[ix].id, &state);
+                written.map_err(|what| self.violation(what))?;
+                let delay = 1 + self.random.below(20);
+                let (boot, at) = (self.nodes[ix].boot, self.next as usize);
+                self.writes.insert(at, (image, state));
+                self.at(self.now + delay, Happening::Stored { node: ix, boot, at });
+            }
+            Action::Emit(event) => {
+                self.report.conflicts += u64::from(matches!(event, Event::Conflict { .. }));
+                self.tell(|| format!("{ix} tells: {event:?}"));
+                self.nodes[ix].events.push(event);
+            }
+            Action::Complete { outcome, .. } => {
+                self.tell(|| format!("{ix} answers: {outcome:?}"));
+                self.outcomes.push((ix, outcome));
+            }
+            Action::Stopped | Action::SetIncarnation(_) | Action::Publish(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Ends a session once what is on it has arrived.
+    pub(super) fn drain(&mut self, a: Ix, b: Ix) {
+        if let Some(session) = self.network.session(a, b) {
+            self.at(self.now + DRAIN_MS, Happening::Close { a, b, session });
+        }
+    }
+
+    /// Sees to it that a node is woken when it wants to be.
+    pub(super) fn rouse(&mut self, ix: Ix) {
+        let node = &mut self.nodes[ix];
+        let Some(due) = node.machine.as_ref().and_then(Machine::deadline_ms) else { return };
+        let at = due.max(self.now + 1).max(node.paused_until);
+        if node.wake_at.is_none_or(|wake_at| at < wake_at) {
+            node.wake_at = Some(at);
+            self.at(at, Happening::Wake { node: ix });
+        }
+    }
+
+    pub(super) fn tell(&self, what: impl FnOnce() -> String) {
+        if let Some(trace) = self.trace {
+            trace(self.now, &what());
+        }
+    }
+
+    pub(super) fn position(&self, id: &NodeId) -> Option<Ix> {
+        self.nodes.iter().position(|node| node.id == *id)
+    }
+
+    pub(super) fn time(&self, ix: Ix) -> Now {
+        self.nodes[ix].time(self.now)
+    }
+
+    pub(super) fn at(&mut self, at: u64, happening: Happening) {
+        self.next += 1;
+        self.queue.push(Reverse((at, self.next, happening)));
+    }
+}
+
+/// Frames a paused node takes before it turns others away.
+const INBOX_MAX: usize = 64;
+
+/// What a graceful close waits for.
+const DRAIN_MS: u64 = 400;
+
+/// What may happen within one millisecond; more is a loop.
+const AT_ONCE_MAX: u32 = 100_000;
