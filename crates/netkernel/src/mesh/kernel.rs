@@ -56,7 +56,7 @@ pub enum Stopped {
 
 impl Kernel {
     /// Listens, if the configuration says so. Nothing is accepted or dialed before [`serve`](Self::serve); messages
-    /// for nodes named to [`connect`](Net::connect) wait until then.
+    /// for nodes named to [`connect`](crate::Net::connect) wait until then.
     ///
     /// Has to be called within a tokio runtime.
     ///
