@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
+use clap::builder::FalseyValueParser;
 use clusterluck::gossip::RingName;
 use clusterluck::netkernel::{Address, BindError, NodeId, Stopped};
 use clusterluck::{Cluster, StartError};
@@ -64,7 +65,7 @@ pub(crate) struct Start {
     expect: usize,
 
     /// Leave the ring for good when stopped, instead of staying a member that is away
-    #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT")]
+    #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT", value_parser = FalseyValueParser::new())]
     leave_on_exit: bool,
 
     /// How long a stop may take to finish what is under way

@@ -114,6 +114,7 @@ async fn flags_can_be_set_in_the_environment() {
         ("CLUSTERLUCK_RING", "r"),
         ("CLUSTERLUCK_WEIGHT", "3"),
         ("CLUSTERLUCK_TAGS", "a=1,b=2"),
+        ("CLUSTERLUCK_LEAVE_ON_EXIT", "1"),
         ("CLUSTERLUCK_COOKIE_FILE", place.cookie().to_str().unwrap()),
     ]);
     let node = place.started("n1", command).await;

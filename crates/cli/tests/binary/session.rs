@@ -48,20 +48,22 @@ async fn a_typed_session_completes_remembers_and_outlives_its_failures() {
     let mut command = towards(&place, &node);
     let state = place.path().join("state");
     let mut terminal = Terminal::run(command.env("XDG_STATE_HOME", &state));
+    let lines = [
+        ("pi\t\r", "pong"),
+        // The id comes from the node itself.
+        ("weight no\t\r", "160"),
+        ("get nobody\r", "'nobody' is not defined in this ring"),
+        ("help get\r", "The node's id"),
+        // Up three times, over `help` and `get`, to what had to be completed.
+        ("\u{1b}[A\u{1b}[A\u{1b}[A\r", "160"),
+    ];
+    for (keys, answer) in lines {
+        // Keys typed before the prompt are not the editor's yet.
+        terminal.until("node-one> ").await;
+        terminal.type_in(keys);
+        terminal.until(answer).await;
+    }
     terminal.until("node-one> ").await;
-    terminal.type_in("pi\t\r");
-    terminal.until("pong").await;
-    terminal.until("node-one> ").await;
-    // The id comes from the node itself.
-    terminal.type_in("weight no\t\r");
-    terminal.until("160").await;
-    terminal.type_in("get nobody\r");
-    terminal.until("'nobody' is not defined in this ring").await;
-    terminal.type_in("help get\r");
-    terminal.until("The node's id").await;
-    // Up three times, over `help` and `get`, to what had to be completed.
-    terminal.type_in("\u{1b}[A\u{1b}[A\u{1b}[A\r");
-    terminal.until("160").await;
     terminal.type_in("\u{4}");
     let (rest, in_good_order) = terminal.ended().await;
     assert!(in_good_order, "{rest}");
