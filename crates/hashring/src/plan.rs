@@ -54,9 +54,15 @@ impl<N: RingNode> HashRing<N> {
         let mut changed = self.clone();
         for op in ops {
             match op {
-                Op::Insert(spec) => drop(changed.insert(spec.clone())?),
-                Op::Remove(node) => drop(changed.remove(node)),
-                Op::SetWeight(node, weight) => drop(changed.set_weight(node, *weight)?),
+                Op::Insert(spec) => {
+                    changed.insert(spec.clone())?;
+                }
+                Op::Remove(node) => {
+                    changed.remove(node);
+                }
+                Op::SetWeight(node, weight) => {
+                    changed.set_weight(node, *weight)?;
+                }
             }
         }
         *self = changed;
@@ -110,9 +116,11 @@ impl<N: RingNode> Plan<N> {
     pub fn moves_by_node(&self) -> Vec<NodeMove<'_, N>> {
         let (mut gained, mut lost) = (vec![0; self.after.len()], vec![0; self.before.len()]);
         for (range, (from, to)) in &self.moves {
-            let tokens = range.share().tokens();
-            lost.get_mut(*from as usize).map(|lost| *lost += tokens).unwrap_or_default();
-            gained.get_mut(*to as usize).map(|gained| *gained += tokens).unwrap_or_default();
+            for (of, slot) in [(&mut lost, from), (&mut gained, to)] {
+                if let Some(sum) = of.get_mut(*slot as usize) {
+                    *sum += range.share().tokens();
+                }
+            }
         }
         let (before, after) = (&self.before.inner.members, &self.after.inner.members);
         let of_node = |(old, new): (Option<Slot>, Option<Slot>)| {
