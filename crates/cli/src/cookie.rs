@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clusterluck::netkernel::{Cookie, CookieError};
@@ -89,9 +90,11 @@ pub(crate) fn write_new(path: &Path) -> Result<()> {
 
 fn given(options: &Options) -> Result<Option<Found>> {
     if let Some(key) = &options.key {
-        output::warn(&format!(
-            "other users can see --key in the process list; prefer --cookie-file or {VARIABLE}"
-        ));
+        WARNED.call_once(|| {
+            output::warn(&format!(
+                "other users can see --key in the process list; prefer --cookie-file or {VARIABLE}"
+            ));
+        });
         let cookie = key.0.parse().map_err(|error| anyhow!("--key: {}", advised(&error)))?;
         return Ok(Some(Found { cookie, source: Source::Key }));
     }
@@ -166,6 +169,8 @@ pub(crate) fn reason(error: &io::Error) -> String {
 
 /// Holds the cookie itself: 64 hexadecimal digits, as in a cookie file.
 const VARIABLE: &str = "CLUSTERLUCK_COOKIE";
+/// A session looks for the cookie at each command; the warning is for all of them.
+static WARNED: Once = Once::new();
 
 #[cfg(test)]
 mod tests {

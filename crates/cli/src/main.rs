@@ -37,6 +37,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
@@ -116,7 +117,10 @@ fn log(unless_told: &str) -> Result<()> {
     let filter: EnvFilter = wanted.parse().with_context(|| {
         format!("{LOG}=`{wanted}` is no filter: give a level such as `debug`, or `netkernel=trace`")
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    // Where standard error is gone, there is nowhere to say so.
+    log.log_internal_errors(false).init();
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! What ends a program from outside: an interrupt or a request to terminate.
 
 use std::io;
+use std::time::Duration;
 
 #[cfg(unix)]
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,6 +25,19 @@ impl Signals {
         Ok(Self {})
     }
 
+    /// A signal of someone who means it: one who stops a group of processes may well signal each of them twice.
+    pub(crate) async fn another(&mut self) {
+        let settled = tokio::time::sleep(SAME);
+        tokio::pin!(settled);
+        loop {
+            tokio::select! {
+                () = &mut settled => break,
+                () = self.next() => {}
+            }
+        }
+        self.next().await;
+    }
+
     /// The next signal.
     ///
     /// # Cancel safety
@@ -44,3 +58,6 @@ impl Signals {
         }
     }
 }
+
+/// Signals this close together are one.
+const SAME: Duration = Duration::from_millis(300);

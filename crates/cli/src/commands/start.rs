@@ -97,7 +97,7 @@ impl Start {
                 Stopped::Drained => self.farewell(format),
                 Stopped::Forced => bail!("`{}` did not finish within {:?}: what remained was dropped", self.id, self.grace),
             },
-            () = signals.next() => bail!("`{}` was stopped at once by a second signal: what was under way is lost", self.id),
+            () = signals.another() => bail!("`{}` was stopped at once by a second signal: what was under way is lost", self.id),
         }
     }
 
