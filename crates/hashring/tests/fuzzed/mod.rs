@@ -29,13 +29,13 @@ pub(crate) fn snapshot(bytes: &[u8]) {
     }
 }
 
-/// After each operation, four bytes each, the ring is the one that its members make.
+/// After operations, four bytes each, the ring is the one that its members make.
 pub(crate) fn operations(bytes: &[u8]) {
     let mut members: BTreeMap<u8, (u32, Option<u8>)> = BTreeMap::new();
     let (mut ring, mut held) = (HashRing::<u8>::new(), HashRing::new());
     for operation in bytes.chunks_exact(4).take(64) {
         let [kind, id, weight, zone] = *operation else { unreachable!("chunks of four") };
-        let (weight, zone) = (u32::from(weight % 64), zone % 4);
+        let (weight, zone) = (u32::from(weight % 32), zone % 4);
         match kind % 5 {
             0 => {
                 let spec = NodeSpec::new(id).weight(weight).zone(zone_name(zone));
@@ -56,12 +56,12 @@ pub(crate) fn operations(bytes: &[u8]) {
             // From here on changes must not reach what is held.
             _ => held = ring.clone(),
         }
-        check(&ring, &members);
-        let moves = held.diff(&ring).expect("the same seed");
-        for step in &moves {
-            let (from, to) = (held.owner_at(step.range.through()), ring.owner_at(step.range.through()));
-            assert!(from != to && (step.from, step.to) == (from, to));
-        }
+    }
+    // A prefix of the operations is an input of its own, so it is enough to look once.
+    check(&ring, &members);
+    for step in held.diff(&ring).expect("the same seed") {
+        let (from, to) = (held.owner_at(step.range.through()), ring.owner_at(step.range.through()));
+        assert!(from != to && (step.from, step.to) == (from, to));
     }
 }
 
