@@ -22,16 +22,23 @@ use crate::timer::{self, Cancelled, Timer};
 /// The server's own view of itself, given to each of its handlers.
 pub struct Cx<S: GenServer> {
     process: Arc<Process<S>>,
+    /// Only for a server that uses it: most have neither tasks nor timers.
+    background: Option<Box<Background>>,
+    monitors: BTreeMap<u64, Subject>,
+}
+
+/// What runs beside a server.
+struct Background {
     /// Tasks of the user's, which count.
     tasks: JoinSet<()>,
+    tasks_max: usize,
     /// Timers and watches.
     helpers: JoinSet<()>,
-    monitors: BTreeMap<u64, Subject>,
 }
 
 impl<S: GenServer> Cx<S> {
     pub(crate) fn new(process: Arc<Process<S>>) -> Self {
-        Self { process, tasks: JoinSet::new(), helpers: JoinSet::new(), monitors: BTreeMap::new() }
+        Self { process, background: None, monitors: BTreeMap::new() }
     }
 
     /// This server's address.
@@ -65,10 +72,12 @@ impl<S: GenServer> Cx<S> {
     /// of the handler that starts it. While [`tasks_max`](crate::Config::tasks_max) tasks run, the server takes no
     /// ordinary messages. A task that panics is logged, and changes nothing else.
     pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
-        while let Some(ended) = self.tasks.try_join_next() {
-            report(&self.process.pid, ended);
+        let process = Arc::clone(&self.process);
+        let tasks = &mut self.background().tasks;
+        while let Some(ended) = tasks.try_join_next() {
+            report(&process.pid, ended);
         }
-        self.tasks.spawn_on(scope::carry(task), self.process.system.runtime());
+        tasks.spawn_on(scope::carry(task), process.system.runtime());
     }
 
     /// Runs `future` beside the server, as [`spawn`](Self::spawn), and casts its output to the server.
@@ -147,21 +156,31 @@ impl<S: GenServer> Cx<S> {
     }
 
     fn help(&mut self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        while self.helpers.try_join_next().is_some() {}
-        self.helpers.spawn_on(task, self.process.system.runtime())
+        let process = Arc::clone(&self.process);
+        let helpers = &mut self.background().helpers;
+        while helpers.try_join_next().is_some() {}
+        helpers.spawn_on(task, process.system.runtime())
+    }
+
+    fn background(&mut self) -> &mut Background {
+        self.background.get_or_insert_with(|| {
+            let tasks_max = self.process.system.config().tasks_max;
+            Box::new(Background { tasks: JoinSet::new(), tasks_max, helpers: JoinSet::new() })
+        })
     }
 
     /// Forgets tasks that have ended, and wakes when another does.
     pub(crate) fn poll_tasks(&mut self, context: &mut Context<'_>) {
-        while let Poll::Ready(Some(ended)) = self.tasks.poll_join_next(context) {
+        let Some(background) = &mut self.background else { return };
+        while let Poll::Ready(Some(ended)) = background.tasks.poll_join_next(context) {
             report(&self.process.pid, ended);
         }
-        while self.helpers.try_join_next().is_some() {}
+        while background.helpers.try_join_next().is_some() {}
     }
 
     /// Whether another task would be allowed, and so another message.
     pub(crate) fn is_ready(&self) -> bool {
-        self.tasks.len() < self.process.system.config().tasks_max
+        self.background.as_ref().is_none_or(|background| background.tasks.len() < background.tasks_max)
     }
 
     /// Whether this is still to be told.

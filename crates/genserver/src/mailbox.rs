@@ -223,23 +223,26 @@ impl<S: GenServer> Mailbox<S> {
     /// The server takes what there is, or else sleeps until there is something. `ready` tells whether it may take
     /// ordinary messages now.
     pub(crate) fn poll_take(&self, waker: &Waker, taken: &mut Taken<S>, ready: bool) -> Poll<()> {
-        let mut state = self.state.locked();
+        let mut guard = self.state.locked();
+        let state = &mut *guard;
         self.attention.store(false, Ordering::Relaxed);
-        let granted = state.release(std::mem::take(&mut taken.begun));
         taken.signals = state.signals;
-        taken.system.append(&mut state.system);
+        if !state.system.is_empty() {
+            taken.system.append(&mut state.system);
+        }
         if taken.batch.is_empty() && taken.signals.may_take(ready) {
             std::mem::swap(&mut taken.batch, &mut state.queue);
         }
-        let mut idle = Vec::new();
         let asleep = !taken.is_ready(ready) && taken.signals.stop.is_none();
+        let mut idle = Vec::new();
         if asleep {
             state.sleeper = Some(Sleeper { waker: waker.clone(), handling: false });
-            if state.queue.is_empty() && taken.batch.is_empty() {
+            if !state.idle.is_empty() && state.queue.is_empty() && taken.batch.is_empty() {
                 idle = std::mem::take(&mut state.idle);
             }
         }
-        drop(state);
+        let granted = state.release(std::mem::take(&mut taken.begun));
+        drop(guard);
         wake(granted);
         for waiter in idle {
             let _gone = waiter.send(());
@@ -347,6 +350,11 @@ impl<S> State<S> {
     fn release(&mut self, room: Room) -> Vec<Waker> {
         self.room.messages += room.messages;
         self.room.bytes += room.bytes;
+        if self.waiting.is_empty() { Vec::new() } else { self.grant() }
+    }
+
+    #[cold]
+    fn grant(&mut self) -> Vec<Waker> {
         let mut granted = Vec::new();
         while self.room.messages > 0
             && let Some(seat) = self.waiting.pop_front()

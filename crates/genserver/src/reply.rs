@@ -30,7 +30,7 @@ pub struct ReplyTo<R: Send + 'static> {
 
 enum Caller<R> {
     Here(Arc<Slot<R>>),
-    There(Remote<R>),
+    There(Box<Remote<R>>),
 }
 
 /// A caller on another node.
@@ -48,7 +48,7 @@ impl<R: Send + 'static> ReplyTo<R> {
 
     pub(crate) fn there(remote: Remote<R>, chain: Option<Arc<Chain>>) -> Self {
         let deadline = Instant::now().checked_add(remote.responder.remaining());
-        Self { caller: Some(Caller::There(remote)), deadline, chain }
+        Self { caller: Some(Caller::There(Box::new(remote))), deadline, chain }
     }
 
     /// Answers the call. The outcome is [`Outcome::Continue`], for a handler that has nothing else to say.

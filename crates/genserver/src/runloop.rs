@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -26,9 +27,10 @@ pub(crate) async fn run<S: GenServer>(
 ) {
     let mut core = Box::new(Core { server, cx: Cx::new(Arc::clone(&process)) });
     let mut life = Life::new(process);
-    if let Err((error, exit)) = life.init(&mut core).await {
-        // The name has to be free before the starter knows.
+    if let Err((error, exit)) = Box::pin(life.init(&mut core)).await {
         life.bury(&exit, core);
+        // The name has to be free before the starter knows.
+        drop(life);
         let _gone = started.send(Err(error));
     } else if started.send(Ok(())).is_ok() {
         life.serve(core).await;
@@ -78,25 +80,23 @@ impl<S: GenServer> Life<S> {
     }
 
     async fn init(&mut self, core: &mut Core<S>) -> Result<(), (StartError, Exit)> {
-        let mut init = Box::pin(core.server.init(&mut core.cx));
+        let mut init = pin!(core.server.init(&mut core.cx));
         match self.drive("init", |context| init.as_mut().poll(context)).await {
             Driven::Done(Ok(())) => Ok(()),
             Driven::Done(Err(source)) => {
                 let exit = Exit::Failed { reason: source.to_string() };
                 Err((StartError::Init { source }, exit))
             }
-            Driven::Ended(exit) => {
-                self.drop_because(&exit, init);
-                Err((StartError::Exited { exit: exit.clone() }, exit))
-            }
+            Driven::Ended(exit) => Err((StartError::Exited { exit: exit.clone() }, exit)),
         }
     }
 
-    async fn serve(mut self, core: Box<Core<S>>) {
+    async fn serve(&mut self, core: Box<Core<S>>) {
         let mut hands = Hands { core: Some(core), letter: None };
         let exit = poll_fn(|context| self.poll_serve(&mut hands, context)).await;
         match hands.core.take() {
-            Some(core) if exit != Exit::Killed => self.finish(exit, core).await,
+            // Boxed, so that a running server does not carry the room for its end.
+            Some(core) if exit != Exit::Killed => Box::pin(self.finish(exit, core)).await,
             core => self.bury(&exit, (hands, core)),
         }
     }
@@ -171,7 +171,7 @@ impl<S: GenServer> Life<S> {
     }
 
     /// Ends in good order: refuses what waits, then lets the server terminate.
-    async fn finish(mut self, exit: Exit, core: Box<Core<S>>) {
+    async fn finish(&mut self, exit: Exit, core: Box<Core<S>>) {
         self.refuse_all(&exit);
         self.exit = exit.clone();
         let Core { server, cx } = *core;
@@ -189,7 +189,7 @@ impl<S: GenServer> Life<S> {
     }
 
     /// Ends at once: the state, wherever it is, is dropped.
-    fn bury(mut self, exit: &Exit, state: impl Sized) {
+    fn bury(&mut self, exit: &Exit, state: impl Sized) {
         self.exit = exit.clone();
         self.refuse_all(exit);
         self.drop_because(exit, state);
