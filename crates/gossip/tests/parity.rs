@@ -190,6 +190,48 @@ fn mutual_removals_across_a_partition_put_both_out() -> Result {
 }
 
 #[test]
+fn an_insert_over_a_removal_stands_against_another_that_knew_nothing_of_it() -> Result {
+    for seed in 0..20 {
+        let mut world = formed(seed, 4)?;
+        world.partition(&BTreeSet::from([0, 3]), false);
+        world.run_for(6_000)?;
+        remove(&mut world, 1, 3)?;
+        remove(&mut world, 0, 3)?;
+        world.run_for(500)?;
+        insert(&mut world, 0, 3)?;
+        world.run_for(2_000)?;
+        world.heal();
+        world.settle(30_000)?;
+        world.check()?;
+        for ix in 0..4 {
+            assert_eq!(members(&world, ix), names([0, 1, 2, 3]), "seed {seed}, node {ix}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn nodes_that_removed_each_other_without_a_witness_are_told() -> Result {
+    for seed in 0..20 {
+        let mut world = formed(seed, 3)?;
+        world.partition(&BTreeSet::from([2]), false);
+        world.run_for(6_000)?;
+        remove(&mut world, 0, 2)?;
+        world.command(
+            2,
+            Command::Remove { ids: vec![world.id(0).clone(), world.id(1).clone()], force: false },
+        )?;
+        world.run_for(3_000)?;
+        assert_eq!((members(&world, 0), members(&world, 2)), (names([0, 1]), names([2])));
+        world.heal();
+        // Neither side wishes for a link to the other any more. Whoever is told first is out.
+        world.settle(60_000)?;
+        world.check()?;
+    }
+    Ok(())
+}
+
+#[test]
 fn fault_6_a_dead_removed_node_does_not_come_back_by_a_stale_one() -> Result {
     for seed in 0..20 {
         let mut world = formed(seed, 4)?;

@@ -136,30 +136,32 @@ impl Machine {
 
     /// Judges the sender by its own record as it stands here, together with what the frame brings of it.
     fn judge(&self, from: &NodeId, header: &Header, message: &Message) -> Verdict {
-        let entry = self.roster.get(from);
-        let is_member = |entry: &Entry| entry.membership().is_some();
-        let is_leaver = |entry: &Entry| entry.removal().is_some_and(|(by, _)| by == from);
-        if entry.is_some_and(is_member) {
-            return Verdict::Member;
-        }
+        let here = self.roster.get(from);
         let brought = message.records().iter().find(|record| record.id == *from);
-        if let Some(brought) = brought.filter(|record| self.is_news(record)) {
-            let mut trial = entry.cloned().unwrap_or_else(|| Entry::new(brought.clone()));
-            return match trial.merge(brought) {
-                Some(_) if is_member(&trial) => Verdict::Member,
-                Some(_) if is_leaver(&trial) => Verdict::Leaver,
-                _ => Verdict::Removed,
-            };
-        }
-        if entry.is_some_and(is_leaver) && matches!(message, Message::Rumor { .. }) {
-            return Verdict::Leaver;
-        }
+        let brought = brought.filter(|record| self.is_news(record));
+        let trial = brought.and_then(|brought| match here {
+            Some(here) => {
+                let mut trial = here.clone();
+                trial.merge(brought).map(|_| trial)
+            }
+            None => Some(Entry::new(brought.clone())),
+        });
+        let entry = trial.as_ref().or(here);
+        let left_of_itself = |entry: &Entry| entry.removal().is_some_and(|(by, _)| by == from);
         let in_past = |dot| {
-            let here = entry.is_some_and(|entry| entry.versions().contains(dot));
+            let here = here.is_some_and(|here| here.versions().contains(dot));
             here || self.roster.context().contains(dot)
         };
-        let was_here = entry.is_some() || !header.own.is_empty();
-        if was_here && header.own.iter().all(in_past) { Verdict::Removed } else { Verdict::Unknown }
+        let was_here = here.is_some() || !header.own.is_empty();
+        if entry.is_some_and(|entry| entry.membership().is_some()) {
+            Verdict::Member
+        } else if entry.is_some_and(left_of_itself) && matches!(message, Message::Rumor { .. }) {
+            Verdict::Leaver
+        } else if brought.is_some() || was_here && header.own.iter().all(in_past) {
+            Verdict::Removed
+        } else {
+            Verdict::Unknown
+        }
     }
 
     /// Whether the record holds a roster event that was not seen here.

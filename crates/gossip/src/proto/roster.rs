@@ -144,8 +144,11 @@ impl Roster {
         self.context.merge(upto);
     }
 
-    /// The record that a write here would make: it replaces every version there is.
+    /// The record that a write here would make: it replaces every version there is. `None` if the event was used.
     pub(crate) fn written(&self, id: &NodeId, dot: Dot, version: Version) -> Option<Record> {
+        if self.context.contains(&dot) {
+            return None;
+        }
         let entry = self.get(id);
         let mut versions = entry.map(|entry| entry.versions().clone()).unwrap_or_default();
         versions.write_at(&versions.context().clone(), version, dot).ok()?;

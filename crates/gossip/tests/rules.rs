@@ -1,0 +1,262 @@
+//! Rules of the protocol that no simulated link can break, each on a machine by hand.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bytes::Bytes;
+use gossip::message::{Delta, Frame, Header, Message};
+use gossip::proto::{
+    Action, Actor, Command, Context, Dot, Image, Input, Insertion, Machine, Membership, Now, Outcome,
+    OwnRecord, Protocols, Record, Settings, Stamp, Standing, Token, Version, Versions,
+};
+use gossip::{InsertError, LeaveError, RingName, Unavailable};
+use netkernel::{Address, Incarnation, NodeId};
+
+const NOW: Now = Now { mono_ms: 0, wall_ms: 1_780_000_000_000 };
+
+fn later(mono_ms: u64) -> Now {
+    Now { mono_ms, ..NOW }
+}
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+fn address(name: &str) -> Address {
+    Address::new(name, 7_022).unwrap()
+}
+
+fn dot(counter: u64) -> Dot {
+    Dot::new(Actor(7), counter).unwrap()
+}
+
+/// A machine by hand: everything it stores is stored, unless `full`.
+struct Hand {
+    machine: Machine,
+    full: bool,
+    sent: Vec<(NodeId, Message)>,
+    outcomes: Vec<Outcome>,
+    stored: Option<Image>,
+}
+
+impl Hand {
+    /// The founder of a ring.
+    fn founder(name: &str) -> Self {
+        Self::boot(name, None)
+    }
+
+    fn boot(name: &str, state: Option<Image>) -> Self {
+        let mut settings = Settings::new(id(name), address(name));
+        settings.ring = Some(RingName::new("ring").unwrap());
+        let machine = Machine::new(settings, state, 1, NOW).unwrap();
+        let mut hand = Self { machine, full: false, sent: Vec::new(), outcomes: Vec::new(), stored: None };
+        hand.turn(NOW);
+        hand
+    }
+
+    /// Carries out what the machine wants.
+    fn turn(&mut self, now: Now) {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Store { image, state } => {
+                    let result = if self.full { Err("disk full".to_owned()) } else { Ok(()) };
+                    if !self.full {
+                        self.stored = Some(state);
+                    }
+                    self.machine.handle(Input::Stored { image, result }, now);
+                }
+                Action::Send { to, bytes } => self.sent.push((to, Frame::decode(&bytes).unwrap().message)),
+                Action::Complete { outcome, .. } => self.outcomes.push(outcome),
+                _ => {}
+            }
+        }
+    }
+
+    fn ask(&mut self, command: Command) -> Outcome {
+        self.machine.handle(Input::Command { token: Token(0), command }, NOW);
+        self.turn(NOW);
+        self.outcomes.pop().unwrap()
+    }
+
+    fn insert(&mut self, name: &str) -> Outcome {
+        let nodes = vec![Insertion::new(id(name), address(name))];
+        self.ask(Command::Insert { nodes, force: false })
+    }
+
+    /// Hears a frame from a node whose own record was written by these events.
+    fn hear(&mut self, from: &str, own: Vec<Dot>, message: &Message) {
+        let ring = Some(RingName::new("ring").unwrap());
+        let header = Header { ring, layout: 0, incarnation: Incarnation(5), own };
+        let bytes = Frame::encode(&header, message);
+        self.machine.handle(Input::Frame { from: id(from), bytes }, NOW);
+        self.turn(NOW);
+    }
+
+    /// What was sent since this was asked last.
+    fn sent(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.sent).into_iter().map(|(_, message)| message).collect()
+    }
+}
+
+/// A member's record, written by the first event of its actor.
+fn record(name: &str) -> Record {
+    let membership =
+        Membership { incarnation: Incarnation(5), weight: 160, address: address(name), zone: None };
+    let standing = Standing::Member(membership);
+    let version = Version { standing, stamp: Stamp::default(), by: id(name), extension: Bytes::new() };
+    let mut versions = Versions::new();
+    versions.write_at(&Default::default(), version, dot(1)).unwrap();
+    let own = OwnRecord {
+        incarnation: Incarnation(5),
+        version: 1,
+        address: address(name),
+        protocols: Protocols { oldest: 1, newest: 1 },
+        draining: false,
+        tags: Default::default(),
+        extension: Bytes::new(),
+    };
+    Record { id: id(name), versions, own: Some(own) }
+}
+
+fn seen(dots: impl IntoIterator<Item = u64>) -> Context {
+    dots.into_iter().map(dot).collect()
+}
+
+#[test]
+fn a_context_is_joined_only_after_a_complete_delta_whose_base_is_covered() {
+    let mut hand = Hand::founder("a");
+    let delta = |base: Context, upto| Message::Delta(Delta { base, records: vec![record("b")], upto });
+    // The answer to a digest of a state that was lost since: something between 1 and 4 is missing here.
+    hand.hear("b", vec![dot(1)], &delta(seen([1, 2, 3, 4]), Some(seen([1, 2, 3, 4, 5]))));
+    assert!(hand.machine.context().contains(&dot(1)));
+    assert!(!hand.machine.context().contains(&dot(5)));
+    hand.sent();
+    // One that did not fit: it asks again, as long as that brings anything.
+    hand.hear("b", vec![dot(1)], &delta(Context::new(), None));
+    assert!(hand.sent().is_empty());
+    hand.hear("b", vec![dot(1)], &delta(seen([1]), Some(seen([1, 2]))));
+    assert!(hand.machine.context().contains(&dot(2)));
+}
+
+#[test]
+fn a_write_that_cannot_be_stored_is_told_to_nobody() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.machine.handle(Input::Up { id: id("b") }, NOW);
+    hand.turn(NOW);
+    hand.sent();
+    let before = hand.machine.hashes();
+    hand.full = true;
+    let outcome = hand.insert("x");
+    assert!(matches!(outcome, Outcome::Insert(Err(InsertError::Unavailable(Unavailable::NotStored { .. })))));
+    assert_eq!(hand.machine.hashes(), before);
+    assert!(hand.sent().is_empty());
+    assert!(!hand.machine.members().any(|member| member.id == id("x")));
+}
+
+#[test]
+fn a_write_on_its_way_to_disk_dies_with_an_eviction() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    let nodes = vec![Insertion::new(id("x"), address("x"))];
+    let command = Command::Insert { nodes, force: false };
+    hand.machine.handle(Input::Command { token: Token(0), command }, NOW);
+    let mut writing = None;
+    while let Some(action) = hand.machine.poll_action() {
+        if let Action::Store { image, .. } = action {
+            writing = Some(image);
+        }
+    }
+    // Before the disk answers, b tells that it has removed this node.
+    let image = hand.machine.image();
+    let mut own = image.records().find(|record| record.id == id("a")).cloned().unwrap();
+    let standing = Standing::Removed { incarnation: hand.machine.incarnation() };
+    let version = Version { standing, stamp: Stamp::default(), by: id("b"), extension: Bytes::new() };
+    let context = own.versions.context().clone();
+    own.versions.write_at(&context, version, dot(2)).unwrap();
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![own], facts: Vec::new() });
+    assert!(hand.machine.affiliation().ring().is_none());
+    hand.machine.handle(Input::Stored { image: writing.unwrap(), result: Ok(()) }, NOW);
+    hand.turn(NOW);
+    let outcome = hand.outcomes.pop();
+    assert!(
+        matches!(outcome, Some(Outcome::Insert(Err(InsertError::Unavailable(Unavailable::Evicted))))),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn a_failed_write_leaves_no_gap_in_what_others_see() {
+    let mut hand = Hand::founder("a");
+    hand.full = true;
+    hand.insert("x");
+    hand.full = false;
+    hand.machine.wake(later(5_000));
+    hand.turn(later(5_000));
+    hand.machine.handle(
+        Input::Command {
+            token: Token(0),
+            command: Command::Insert { nodes: vec![Insertion::new(id("x"), address("x"))], force: false },
+        },
+        later(5_000),
+    );
+    hand.turn(later(5_000));
+    assert!(matches!(hand.outcomes.pop(), Some(Outcome::Insert(Ok(_)))));
+    assert!(hand.machine.context().is_compact(), "{:?}", hand.machine.context());
+}
+
+#[test]
+fn no_two_boots_share_an_actor_though_the_disk_is_a_clone() {
+    let mut first = Hand::founder("a");
+    first.insert("x");
+    let stored = first.stored.clone();
+    // The same disk, the same seed even: what was written before is not written over.
+    let mut clone = Hand::boot("a", stored);
+    clone.insert("y");
+    first.insert("z");
+    let dots = |hand: &Hand, name: &str| {
+        let image = hand.machine.image();
+        let record = image.records().find(|record| record.id == id(name)).cloned().unwrap();
+        record.versions.siblings().map(|(dot, _)| *dot).collect::<Vec<_>>()
+    };
+    assert_ne!(dots(&clone, "y"), dots(&first, "z"));
+}
+
+#[test]
+fn a_removed_node_brings_nothing() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.ask(Command::Remove { ids: vec![id("b")], force: false });
+    hand.sent();
+    let stranger = Record { id: id("c"), ..record("c") };
+    let stranger = Message::Rumor { records: vec![record("b"), stranger], facts: Vec::new() };
+    hand.hear("b", vec![dot(1)], &stranger);
+    assert!(matches!(hand.sent().as_slice(), [Message::YouAreRemoved { record: Some(_), .. }]));
+    assert!(!hand.machine.members().any(|member| member.id == id("c")));
+    // Something of it was not seen here: it may have come back, so it is asked first.
+    hand.hear("b", vec![dot(9)], &Message::Rumor { records: Vec::new(), facts: Vec::new() });
+    assert!(matches!(hand.sent().as_slice(), [Message::Digest(_)]));
+}
+
+#[test]
+fn a_boot_that_finds_its_own_tombstone_has_left() {
+    let mut hand = Hand::founder("a");
+    hand.ask(Command::Leave { force: true });
+    let hand = Hand::boot("a", hand.stored);
+    assert!(hand.machine.affiliation().ring().is_none());
+    assert_eq!(hand.machine.members().count(), 0);
+}
+
+#[test]
+fn operations_wait_for_no_second_leave() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.machine.handle(Input::Command { token: Token(1), command: Command::Leave { force: false } }, NOW);
+    hand.turn(NOW);
+    assert!(hand.outcomes.is_empty(), "nobody has acknowledged it yet");
+    assert!(matches!(hand.insert("a"), Outcome::Insert(Err(InsertError::NotInRing))));
+    assert!(matches!(hand.ask(Command::Leave { force: true }), Outcome::Leave(Err(LeaveError::NotInRing))));
+    hand.machine.wake(later(6_000));
+    hand.turn(later(6_000));
+    let refused = Outcome::Leave(Err(LeaveError::NotAcknowledged { acknowledged: 0, needed: 1 }));
+    assert_eq!(format!("{:?}", hand.outcomes.pop()), format!("{:?}", Some(refused)));
+    assert!(hand.machine.members().any(|member| member.id == id("a")), "it is still a member");
+}
