@@ -7,7 +7,7 @@ use gossip::proto::{
     Action, Actor, Command, Context, Dot, Image, Input, Insertion, Machine, Membership, Now, Outcome,
     OwnRecord, Protocols, Record, Settings, Stamp, Standing, Token, Version, Versions,
 };
-use gossip::{InsertError, LeaveError, RingName, Unavailable};
+use gossip::{InsertError, InviteRefusal, LeaveError, RingName, Unavailable};
 use netkernel::{Address, Incarnation, NodeId};
 
 const NOW: Now = Now { mono_ms: 0, wall_ms: 1_780_000_000_000 };
@@ -243,6 +243,32 @@ fn a_boot_that_finds_its_own_tombstone_has_left() {
     let hand = Hand::boot("a", hand.stored);
     assert!(hand.machine.affiliation().ring().is_none());
     assert_eq!(hand.machine.members().count(), 0);
+}
+
+#[test]
+fn a_node_inserted_while_it_left_refuses_to_come() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.machine.handle(Input::Command { token: Token(1), command: Command::Leave { force: false } }, NOW);
+    hand.turn(NOW);
+    let image = hand.machine.image();
+    let mut own = image.records().find(|record| record.id == id("a")).cloned().unwrap();
+    let learned = own.facts().collect();
+    // b has the tombstone, and somebody there inserts the leaver again before its leave is through.
+    let incarnation = Incarnation(hand.machine.incarnation().0 + 1);
+    let membership = Membership { incarnation, weight: 1, address: address("a"), zone: None };
+    let standing = Standing::Member(membership);
+    let version = Version { standing, stamp: Stamp::default(), by: id("b"), extension: Bytes::new() };
+    let context = own.versions.context().clone();
+    own.versions.write_at(&context, version, dot(2)).unwrap();
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![own], facts: Vec::new() });
+    hand.hear("b", vec![dot(1)], &Message::Known { learned, already: Vec::new() });
+    assert!(matches!(hand.outcomes.pop(), Some(Outcome::Leave(Ok(_)))));
+    hand.sent();
+    hand.hear("b", vec![dot(1)], &Message::Goodbye);
+    assert!(hand.sent().is_empty(), "an answer is not answered");
+    hand.hear("b", vec![dot(1)], &Message::Digest(Default::default()));
+    assert!(matches!(hand.sent().as_slice(), [Message::InviteRefused(InviteRefusal::NotInRing)]));
 }
 
 #[test]

@@ -61,11 +61,3 @@ fn nothing_is_lost_or_resurrected_in_a_storm() {
     ];
     assert!(counts.iter().all(|count| count * 20 >= report.runs), "a fault is too rare: {report}");
 }
-
-// Failed once each; see the history of this file's neighbours.
-#[test]
-fn seeds_that_failed_before_stay_mended() {
-    for seed in [70, 100, 246, 252, 375, 602, 620, 752, 808, 1_023, 1_099, 1_223, 1_267] {
-        run(Story::Storm, 5, seed..seed + 1);
-    }
-}
