@@ -171,7 +171,7 @@ impl<N: RingNode> HashRing<N> {
         let mut passed_over = walk(usize::MAX);
         while slots.as_slice().len() < placement.replicas {
             let Some(slot) = passed_over.next() else { break };
-            if !slots.as_slice()[..zones].contains(&slot) {
+            if !slots.as_slice().contains(&slot) {
                 slots.push(slot);
             }
         }

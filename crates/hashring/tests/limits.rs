@@ -138,6 +138,21 @@ fn more_than_65_535_nodes_are_placed_in_bulk_and_one_by_one() {
 }
 
 #[test]
+fn a_removal_that_empties_most_of_a_wide_ring_leaves_its_owners() {
+    let weight = |id: u64| if id == 0 { 60_000 } else { u32::from(id >= 65_560) };
+    let mut ring = HashRing::builder()
+        .nodes((0..65_600).map(|id| NodeSpec::new(id).weight(weight(id))))
+        .build()
+        .expect("within the limits");
+    assert_eq!(ring.remove(&0), Some(0));
+    assert_eq!(ring.point_count(), 40);
+    for point in ring.points() {
+        assert!(*point.node >= 65_560);
+        assert_eq!(ring.owner_at(point.token), Some(point.node));
+    }
+}
+
+#[test]
 fn more_replicas_than_nodes_are_all_nodes() {
     let ring = HashRing::from_nodes(["a", "b", "c"]).expect("within the limits");
     for count in [3, 4, 1_000, usize::MAX] {

@@ -149,12 +149,25 @@ fn hashed_points_are_even_and_chosen_ones_are_found_all_the_same() {
     let mut model = spread;
     model.extend(crowd.iter().chain(&more).map(|&point| (point, 1)));
     model.sort_unstable();
-    for &(point, slot) in model.iter().step_by(97) {
-        assert_eq!(points.find(point).1, slot);
+    for (ix, &(point, slot)) in model.iter().enumerate().step_by(7) {
+        assert_eq!(points.find(point), (ix, slot));
     }
 
     points.remove(&more, 1, 2);
     points.remove(&crowd, 1, 2);
     assert!(points.index.is_even());
     assert_eq!(points.len(), 50_000);
+}
+
+#[test]
+fn a_stretch_that_a_removal_lays_bare_is_walked_over() {
+    let mut model: Model =
+        (0..4_096_u64).map(|ix| (ix << 52 | 1 << 50, Slot::from((1_000..1_200).contains(&ix)))).collect();
+    let mut points = built(&model, 2);
+    assert!(points.index.is_even());
+    let run: Vec<u64> = model.iter().filter(|own| own.1 == 1).map(|own| own.0).collect();
+    points.remove(&run, 1, 2);
+    model.retain(|own| own.1 == 0);
+    let tokens: Vec<u64> = (990..1_210).map(|ix| ix << 52).collect();
+    check(&points, &model, &tokens);
 }

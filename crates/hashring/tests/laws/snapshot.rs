@@ -72,6 +72,9 @@ fn each_fault_has_its_error() {
     assert_eq!(with(46, b'c'), Err(DecodeError::OutOfOrder { index: 1 }));
     assert_eq!(with(53, 2), Err(DecodeError::BadZone { index: 0 }));
     assert_eq!(with(56, 0xff), Err(DecodeError::BadZone { index: 0 }));
+    let mut twice = good[..40].to_vec();
+    twice.extend([2, 0, 0, 0, 1, 0, b'a', 1, 0, 0, 0, 0, 1, 0, b'a', 1, 0, 0, 0, 0]);
+    assert_eq!(decode(&twice), Err(DecodeError::OutOfOrder { index: 1 }));
     let longer = [&good[..], &[0]].concat();
     assert_eq!(decode(&longer), Err(DecodeError::TrailingBytes { bytes: 1 }));
     let integers = Snapshot::<u64>::from_bytes(&good);
