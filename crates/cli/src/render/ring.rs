@@ -17,7 +17,7 @@ pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
         );
     };
     let points: u64 =
-        ring.members.iter().filter(|member| !is_joining(member)).map(|member| u64::from(member.weight)).sum();
+        ring.members.iter().filter(|member| !member.joining).map(|member| u64::from(member.weight)).sum();
     let ring_name = printable(name);
     let (members, points) = (counted(ring.members.len() as u64, "member"), counted(points, "point"));
     let (copies, print) = (ring.replicas, ring.fingerprint.get(..8).unwrap_or_default());
@@ -60,7 +60,7 @@ impl Columns {
         let (style, mark) = if member.connected { (GOOD, "●") } else { (BAD, "○") };
         let id = fitted(&printable(&member.node.id), self.id);
         let address = fitted(&place(&member.node), self.address);
-        let bar = match is_joining(member) {
+        let bar = match member.joining {
             true => fitted(JOINING, self.bar),
             false => bar(member.ownership / self.full, self.bar),
         };
@@ -73,11 +73,6 @@ impl Columns {
         )
         .expect("a String takes all");
     }
-}
-
-/// Whether it was inserted and has not been heard from, so that it has its points still to come.
-fn is_joining(member: &InspectedMember) -> bool {
-    member.weight > 0 && member.ownership <= 0.0
 }
 
 /// Every point in order: its position and the member that has it.
@@ -149,6 +144,7 @@ mod tests {
             weight: 160,
             ownership: *ownership,
             connected: true,
+            joining: *ownership <= 0.0,
         };
         Inspection {
             ring: Some("demo".to_owned()),

@@ -127,6 +127,8 @@ pub struct InspectedMember {
     pub ownership: f64,
     /// Whether the node that was asked has a session to it, or is it.
     pub connected: bool,
+    /// Whether it was inserted and has not been heard from, so that it has its points still to come.
+    pub joining: bool,
 }
 
 /// Every member's place.

@@ -146,6 +146,7 @@ impl Run for Inspect {
             weight: member.weight,
             ownership: ownership(ring, member),
             connected: node.connected(&links, &member.id),
+            joining: member.status == Status::Joining,
         });
         Ok(Inspection {
             ring: view.ring_name().map(ToString::to_string),
