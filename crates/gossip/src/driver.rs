@@ -218,6 +218,10 @@ fn dial_error(error: ConnectError) -> DialError {
     match error {
         ConnectError::Myself { .. } => DialError::Myself,
         ConnectError::Handshake { source: HandshakeError::DuplicateNode { .. }, .. } => DialError::Duplicate,
+        // Whoever is told knows the address.
+        ConnectError::Unreachable { source, .. } => DialError::Failed { reason: describe(&source) },
+        ConnectError::Handshake { source, .. } => DialError::Failed { reason: describe(&source) },
+        ConnectError::Timeout { .. } => DialError::Failed { reason: "nothing answers".to_owned() },
         error => DialError::Failed { reason: describe(&error) },
     }
 }

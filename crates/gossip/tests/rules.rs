@@ -286,3 +286,19 @@ fn operations_wait_for_no_second_leave() {
     assert_eq!(format!("{:?}", hand.outcomes.pop()), format!("{:?}", Some(refused)));
     assert!(hand.machine.members().any(|member| member.id == id("a")), "it is still a member");
 }
+
+#[test]
+fn the_first_peer_is_on_disk_at_once() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    let stored = hand.stored.clone().unwrap();
+    assert!(stored.records().any(|record| record.id == id("b")));
+    // The next one may wait, and shares its write with others.
+    let mut other = record("c");
+    other.versions = Versions::new();
+    let version = record("c").versions.values().next().cloned().unwrap();
+    other.versions.write_at(&Default::default(), version, dot(2)).unwrap();
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![other], facts: Vec::new() });
+    assert!(hand.machine.members().any(|member| member.id == id("c")));
+    assert!(!hand.stored.clone().unwrap().records().any(|record| record.id == id("c")));
+}

@@ -46,6 +46,7 @@ fn another_run_finds_the_state() {
     let store = FileStore::new(&path);
     store.load().unwrap();
     store.save(b"third").unwrap();
+    drop(store);
     assert_eq!(load(&path).unwrap().unwrap(), b"third");
 }
 
@@ -133,4 +134,18 @@ fn others_cannot_read_the_state() {
     let (_directory, path) = file();
     saved(&path);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+}
+
+#[test]
+fn a_second_store_is_told_that_the_file_is_in_use() {
+    let (_directory, path) = file();
+    saved(&path);
+    let first = FileStore::new(&path);
+    first.load().unwrap();
+    let second = FileStore::new(&path);
+    assert!(matches!(second.load(), Err(StoreError::InUse { .. })));
+    assert!(matches!(second.save(b"mine"), Err(StoreError::InUse { .. })));
+    assert_eq!(first.load().unwrap().unwrap(), b"newest");
+    drop(first);
+    assert_eq!(second.load().unwrap().unwrap(), b"newest");
 }

@@ -353,6 +353,11 @@ impl Machine {
         self.roster.get(id).is_some_and(|entry| entry.membership().is_some())
     }
 
+    /// Whether there is no other member, come or still to come.
+    pub(super) fn is_alone(&self) -> bool {
+        self.roster.members().all(|(id, _)| *id == self.settings.id)
+    }
+
     pub(super) fn is_quiet(&self, now: Now) -> bool {
         now.mono_ms < self.quiet_until_ms
     }

@@ -66,7 +66,7 @@ impl Machine {
             };
         }
         // A founder alone in its ring takes the weight it is inserted with: its own is only a default.
-        let is_alone = self.roster.members().all(|(id, _)| *id == self.settings.id);
+        let is_alone = self.is_alone();
         let offered = Entry::new(record.clone()).membership().map(|membership| membership.weight);
         self.absorb(from, &[record], now);
         if let Some(weight) = offered.filter(|_| is_alone) {

@@ -20,6 +20,7 @@ impl Machine {
 
     /// Merges records that `from` brought. Returns whether anything was new, and whether all could be merged.
     pub(super) fn absorb(&mut self, from: &NodeId, records: &[Record], now: Now) -> (bool, bool) {
+        let was_alone = self.is_alone();
         let (mut news, mut whole) = (Vec::new(), true);
         for record in records {
             if record.id == self.settings.id {
@@ -36,6 +37,10 @@ impl Machine {
                 Some(facts) => news.extend(facts),
                 None => whole = false,
             }
+        }
+        if was_alone && !self.is_alone() {
+            // Killed now, it would know nobody to come back to.
+            self.writer.mark_dirty(None);
         }
         let any = !news.is_empty();
         self.pass_on(from, news, now);

@@ -1,10 +1,10 @@
 //! A store in one file that is replaced as a whole and holds the state before as well.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::disk::{Disk, Lock, RealDisk};
 use super::{Store, StoreError};
 
 /// Keeps the state in one file.
@@ -22,12 +22,21 @@ use super::{Store, StoreError};
 /// synchronises the directory; so a crash leaves the old file or the new one. Damage that comes later, to the disk
 /// itself, is found by the checksums: the older generation is used if only the newest is damaged.
 ///
-/// One process at a time uses the file; the node's port is what keeps a second one out.
+/// One store at a time uses the file: the first load or save locks it, by an empty file beside it whose name ends in
+/// `.lock`, until the store is dropped or its process ends. Others get [`StoreError::InUse`].
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
+    disk: Arc<dyn Disk>,
+    held: Mutex<Held>,
+}
+
+/// What a store has in hand once it was used.
+#[derive(Debug, Default)]
+struct Held {
+    lock: Option<Box<dyn Lock>>,
     /// The generation on disk. It becomes the older one of the next save.
-    present: Mutex<Option<Generation>>,
+    present: Option<Generation>,
 }
 
 #[derive(Debug, Clone)]
@@ -40,7 +49,11 @@ impl FileStore {
     /// A store in the file of this path. Its directory has to exist; the file is made by the first save.
     #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), present: Mutex::new(None) }
+        Self::on(Arc::new(RealDisk), path.into())
+    }
+
+    pub(super) fn on(disk: Arc<dyn Disk>, path: PathBuf) -> Self {
+        Self { path, disk, held: Mutex::default() }
     }
 
     /// The file.
@@ -49,9 +62,9 @@ impl FileStore {
         &self.path
     }
 
-    fn temporary(&self) -> PathBuf {
+    fn beside(&self, ending: &str) -> PathBuf {
         let mut name = self.path.file_name().unwrap_or_default().to_owned();
-        name.push(".new");
+        name.push(ending);
         self.path.with_file_name(name)
     }
 
@@ -59,19 +72,25 @@ impl FileStore {
         self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 
+    /// What is in hand, with the lock among it.
+    fn hold(&self) -> Result<MutexGuard<'_, Held>, StoreError> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.lock.is_none() {
+            let path = self.beside(".lock");
+            let lock = self.disk.lock(&path).map_err(failed("lock", &path))?;
+            held.lock = Some(lock.ok_or_else(|| StoreError::InUse { path: self.path.clone() })?);
+        }
+        Ok(held)
+    }
+
     fn write(&self, bytes: &[u8]) -> Result<(), StoreError> {
-        let temporary = self.temporary();
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&temporary).map_err(failed("create", &temporary))?;
+        let temporary = self.beside(".new");
+        let mut file = self.disk.create(&temporary).map_err(failed("create", &temporary))?;
         file.write_all(bytes).map_err(failed("write", &temporary))?;
-        file.sync_all().map_err(failed("synchronise", &temporary))?;
-        fs::rename(&temporary, &self.path).map_err(failed("replace", &self.path))?;
+        file.sync().map_err(failed("synchronise", &temporary))?;
+        self.disk.rename(&temporary, &self.path).map_err(failed("replace", &self.path))?;
         let directory = self.directory();
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        synced.map_err(failed("synchronise", directory))
+        self.disk.sync_directory(directory).map_err(failed("synchronise", directory))
     }
 
     fn parse(&self, bytes: &[u8]) -> Result<Generation, StoreError> {
@@ -90,19 +109,19 @@ impl FileStore {
 
 impl Store for FileStore {
     fn load(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let bytes = match fs::read(&self.path) {
+        let mut held = self.hold()?;
+        let bytes = match self.disk.read(&self.path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed("read", &self.path)(error)),
         };
         let generation = self.parse(&bytes)?;
-        *self.present.lock().unwrap_or_else(PoisonError::into_inner) = Some(generation.clone());
-        Ok(Some(generation.state))
+        Ok(Some(held.present.insert(generation).state.clone()))
     }
 
     fn save(&self, state: &[u8]) -> Result<(), StoreError> {
-        let mut present = self.present.lock().unwrap_or_else(PoisonError::into_inner);
-        let older = present.clone().unwrap_or(Generation { number: 0, state: state.to_vec() });
+        let mut held = self.hold()?;
+        let older = held.present.clone().unwrap_or(Generation { number: 0, state: state.to_vec() });
         let newest = Generation { number: older.number.saturating_add(1), state: state.to_vec() };
         let mut bytes = Vec::with_capacity(HEAD_BYTES + newest.state.len() + older.state.len());
         bytes.extend_from_slice(MAGIC);
@@ -111,7 +130,7 @@ impl Store for FileStore {
         bytes.extend_from_slice(&newest.state);
         bytes.extend_from_slice(&older.state);
         self.write(&bytes)?;
-        *present = Some(newest);
+        held.present = Some(newest);
         Ok(())
     }
 }

@@ -1,7 +1,12 @@
 //! Where a node keeps its state between two runs.
 
+#[cfg(test)]
+mod crashes;
+mod disk;
 mod file;
 mod memory;
+#[cfg(test)]
+mod virtual_disk;
 
 use std::fmt;
 use std::io;
@@ -61,6 +66,13 @@ pub enum StoreError {
     /// The file is none of this store's.
     #[error("{} is not a state file of this version", path.display())]
     Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another store uses the file: a second process with this data directory, or this one twice. Nothing was read
+    /// or written.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
         /// The file.
         path: PathBuf,
     },
