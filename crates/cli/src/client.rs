@@ -39,8 +39,8 @@ impl Session {
 
     /// Asks the node one thing.
     pub(crate) async fn ask<C: Command>(&self, command: &C) -> Result<C::Answer> {
-        let answer = self.client.run(command).await;
-        answer.map_err(|error| self.unanswered(C::NAME, error))
+        let answer = self.client.run_within(command, self.timeout).await;
+        answer.map_err(|error| self.unanswered(C::NAME, self.timeout, error))
     }
 
     /// Makes a change. With `wait` it is an error if not all reachable members have it in time.
@@ -48,7 +48,7 @@ impl Session {
         let spreading = if wait { self.timeout } else { Duration::ZERO };
         let within = self.timeout + NODE_TRIES + spreading;
         let done = self.client.run_within(command, within).await;
-        let done = done.map_err(|error| self.unanswered(C::NAME, error))?;
+        let done = done.map_err(|error| self.unanswered(C::NAME, within, error))?;
         if wait && done.propagated == Some(false) {
             return Err(anyhow!(
                 "`{}` has made the change, but not every reachable member had acknowledged it after {:?}; \
@@ -70,13 +70,12 @@ impl Session {
         self.client.close().await;
     }
 
-    fn unanswered(&self, command: &str, error: ClientError) -> anyhow::Error {
+    fn unanswered(&self, command: &str, within: Duration, error: ClientError) -> anyhow::Error {
         let node = self.node_id();
         match error {
             ClientError::Failure(failure) => failure.into(),
             ClientError::Call { source: CallError::Timeout { .. }, .. } => anyhow!(
-                "`{node}` did not answer `{command}` within {:?}: it is busy or cut off; give it longer with --timeout",
-                self.timeout
+                "`{node}` did not answer `{command}` within {within:?}: it is busy or cut off; give it longer with --timeout"
             ),
             ClientError::Call { source: CallError::LinkDown, .. } => anyhow!(
                 "the connection to `{node}` broke during `{command}`, which may or may not have been carried out: \
@@ -112,9 +111,14 @@ fn unconnected(address: &Address, source: &Source, timeout: Duration, error: Cli
         ConnectError::Timeout { .. } => anyhow!(
             "nothing at {address} answered within {timeout:?}: check -H and -p and the way there, or give it longer with --timeout"
         ),
-        ConnectError::Handshake {
-            source: HandshakeError::Closed | HandshakeError::Authentication, ..
-        } => anyhow!("the node at {address} refused {source}: use the cookie that node was started with"),
+        ConnectError::Handshake { source: HandshakeError::Authentication, .. } => {
+            anyhow!("the node at {address} does not have {source}: use the cookie that node was started with")
+        }
+        // A node tells a stranger nothing, not even that the cookie is wrong: other causes look the same from here.
+        ConnectError::Handshake { source: HandshakeError::Closed, .. } => anyhow!(
+            "what listens at {address} hung up on {source}: use the cookie that node was started with, \
+             or check -H and -p if it is no clusterluck node"
+        ),
         ConnectError::Handshake {
             source: HandshakeError::NotClusterluck | HandshakeError::Malformed,
             ..

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use clusterluck::Cluster;
 use clusterluck::control::{
-    Client, ClientError, Done, Failure, Get, Has, Info, Insert, Inspect, Join, Leave, Meet, Members,
-    NodeInfo, Nodes, Owner, Ping, Remove, Servers, Update, Weight, Weights,
+    Client, ClientError, Done, Failure, Get, Has, Info, Insert, Inspect, Join, Leave, Meet, MemberInfo,
+    Members, NodeInfo, Nodes, Owner, Ping, Remove, Servers, Update, Weight, Weights,
 };
 use clusterluck::netkernel::{ConnectError, HandshakeError, MemoryNetwork, NodeId};
 use common::{SECOND, agree, cookie, node, ring_of, serve_echo};
@@ -54,11 +54,15 @@ async fn questions_are_answered_from_the_ring() {
 
     let members = client.run(&Members {}).await.unwrap();
     assert!(members.iter().all(|member| member.status == "member" && member.incarnation > 0));
+    let measured = |member: &&MemberInfo| member.node.id == "n0" || member.round_trip_us.is_some();
+    assert!(members.iter().all(|member| measured(&member)), "{members:?}");
     let servers = client.run(&Servers {}).await.unwrap();
     assert_eq!(servers.len(), 1);
     assert_eq!(servers[0].name, "echo");
     let info = client.run(&Info {}).await.unwrap();
     assert_eq!((info.node, info.members), (place(&nodes[0]), 3));
+    // Operators' own sessions are no links of the node.
+    assert_eq!(info.links.iter().map(|link| link.id.as_str()).collect::<Vec<_>>(), ["n1", "n2"]);
     client.close().await;
 }
 
@@ -90,6 +94,13 @@ async fn changes_are_made_and_spread() {
     client.run_within(&insert, 60 * SECOND).await.unwrap();
     agree(&all, 3).await;
     assert_eq!(nodes[1].view().member(&newcomer.id()).unwrap().weight, 80);
+
+    // A list given to all nodes may name the node it is given to, which stays.
+    let list = Remove { ids: vec!["n0".into(), "newcomer".into()], force: false, wait_ms };
+    client.run_within(&list, 60 * SECOND).await.unwrap();
+    agree(&nodes, 2).await;
+    client.run_within(&insert, 60 * SECOND).await.unwrap();
+    agree(&all, 3).await;
 
     let leaver = connect(&network, &newcomer).await;
     leaver.run_within(&Leave { force: false }, 60 * SECOND).await.unwrap();

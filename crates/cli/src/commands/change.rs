@@ -138,7 +138,7 @@ pub(crate) struct Mremove {
 
 impl Mremove {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
-        let mut ids = if are_triples(&self.nodes) {
+        let ids = if are_triples(&self.nodes) {
             let nodes = triples(&self.nodes)?;
             for node in &nodes {
                 check_place(session, node).await?;
@@ -147,10 +147,6 @@ impl Mremove {
         } else {
             self.nodes
         };
-        if ids.len() > 1 {
-            // As in the original, a list given to all nodes may name the node it is given to.
-            ids.retain(|id| id != session.node_id());
-        }
         remove(session, ids, self.how).await
     }
 }

@@ -10,7 +10,7 @@ use clusterluck::gossip::RingName;
 use clusterluck::netkernel::{Address, BindError, NodeId, Stopped};
 use clusterluck::{Cluster, StartError};
 use serde_json::json;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::change::weight;
 use crate::args::{Options, duration};
@@ -72,7 +72,8 @@ pub(crate) struct Start {
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, env = "CLUSTERLUCK_GRACE")]
     grace: Duration,
 
-    /// Stop when standard input ends: for a program that starts nodes and must not leave them behind
+    /// Stop when standard input ends, unless a line `stay` came first: for a program that starts nodes and must not
+    /// leave them behind
     #[arg(long, hide = true)]
     stop_on_eof: bool,
 }
@@ -225,11 +226,18 @@ fn inspect_command(address: &Address, source: &cookie::Source) -> String {
     command + " inspect"
 }
 
+/// Waits for the end of standard input; for ever, once that has said to stay.
 async fn end_of_input() {
-    let mut input = tokio::io::stdin();
-    let mut ignored = [0; 64];
-    while input.read(&mut ignored).await.is_ok_and(|read| read > 0) {}
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if line == STAY.trim_end() {
+            std::future::pending::<()>().await;
+        }
+    }
 }
+
+/// What a program says to a node that is to outlive it.
+pub(crate) const STAY: &str = "stay\n";
 
 /// Reads `key=value`.
 fn tag(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,7 @@
 //! `demo`: five real nodes, one killed and brought back, in one command.
 
 mod caller;
+mod kept;
 mod load;
 mod nodes;
 mod process;
@@ -37,7 +38,7 @@ impl Demo {
         let folder = folder.context("cannot make a temporary folder")?;
         let cookie = Cookie::generate()?;
         cookie.write_new_file(folder.path().join(nodes::COOKIE_FILE))?;
-        let mut nodes = Nodes::new(folder.path().to_owned(), cookie, self.keep);
+        let mut nodes = Nodes::new(folder.path().to_owned(), cookie);
         let played = tokio::select! {
             played = script::play(&mut nodes, &mut stage) => played,
             () = signals.next() => Err(anyhow!("interrupted: all that it had started is stopped")),
@@ -50,11 +51,12 @@ impl Demo {
                     return Ok(Answer::new(figures.document(), figures.text()).print(format)?);
                 }
                 figures.whole = began.elapsed();
-                nodes.keep();
-                let folder = folder.keep();
+                let kept = nodes.keep().await?;
+                // Only now, so that a failure leaves nothing behind.
+                let _path = folder.keep();
                 let mut document = figures.document();
-                document["kept"] = nodes.document(&folder);
-                let text = figures.text() + &nodes.commands(&folder);
+                document["kept"] = kept.document();
+                let text = figures.text() + &kept.text();
                 Ok(Answer::new(document, text).print(format)?)
             }
             Err(error) => {

@@ -1,14 +1,14 @@
 //! The five nodes together.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use clusterluck::control::{self, Get, Inspect, Inspection, Members};
 use clusterluck::netkernel::{Address, Cookie};
-use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::kept::{Kept, KeptNode};
 use super::process::{Common, Process, log_tail};
 
 /// The nodes of the demonstration, in the order they were started.
@@ -18,9 +18,9 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn new(folder: PathBuf, cookie: Cookie, keep: bool) -> Self {
+    pub(super) fn new(folder: PathBuf, cookie: Cookie) -> Self {
         let cookie_file = folder.join(COOKIE_FILE);
-        Self { common: Common { folder, cookie_file, cookie, ring: RING, keep }, running: Vec::new() }
+        Self { common: Common { folder, cookie_file, cookie, ring: RING }, running: Vec::new() }
     }
 
     /// Starts all five at once.
@@ -119,51 +119,19 @@ impl Nodes {
         }
     }
 
-    pub(super) fn keep(&mut self) {
-        self.running.iter_mut().for_each(Process::keep);
+    /// Lets all of them go on when this process ends.
+    pub(super) async fn keep(self) -> Result<Kept> {
+        let mut nodes = Vec::new();
+        for node in self.running {
+            let (id, address) = (node.id.clone(), node.address.clone());
+            nodes.push(KeptNode { id, address, pid: node.keep().await? });
+        }
+        Ok(Kept { nodes, folder: self.common.folder })
     }
 
     /// The ends of their logs.
     pub(super) fn log_tails(&self) -> String {
         IDS.iter().map(|id| log_tail(&self.common.folder, id)).collect()
-    }
-
-    /// What to try on nodes that were kept, and how to stop them.
-    pub(super) fn commands(&self, folder: &Path) -> String {
-        let cookie = folder.join(COOKIE_FILE);
-        let port = self.running.first().map_or(0, |node| node.address.port());
-        let pids: Vec<String> =
-            self.running.iter().filter_map(Process::pid).map(|pid| pid.to_string()).collect();
-        format!(
-            "\nThe nodes run on. To look at them:\n\
-             \n  export CLUSTERLUCK_COOKIE_FILE={}\
-             \n  clusterluck -p {port} inspect\
-             \n  clusterluck -p {port} members\
-             \n  clusterluck -p {port} owner user:42 -n 3\
-             \n\nTo stop them, and then to remove what they wrote:\n\
-             \n  kill {}\
-             \n  rm -r {}\n",
-            cookie.display(),
-            pids.join(" "),
-            folder.display(),
-        )
-    }
-
-    /// The same for programs.
-    pub(super) fn document(&self, folder: &Path) -> Value {
-        let node = |node: &Process| {
-            json!({
-                "id": node.id.as_str(),
-                "host": node.address.host(),
-                "port": node.address.port(),
-                "pid": node.pid(),
-            })
-        };
-        json!({
-            "folder": folder.display().to_string(),
-            "cookie_file": folder.join(COOKIE_FILE).display().to_string(),
-            "nodes": self.running.iter().map(node).collect::<Value>(),
-        })
     }
 }
 

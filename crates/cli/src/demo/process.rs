@@ -9,8 +9,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use clusterluck::control::{Client, Command as ControlCommand};
 use clusterluck::netkernel::{Address, Cookie, NodeId};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
+
+use crate::commands::start::STAY;
 
 /// What all nodes of the demonstration share.
 #[derive(Clone)]
@@ -19,8 +21,6 @@ pub(super) struct Common {
     pub(super) cookie_file: PathBuf,
     pub(super) cookie: Cookie,
     pub(super) ring: &'static str,
-    /// Whether the nodes may outlive this process.
-    pub(super) keep: bool,
 }
 
 /// A running `clusterluck start`, ended when this is dropped.
@@ -31,7 +31,6 @@ pub(super) struct Process {
     /// The node stops when this closes: then it cannot outlive this process, however that ends.
     life: Option<ChildStdin>,
     client: Client,
-    kept: bool,
 }
 
 impl Process {
@@ -49,7 +48,7 @@ impl Process {
         let id = NodeId::new(id)?;
         let client = Client::connect(&address, Some(&id), &common.cookie, ANSWER_WITHIN).await;
         match client {
-            Ok(client) => Ok(Self { id, address, child, life, client, kept: false }),
+            Ok(client) => Ok(Self { id, address, child, life, client }),
             Err(error) => {
                 let error = anyhow::Error::new(error).context("cannot be operated");
                 Err(abandoned(child, error, id.as_str()).await)
@@ -60,10 +59,6 @@ impl Process {
     /// Asks the node one thing, as the command line does.
     pub(super) async fn ask<C: ControlCommand>(&self, command: &C) -> Result<C::Answer> {
         self.client.run(command).await.with_context(|| format!("`{}` did not do `{}`", self.id, C::NAME))
-    }
-
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.child.id()
     }
 
     /// Ends the process without a word (SIGKILL), as a crash would.
@@ -82,18 +77,18 @@ impl Process {
         }
     }
 
-    /// Lets the process go on by itself.
-    pub(super) fn keep(&mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if !self.kept {
-            // It may have ended already, which is as well.
-            drop(self.child.start_kill());
-        }
+    /// Lets the node go on when this process ends, and gives its process id.
+    pub(super) async fn keep(mut self) -> Result<Option<u32>> {
+        let mut life = self.life.take().context("its standard input is not piped")?;
+        let told = async {
+            life.write_all(STAY.as_bytes()).await?;
+            life.shutdown().await
+        };
+        told.await.with_context(|| format!("cannot tell `{}` to stay", self.id))?;
+        let id = self.child.id();
+        // What is dropped is killed.
+        std::mem::forget(self.child);
+        Ok(id)
     }
 }
 
@@ -115,19 +110,16 @@ fn spawn(common: &Common, id: &str, meet: Option<&Address>) -> Result<Child> {
         .arg(&common.cookie_file)
         .arg("--data-dir")
         .arg(common.folder.join(id))
-        .env_remove("CLUSTERLUCK_COOKIE")
+        .arg("--stop-on-eof")
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(log);
+        .stderr(log)
+        .kill_on_drop(true);
     // The environment is the user's; what it says of nodes is not meant for these.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("CLUSTERLUCK_") && name != "CLUSTERLUCK_LOG" {
             command.env_remove(name);
         }
-    }
-    if common.keep {
-        command.stdin(Stdio::null());
-    } else {
-        command.arg("--stop-on-eof").stdin(Stdio::piped());
     }
     // An interrupt at the terminal is this process's to handle, in its own order.
     #[cfg(unix)]

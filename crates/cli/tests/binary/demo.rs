@@ -83,6 +83,28 @@ async fn an_interrupt_ends_all_of_it() {
     assert_nothing_is_left(&place);
 }
 
+/// Only Linux tells which process is which node.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_interrupt_ends_nodes_that_are_not_ready() {
+    let place = Place::new();
+    let mut child = place.binary().args(["--json", "demo"]).stderr(Stdio::piped()).spawn().unwrap();
+    let starts = |(_, line): &(Pid, String)| line.contains("start ash");
+    eventually("a node starts", async || {
+        tokio::task::yield_now().await;
+        processes_of(&place).iter().any(starts)
+    })
+    .await;
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
+    assert_eq!(in_time(child.wait()).await.unwrap().code(), Some(1));
+    eventually("its nodes have ended", async || {
+        place.run(&["--version"]).await;
+        processes_of(&place).is_empty()
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn its_nodes_end_even_if_it_is_killed() {
     let place = Place::new();

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use genserver::System;
 use gossip::{Gossip, Insertion, Member, Operation, Reach, RingName, Status, View};
 use hashring::HashRing;
-use netkernel::{Address, Kernel, Net, NodeId, PeerStatus, Refusal, Responder};
+use netkernel::{Address, Kernel, Net, NodeId, PeerStatus, Refusal, Responder, Role};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -125,9 +126,23 @@ impl Operated {
         Done { propagated: Some(spread.is_ok()) }
     }
 
-    /// Which peers have a session, by id; this node counts as one of them.
+    /// The links of the mesh by id. Operators have links too, of no interest to each other.
     fn links(&self) -> BTreeMap<NodeId, PeerStatus> {
-        self.kernel.peers().into_iter().map(|peer| (peer.id.clone(), peer)).collect()
+        let peers = self.kernel.peers().into_iter().filter(|peer| peer.role != Some(Role::Control));
+        peers.map(|peer| (peer.id.clone(), peer)).collect()
+    }
+
+    /// The same, after a moment in which each peer was asked for a sign of life: a link in use is not measured by
+    /// itself.
+    async fn measured_links(&self) -> BTreeMap<NodeId, PeerStatus> {
+        let mut pings = JoinSet::new();
+        for peer in self.links().into_values().filter(|peer| peer.connected).take(PINGS_MAX) {
+            let kernel = self.kernel.clone();
+            pings.spawn(async move { kernel.ping(&peer.id, PING_WITHIN).await });
+        }
+        // What is not measured in time keeps what was measured before.
+        while pings.join_next().await.is_some() {}
+        self.links()
     }
 
     fn connected(&self, links: &BTreeMap<NodeId, PeerStatus>, id: &NodeId) -> bool {
@@ -263,8 +278,13 @@ impl Run for Update {
 impl Run for Remove {
     async fn run(self, node: &Operated) -> Result<Done, Failure> {
         let view = node.view()?;
-        let ids: Vec<NodeId> =
+        let mut ids: Vec<NodeId> =
             self.ids.iter().map(|id| Ok(member(&view, id)?.id.clone())).collect::<Result<_, Failure>>()?;
+        if ids.len() > 1 {
+            // As with inserts: a list given to all nodes may name the node it is given to.
+            let own = node.kernel.local().id;
+            ids.retain(|id| *id != own);
+        }
         let operation = node.gossip.remove_many(ids, self.force).await.map_err(failed)?;
         Ok(node.propagated(operation, self.wait_ms).await)
     }
@@ -272,7 +292,7 @@ impl Run for Remove {
 
 impl Run for Members {
     async fn run(self, node: &Operated) -> Result<Vec<MemberInfo>, Failure> {
-        let (view, links) = (node.gossip.view(), node.links());
+        let (view, links) = (node.gossip.view(), node.measured_links().await);
         let known = view.members().iter().map(|member| MemberInfo {
             node: info(&member.id, &member.address),
             status: status(member.status).to_owned(),
@@ -319,7 +339,7 @@ impl Run for Info {
             ring: view.ring_name().map(ToString::to_string),
             members: view.members().len() as u64,
             uptime_ms: u64::try_from(node.started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            links: node.links().values().map(link).collect(),
+            links: node.measured_links().await.values().map(link).collect(),
         })
     }
 }
@@ -384,5 +404,9 @@ fn failed(error: impl fmt::Display) -> Failure {
 const REPLICAS: u32 = 3;
 /// Commands carried out at the same time; more are turned away.
 const COMMANDS_MAX: usize = 64;
+/// Round trips measured for one command: an operator of more nodes reads no table of them.
+const PINGS_MAX: usize = 256;
+/// Far longer than a healthy link takes, and no wait to speak of.
+const PING_WITHIN: Duration = Duration::from_millis(300);
 /// The longest an operator may wait for a change to spread.
 const WAIT_MAX: Duration = Duration::from_secs(600);
