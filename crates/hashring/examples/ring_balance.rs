@@ -34,8 +34,7 @@ fn print_bars(plan: &Plan<&'static str>) {
     for (node, weight) in plan.after().weights() {
         let after = plan.after().ownership(node).unwrap_or_default();
         let before = before.get(node).copied().unwrap_or_default();
-        let (was, is) = (format!("{before:.1}"), format!("{after:.1}"));
-        println!("{node:<9} {weight:>6}  {was:>7}  {is:>7}   {}", bar(before, after));
+        println!("{node:<9} {weight:>6}  {before:>7.1}  {after:>7.1}   {}", bar(before, after));
     }
     println!("\n{:.1} of all keys move, all of them to {NEWCOMER}.", plan.moved());
     for (when, balance) in [("before", plan.balance().0), ("after", plan.balance().1)] {

@@ -1,5 +1,6 @@
 //! How much of the ring each node owns.
 
+use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -34,8 +35,14 @@ impl Fraction {
 impl fmt::Display for Fraction {
     /// In percent, with two decimals unless the formatter asks for others.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let decimals = f.precision().unwrap_or(2);
-        write!(f, "{:.decimals$} %", self.as_f64() * 100.0)
+        let (decimals, width) = (f.precision().unwrap_or(2), f.width().unwrap_or(0));
+        let percent = format!("{:.decimals$} %", self.as_f64() * 100.0);
+        match f.align() {
+            Some(fmt::Alignment::Left) => write!(f, "{percent:<width$}"),
+            Some(fmt::Alignment::Center) => write!(f, "{percent:^width$}"),
+            // As numbers are.
+            Some(fmt::Alignment::Right) | None => write!(f, "{percent:>width$}"),
+        }
     }
 }
 

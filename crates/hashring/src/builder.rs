@@ -1,6 +1,7 @@
 //! Settings of a ring, and its nodes in bulk.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use crate::error::RingError;
 use crate::layout::Layout;
@@ -22,7 +23,7 @@ use crate::snapshot::{RestoreError, Snapshot};
 /// assert_eq!(ring.point_count(), 120);
 /// # Ok::<(), hashring::RingError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it builds"]
 pub struct Builder<N> {
     default_weight: u32,
@@ -74,11 +75,21 @@ impl<N: RingNode> Builder<N> {
     ///
     /// # Errors
     ///
-    /// When the snapshot is of another layout version or its fingerprint differs, which says that the ring had another
-    /// seed or the snapshot was altered; and those of [`build`](Self::build).
+    /// When the snapshot's fingerprint differs, which says that the ring had another seed or the snapshot was altered; and
+    /// those of [`build`](Self::build).
     pub fn restore(mut self, snapshot: Snapshot<N>) -> Result<HashRing<N>, RestoreError> {
         self.nodes = snapshot.into_members(self.seed)?;
         self.build().map_err(RestoreError::Ring)
+    }
+}
+
+impl<N: fmt::Debug> fmt::Debug for Builder<N> {
+    /// Without the seed, which may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("default_weight", &self.default_weight)
+            .field("nodes", &self.nodes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -111,7 +122,7 @@ impl<N: RingNode> HashRing<N> {
 }
 
 /// Sorts by id, and says of each id what its specs say together, a later one overriding an earlier.
-pub(crate) fn merge_specs<N: RingNode>(mut nodes: Vec<NodeSpec<N>>) -> Vec<NodeSpec<N>> {
+fn merge_specs<N: RingNode>(mut nodes: Vec<NodeSpec<N>>) -> Vec<NodeSpec<N>> {
     let by_id = |a: &NodeSpec<N>, b: &NodeSpec<N>| a.node.ring_id().as_ref().cmp(b.node.ring_id().as_ref());
     nodes.sort_by(by_id);
     nodes.dedup_by(|later, earlier| {

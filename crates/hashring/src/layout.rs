@@ -50,7 +50,7 @@ impl From<Token> for u64 {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.pad(&alloc::format!("{:016x}", self.0))
     }
 }
 

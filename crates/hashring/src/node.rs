@@ -167,7 +167,7 @@ impl fmt::Debug for Zone {
 
 impl fmt::Display for Zone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -219,7 +219,7 @@ impl<N> NodeSpec<N> {
         self
     }
 
-    /// Which zone the node is in.
+    /// Which zone the node is in. A node that shall be in none again is removed and inserted.
     pub fn zone(mut self, zone: impl Into<Zone>) -> Self {
         self.zone = Some(zone.into());
         self
@@ -230,7 +230,7 @@ impl<N> NodeSpec<N> {
         &self.node
     }
 
-    /// The member that a spec of a snapshot stands for, which says everything.
+    /// The member that a spec of a snapshot stands for, which always says a weight.
     pub(crate) fn as_member(&self) -> Member<'_, N> {
         Member { node: &self.node, weight: self.weight.unwrap_or_default(), zone: self.zone.as_ref() }
     }

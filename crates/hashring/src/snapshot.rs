@@ -1,12 +1,15 @@
 //! A ring at rest: its members, from which its points follow.
 
+mod error;
+#[cfg(feature = "serde")]
+mod with_serde;
+
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
-use crate::error::RingError;
+pub use self::error::{DecodeError, RestoreError};
 use crate::layout::{Fingerprint, LAYOUT_VERSION, Layout, write_member};
 use crate::members::Member;
 use crate::node::{NodeSpec, RingNode, Zone};
@@ -27,10 +30,9 @@ use crate::ring::{HashRing, NODES_MAX};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Snapshot<N> {
-    layout: u32,
     fingerprint: Fingerprint,
+    /// In strictly ascending order of ids, each with its weight, and no name over its limit.
     members: Vec<NodeSpec<N>>,
 }
 
@@ -49,7 +51,7 @@ impl<N: RingNode> HashRing<N> {
             zone: member.zone.cloned(),
         };
         let members = self.members().map(member).collect();
-        Snapshot { layout: LAYOUT_VERSION, fingerprint: self.fingerprint(), members }
+        Snapshot { fingerprint: self.fingerprint(), members }
     }
 }
 
@@ -68,15 +70,10 @@ impl<N> Snapshot<N> {
 impl<N: RingNode> Snapshot<N> {
     /// The snapshot in a form of its own, one for each ring: 44 bytes, and for each node 7, its id, and 2 with its zone if
     /// it has one. Payload is left out.
-    ///
-    /// # Panics
-    ///
-    /// When the snapshot came from elsewhere than [`HashRing::snapshot`] or [`from_bytes`](Self::from_bytes) and a node's
-    /// id or zone is over its limit.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(44 + self.members.len() * 32);
         out.extend_from_slice(MAGIC);
-        out.extend_from_slice(&self.layout.to_le_bytes());
+        out.extend_from_slice(&LAYOUT_VERSION.to_le_bytes());
         out.extend_from_slice(self.fingerprint.as_bytes());
         out.extend_from_slice(&(self.members.len() as u32).to_le_bytes());
         for spec in &self.members {
@@ -141,7 +138,7 @@ impl<N: RingNode> Snapshot<N> {
             members.push(NodeSpec { node: node.ok_or(DecodeError::BadId { index })?, weight, zone });
         }
         if reader.0.is_empty() {
-            Ok(Snapshot { layout, fingerprint, members })
+            Ok(Snapshot { fingerprint, members })
         } else {
             Err(DecodeError::TrailingBytes { bytes: reader.0.len() })
         }
@@ -149,111 +146,11 @@ impl<N: RingNode> Snapshot<N> {
 
     /// The members, once it is known that a ring of this seed had them.
     pub(crate) fn into_members(self, seed: u64) -> Result<Vec<NodeSpec<N>>, RestoreError> {
-        if self.layout != LAYOUT_VERSION {
-            return Err(RestoreError::UnknownLayout { version: self.layout });
-        }
-        let members = crate::builder::merge_specs(self.members);
-        for spec in &members {
-            crate::ring::check_names(spec.node.ring_id().as_ref(), spec.zone.as_ref())
-                .map_err(RestoreError::Ring)?;
-        }
         // Before a point is computed: who cannot name the seed's fingerprint costs no more than a hash.
-        if Layout::new(seed).fingerprint(members.iter().map(NodeSpec::as_member)) == self.fingerprint {
-            Ok(members)
+        if Layout::new(seed).fingerprint(self.members.iter().map(NodeSpec::as_member)) == self.fingerprint {
+            Ok(self.members)
         } else {
             Err(RestoreError::FingerprintMismatch)
-        }
-    }
-}
-
-/// Why bytes are not a snapshot. The index counts the members read before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// They begin otherwise.
-    NotASnapshot,
-    /// They are of a layout that this version does not know.
-    UnknownLayout {
-        /// Its version.
-        version: u32,
-    },
-    /// They end too early.
-    Truncated,
-    /// They go on after the last member.
-    TrailingBytes {
-        /// How many are left.
-        bytes: usize,
-    },
-    /// They announce more members than a ring holds.
-    TooManyNodes,
-    /// A member's id is not above the one before.
-    OutOfOrder {
-        /// Which member.
-        index: usize,
-    },
-    /// No node has the member's id.
-    BadId {
-        /// Which member.
-        index: usize,
-    },
-    /// The member's zone is neither absent nor UTF-8.
-    BadZone {
-        /// Which member.
-        index: usize,
-    },
-}
-
-impl fmt::Display for DecodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DecodeError::NotASnapshot => f.write_str("the bytes are not a snapshot of a ring"),
-            DecodeError::UnknownLayout { version } => write!(f, "layout version {version} is unknown"),
-            DecodeError::Truncated => f.write_str("the snapshot is cut short"),
-            DecodeError::TrailingBytes { bytes } => write!(f, "{bytes} bytes follow the snapshot"),
-            DecodeError::TooManyNodes => write!(f, "a ring holds at most {NODES_MAX} nodes"),
-            DecodeError::OutOfOrder { index } => {
-                write!(f, "the id of member {index} is not above the one before")
-            }
-            DecodeError::BadId { index } => write!(f, "no node has the id of member {index}"),
-            DecodeError::BadZone { index } => write!(f, "the zone of member {index} is no name"),
-        }
-    }
-}
-
-impl core::error::Error for DecodeError {}
-
-/// Why a snapshot cannot be restored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RestoreError {
-    /// It is of a layout that this version does not know.
-    UnknownLayout {
-        /// Its version.
-        version: u32,
-    },
-    /// Its fingerprint is not that of its members and the seed: the ring had another seed, or the snapshot was altered.
-    FingerprintMismatch,
-    /// Its members make no ring.
-    Ring(RingError),
-}
-
-impl fmt::Display for RestoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RestoreError::UnknownLayout { version } => write!(f, "layout version {version} is unknown"),
-            RestoreError::FingerprintMismatch => {
-                f.write_str("the fingerprint does not match the seed and the members")
-            }
-            RestoreError::Ring(_) => f.write_str("the members make no ring"),
-        }
-    }
-}
-
-impl core::error::Error for RestoreError {
-    fn source(&self) -> Option<&(dyn core::error::Error + 'static)> {
-        match self {
-            RestoreError::Ring(error) => Some(error),
-            _ => None,
         }
     }
 }

@@ -107,7 +107,12 @@ impl<N: RingNode> PartitionTable<N> {
     }
 
     /// The tokens of a stretch.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such stretch: see [`len`](Self::len).
     pub fn range(&self, partition: usize) -> TokenRange {
+        assert!(partition < self.len(), "stretch {partition} of a table of {}", self.len());
         let first = first_token(partition, self.bits);
         let last = first | u64::MAX >> self.bits;
         TokenRange::new(Token::new(first.wrapping_sub(1)), Token::new(last))

@@ -36,7 +36,6 @@ fn fault_12_a_ring_of_weightless_nodes_answers_everything_at_once() {
 
 /// 13: the original took a weight of 2.5, and made three points of it. Here a weight is an integer by its type; only a
 /// snapshot could say otherwise, and is refused.
-#[cfg(feature = "serde")]
 #[test]
 fn fault_13_a_fractional_weight_is_refused() {
     use hashring::Snapshot;

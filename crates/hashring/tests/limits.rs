@@ -2,7 +2,7 @@
 
 use hashring::{
     Fraction, HashRing, ID_BYTES_MAX, LoadFactor, NODES_MAX, NodeSpec, POINTS_MAX, Placement, RingError,
-    TABLE_BITS_MAX, Token, WEIGHT_MAX, ZONE_BYTES_MAX,
+    TABLE_BITS_MAX, Token, TokenRange, WEIGHT_MAX, ZONE_BYTES_MAX, Zone,
 };
 
 #[test]
@@ -201,4 +201,20 @@ fn keys_of_any_length_have_owners() {
     for length in [0, 1, 3, 4, 8, 9, 16, 17, 128, 129, 240, 241, 1_024, 1 << 20] {
         assert!(ring.owner(&vec![7; length]).is_some());
     }
+}
+
+#[test]
+fn a_seed_is_never_shown() {
+    let builder = HashRing::builder().seed(0x5ec_2e7).nodes([NodeSpec::new("a").weight(3)]);
+    let shown = [format!("{builder:?}"), format!("{:?}", builder.build().expect("within the limits"))];
+    for shown in shown {
+        assert!(shown.contains("\"a\"") && !shown.contains(&0x5ec_2e7_u64.to_string()), "{shown}");
+    }
+}
+
+#[test]
+fn what_is_printed_keeps_to_its_column() {
+    let half = TokenRange::new(Token::MAX, Token::new(u64::MAX / 2)).share();
+    assert_eq!(format!("{half}|{half:8.1}|{half:<8.0}|{half:^9.2}|"), "50.00 %|  50.0 %|50 %    | 50.00 % |");
+    assert_eq!(format!("{:>18}|{:<5}|", Token::new(255), Zone::new("z")), "  00000000000000ff|z    |");
 }

@@ -4,6 +4,7 @@ use hashring::{DecodeError, HashRing, NodeSpec, RestoreError, RingError, Snapsho
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::cases::config;
 use crate::model::rings;
 
 fn sample() -> Vec<u8> {
@@ -17,6 +18,8 @@ fn decode(bytes: &[u8]) -> Result<Snapshot<String>, DecodeError> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn what_is_written_comes_back(ring in rings(), seed in any::<u64>()) {
         let nodes = ring.snapshot().members().to_vec();
@@ -92,7 +95,6 @@ fn a_weight_over_the_limit_is_refused_before_a_point_is_made() {
     assert_eq!(HashRing::builder().restore(snapshot), Err(RestoreError::FingerprintMismatch));
 }
 
-#[cfg(feature = "serde")]
 mod with_serde {
     use super::*;
 
@@ -107,18 +109,55 @@ mod with_serde {
         assert_eq!(HashRing::builder().restore(snapshot), Err(RestoreError::FingerprintMismatch));
     }
 
-    #[test]
-    fn a_member_said_twice_or_in_another_order_is_no_other_ring() {
+    /// The sample with one part of its JSON changed, and what is said of it.
+    fn refused(change: impl FnOnce(&mut serde_json::Value)) -> String {
         let snapshot = decode(&sample()).expect("well formed");
         let mut json = serde_json::to_value(&snapshot).expect("a snapshot has a form in JSON");
-        json["members"].as_array_mut().expect("a list").reverse();
-        let reversed: Snapshot<String> = serde_json::from_value(json.clone()).expect("well formed");
-        let ring = HashRing::builder().restore(reversed).expect("the same members");
-        assert_eq!(ring.fingerprint(), snapshot.fingerprint());
-        let again = json["members"][0].clone();
-        json["members"].as_array_mut().expect("a list").push(again);
-        let twice: Snapshot<String> = serde_json::from_value(json).expect("well formed");
-        assert_eq!(HashRing::builder().restore(twice), Ok(ring));
+        change(&mut json);
+        serde_json::from_value::<Snapshot<String>>(json).expect_err("it was spoilt").to_string()
+    }
+
+    #[test]
+    fn what_no_ring_gives_is_refused_as_bytes_are() {
+        let cases = [
+            (refused(|json| json["layout"] = 2.into()), DecodeError::UnknownLayout { version: 2 }),
+            (
+                refused(|json| json["members"].as_array_mut().expect("a list").reverse()),
+                DecodeError::OutOfOrder { index: 1 },
+            ),
+            (
+                refused(|json| json["members"][1] = json["members"][0].clone()),
+                DecodeError::OutOfOrder { index: 1 },
+            ),
+            (
+                refused(|json| json["members"][1]["node"] = "x".repeat(1 << 16).into()),
+                DecodeError::BadId { index: 1 },
+            ),
+            (
+                refused(|json| json["members"][0]["zone"] = "x".repeat(1 << 16).into()),
+                DecodeError::BadZone { index: 0 },
+            ),
+            (
+                refused(|json| json["members"][1]["weight"] = serde_json::Value::Null),
+                DecodeError::NoWeight { index: 1 },
+            ),
+        ];
+        for (said, error) in cases {
+            assert_eq!(said, error.to_string());
+        }
+    }
+
+    /// A weight left out once counted as none in the fingerprint and as the default in the ring.
+    #[test]
+    fn a_draining_node_stays_draining() {
+        let nodes = [NodeSpec::new(1_u64).weight(0), NodeSpec::new(2).weight(3)];
+        let ring = HashRing::builder().nodes(nodes).build().expect("within the limits");
+        let json = serde_json::to_string(&ring.snapshot()).expect("a snapshot has a form in JSON");
+        let snapshot: Snapshot<u64> = serde_json::from_str(&json).expect("it was just written");
+        assert_eq!(
+            HashRing::builder().restore(snapshot).expect("it was just written").fingerprint(),
+            ring.fingerprint()
+        );
     }
 }
 
