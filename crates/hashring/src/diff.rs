@@ -96,8 +96,10 @@ impl<N: RingNode> HashRing<N> {
         Ok(stretches.finish())
     }
 
-    /// Who must fetch which range from whom when this ring becomes the other: the fewest ranges whose sets of replicas
-    /// differ. A set that is only in another order is the same.
+    /// Who must fetch which range from whom when this ring becomes the other: the ranges whose sets of replicas differ, in
+    /// ascending order, as few as their lists of replicas allow. A set that is only in another order is the same.
+    ///
+    /// Takes a placement in either ring for every point of both.
     ///
     /// # Errors
     ///
@@ -184,8 +186,21 @@ impl<'a, N: RingNode> Pair<'a, N> {
         self.new_slots.get(old as usize).map_or(new.is_some(), |&kept| kept.is_none() || kept != new)
     }
 
+    /// Whether these old slots are of the same nodes as those new ones, in whatever order.
     fn same_set(&self, old: &[Slot], new: &[Slot]) -> bool {
-        old.len() == new.len() && old.iter().all(|&old| new.iter().any(|&new| !self.differ(old, new)))
+        if old.len() != new.len() {
+            return false;
+        }
+        // As a rule all are the same up to a few at the end.
+        let differs = |(&old, &new): (&Slot, &Slot)| self.differ(old, new);
+        let Some(first) = old.iter().zip(new).position(differs) else { return true };
+        let kept: Option<Vec<Slot>> = old[first..].iter().map(|&old| self.new_slots[old as usize]).collect();
+        kept.is_some_and(|mut kept| {
+            let mut new = new[first..].to_vec();
+            kept.sort_unstable();
+            new.sort_unstable();
+            kept == new
+        })
     }
 
     /// The points that are in one ring only, in ascending order; `None` when they are so many that going through all

@@ -7,7 +7,7 @@ use crate::error::RingError;
 use crate::layout::Token;
 use crate::node::RingNode;
 use crate::ring::{HashRing, Inner};
-use crate::slots::Slots;
+use crate::slots::{Slots, ZonesMet};
 
 /// How many nodes keep a key, and how they are spread over zones.
 ///
@@ -44,11 +44,9 @@ impl Placement {
         Placement { replicas, zones: Zones::Distinct { at_least: 0 } }
     }
 
-    /// Refuses to place a key in fewer zones than these. Says nothing to a placement that is not spread.
+    /// Spread, and refused where that would be over fewer zones than these.
     pub const fn at_least(mut self, zones: usize) -> Self {
-        if let Zones::Distinct { at_least } = &mut self.zones {
-            *at_least = zones;
-        }
+        self.zones = Zones::Distinct { at_least: zones };
         self
     }
 
@@ -161,17 +159,20 @@ impl<N: RingNode> HashRing<N> {
             return slots;
         }
         let zones = placement.replicas.min(members.zone_count());
-        let mut everyone = walk(usize::MAX);
+        let (mut everyone, mut met) = (walk(usize::MAX), ZonesMet::new());
         while slots.as_slice().len() < zones {
             let Some(slot) = everyone.next() else { break };
-            if slots.as_slice().iter().all(|&other| members.zone(other) != members.zone(slot)) {
+            if met.insert(members.zone(slot)) {
                 slots.push(slot);
             }
         }
-        let mut passed_over = walk(usize::MAX);
+        // Those chosen so far come again in the same order.
+        let (mut again, mut chosen) = (walk(usize::MAX), 0);
         while slots.as_slice().len() < placement.replicas {
-            let Some(slot) = passed_over.next() else { break };
-            if !slots.as_slice().contains(&slot) {
+            let Some(slot) = again.next() else { break };
+            if chosen < zones && slots.as_slice()[chosen] == slot {
+                chosen += 1;
+            } else {
                 slots.push(slot);
             }
         }

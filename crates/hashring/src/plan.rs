@@ -12,6 +12,7 @@ use crate::members::by_id_of_both;
 use crate::node::{NodeSpec, RingNode};
 use crate::placement::Placement;
 use crate::ring::HashRing;
+use crate::slots::ZonesMet;
 
 /// A change of a ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,8 +180,8 @@ impl<N: RingNode> HashRing<N> {
         let (points, members) = (&self.inner.points, &self.inner.members);
         let shares_zone = |&ix: &usize| {
             let slots = self.replica_slots(points.range(ix).through(), placement);
-            let zones = slots.as_slice().iter().map(|&slot| members.zone(slot));
-            zones.clone().enumerate().any(|(ix, zone)| zones.clone().take(ix).any(|other| other == zone))
+            let mut met = ZonesMet::new();
+            slots.as_slice().iter().any(|&slot| !met.insert(members.zone(slot)))
         };
         let tokens = (0..points.len()).filter(shares_zone).map(|ix| points.gap(ix)).sum();
         Ok(Fraction::of_tokens(tokens))

@@ -5,6 +5,10 @@ use alloc::vec::Vec;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+#[path = "../../tests/cases/mod.rs"]
+mod cases;
+
+use self::cases::config;
 use super::*;
 
 /// Each member has the slot and the id of its number; what is known of it is its points.
@@ -89,6 +93,8 @@ fn empty(slots: usize) -> Points {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn any_positions_are_found_as_in_a_sorted_list(steps in steps(6), tokens in vec(position(), 20)) {
         let (mut points, mut model) = (empty(6), Model::new());

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashring::{Fraction, HashRing, NodeSpec, Op, Owners, Placement, RingError, Token, Transition};
 use proptest::prelude::*;
 
+use crate::cases::config;
 use crate::model::{Naive, ring_pairs, rings, spec, weight};
 
 /// Every boundary of either ring, and the token on either side of it.
@@ -21,6 +22,8 @@ fn ops() -> impl Strategy<Value = Vec<Op<u8>>> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn a_diff_agrees_with_lookups_at_every_boundary_and_beside_it((one, other) in ring_pairs()) {
         let moves = one.diff(&other).expect("the same seed");
@@ -202,6 +205,23 @@ fn rings_of_different_seeds_are_not_compared() {
     assert_eq!(one.diff(&other), Err(RingError::LayoutMismatch));
     assert_eq!(one.diff_replicas(&other, &Placement::spread(2)), Err(RingError::LayoutMismatch));
     assert_eq!(Transition::new(one, other).map(|_| ()), Err(RingError::LayoutMismatch));
+}
+
+#[test]
+fn sets_of_all_nodes_are_the_same_in_any_order() {
+    let ring = HashRing::builder()
+        .nodes((0..300_u64).map(|id| NodeSpec::new(id).weight(1)))
+        .build()
+        .expect("within the limits");
+    let mut other = ring.clone();
+    other.set_weight(&7, 2).expect("a known node");
+    let all = Placement::anywhere(usize::MAX);
+    assert_eq!(ring.diff_replicas(&other, &all), Ok(Vec::new()));
+    other.set_weight(&7, 0).expect("a known node");
+    other.insert(NodeSpec::new(1_000).weight(1)).expect("within the limits");
+    let moves = ring.diff_replicas(&other, &all).expect("the same seed");
+    assert!(moves.iter().all(|step| step.losing().eq([&7]) && step.gaining().eq([&1_000])));
+    assert_eq!(moves.iter().map(|step| step.range.share().tokens()).sum::<u128>(), Fraction::WHOLE.tokens());
 }
 
 #[test]

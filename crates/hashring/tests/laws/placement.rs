@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hashring::{HashRing, LoadFactor, NodeSpec, Placement, RingError, Token};
 use proptest::prelude::*;
 
+use crate::cases::config;
 use crate::model::{Naive, keys, ring_pairs, rings};
 
 /// What a node may bear of so much load, by the definition.
@@ -15,6 +16,8 @@ fn capacity(naive: &Naive, node: u8, load: u64, percent_over: u16) -> u64 {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn spread_replicas_are_the_first_of_each_zone_and_then_the_others(ring in rings(), count in 0_usize..12) {
         let naive = Naive::new(&ring);
@@ -42,7 +45,7 @@ proptest! {
                 prop_assert_eq!(error, RingError::NotEnoughZones { asked, present });
             }
         }
-        prop_assert!(ring.replica_set(b"key", &Placement::anywhere(count).at_least(asked)).is_ok());
+        prop_assert_eq!(Placement::anywhere(count).at_least(asked), placement);
     }
 
     #[test]
@@ -135,6 +138,33 @@ fn sixteen_replicas_and_more_are_kept_apart() {
             assert_eq!(ring.replicas(&key, count).count(), count.min(100));
         }
     }
+}
+
+#[test]
+fn more_zones_than_are_kept_in_place_are_told_apart() {
+    let nodes = |zones: u64| {
+        (0..5_000_u64).map(move |id| NodeSpec::new(id).weight(1).zone(format!("zone-{}", id % zones)))
+    };
+    for zones in [1, 16, 17, 40, 5_000] {
+        let ring = HashRing::builder().nodes(nodes(zones)).build().expect("within the limits");
+        let set: Vec<u64> = ring
+            .replica_set(b"key", &Placement::spread(usize::MAX))
+            .expect("none are required")
+            .copied()
+            .collect();
+        let first: std::collections::BTreeSet<u64> =
+            set.iter().take(zones as usize).map(|id| id % zones).collect();
+        let all: std::collections::BTreeSet<u64> = set.iter().copied().collect();
+        assert_eq!((set.len(), first.len(), all.len()), (5_000, zones as usize, 5_000));
+    }
+}
+
+#[test]
+#[should_panic(expected = "stretch 8 of a table of 8")]
+fn a_stretch_beyond_the_table_has_no_range() {
+    let ring = HashRing::from_nodes(0..5_u64).expect("within the limits");
+    let table = ring.partition_table(3, LoadFactor::percent_over(5)).expect("the ring has points");
+    table.range(8);
 }
 
 #[test]
