@@ -1,5 +1,7 @@
 //! What holds of every ring, tried on rings drawn at random and checked against naive models.
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod change;
 mod model;
 mod placement;

@@ -4,6 +4,7 @@ use hashring::{Change, Fraction, HashRing, NodeSpec, Token};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::cases::config;
 use crate::model::{Naive, Spec, distinct, grown, keys, newcomer, ring_pairs, rings, spec, specs, weight};
 
 fn points(ring: &HashRing<u8>) -> Vec<(Token, u8)> {
@@ -15,6 +16,8 @@ fn nodes<'a>(nodes: impl IntoIterator<Item = &'a u8>) -> Vec<u8> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn layout_is_independent_of_the_order_of_insertion(specs in specs(), seed in any::<u64>()) {
         let specs = distinct(specs);

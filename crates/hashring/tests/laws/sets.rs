@@ -3,6 +3,7 @@
 use hashring::{CombineError, HashRing, NodeSpec, RingError, RingNode};
 use proptest::prelude::*;
 
+use crate::cases::config;
 use crate::model::{ring_pairs, rings};
 
 /// A node with an address: identity is the id alone.
@@ -29,6 +30,8 @@ fn intersection(one: &HashRing<u8>, other: &HashRing<u8>) -> HashRing<u8> {
 }
 
 proptest! {
+    #![proptest_config(config())]
+
     #[test]
     fn union_and_intersection_are_associative_commutative_and_idempotent(a in rings(), b in rings(), c in rings()) {
         for combine in [union, intersection] {
