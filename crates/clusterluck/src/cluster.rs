@@ -14,6 +14,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::builder::Builder;
 use crate::control;
+use crate::events::Events;
+use crate::journal::Journal;
 use crate::router::Router;
 use crate::seeds;
 
@@ -85,12 +87,16 @@ impl Cluster {
         let servers = System::new(net, genserver::Config::default());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
+        let journal = Arc::new(Journal::new(kernel.local().incarnation.0));
+        let (kept, events) = (Arc::clone(&journal), Events::new(gossip.events(), kernel.events()));
+        tasks.spawn(until(stop.clone(), async move { kept.keep(events).await }));
         let control = control::Server::new(
             control::Operated {
                 kernel: kernel.clone(),
                 gossip: gossip.clone(),
                 servers: servers.clone(),
                 started: Instant::now(),
+                journal,
             },
             tasks.clone(),
             stop.clone(),
@@ -98,13 +104,7 @@ impl Cluster {
         let router = Router { gossip: gossip.clone(), servers: servers.dispatch(), control };
         kernel.serve(Arc::new(router) as Arc<dyn Dispatch>);
         for seed in seeds {
-            let (gossip, stop) = (gossip.clone(), stop.clone());
-            tasks.spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = seeds::meet(gossip, seed) => {}
-                }
-            });
+            tasks.spawn(until(stop.clone(), seeds::meet(gossip.clone(), seed)));
         }
         let stop_on_drop = StopOnDrop {
             kernel: kernel.clone(),
@@ -140,6 +140,12 @@ impl Cluster {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         self.gossip.view()
+    }
+
+    /// What happens from now on, to the ring and to the links.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        Events::new(self.gossip.events(), self.kernel.events())
     }
 
     /// Becomes one ring with the node at `address` (`host:port`) and all it knows.
@@ -223,6 +229,14 @@ impl Cluster {
             Stopped::Drained if servers && gossip && commands => Stopped::Drained,
             _ => Stopped::Forced,
         }
+    }
+}
+
+/// Does the work, or ends it where it awaits when told to stop.
+async fn until(stop: CancellationToken, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = work => {}
     }
 }
 

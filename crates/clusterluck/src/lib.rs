@@ -24,16 +24,23 @@
 //! It is not a consensus system: both sides of a partition accept writes and merge later. It is not a database:
 //! state lives in gen_servers, and the ring says which node's.
 //!
-//! Parts: [`Builder`] sets a node up; [`Cluster`] is its handle; [`control`] operates a node from outside.
+//! Parts: [`Builder`] sets a node up; [`Cluster`] is its handle, [`Events`] what happens on it; [`Client`] talks to a
+//! cluster without being a member; [`control`] operates a node from outside.
 
 mod builder;
+pub mod client;
 mod cluster;
 pub mod control;
+mod events;
+mod journal;
 mod router;
 mod seeds;
+mod told;
 
 pub use builder::{Builder, StartError};
+pub use client::Client;
 pub use cluster::{Cluster, MeetError};
+pub use events::{Event, Events};
 pub use genserver;
 pub use gossip;
 pub use hashring;

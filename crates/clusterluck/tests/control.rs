@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use clusterluck::Cluster;
 use clusterluck::control::{
     Client, ClientError, Done, Failure, Get, Has, Info, Insert, Inspect, Join, Leave, Meet, MemberInfo,
-    Members, NodeInfo, Nodes, Owner, Ping, Remove, Servers, Update, Weight, Weights,
+    Members, NodeInfo, Nodes, Owner, Ping, Place, Remove, Servers, Update, Watch, Weight, Weights,
 };
 use clusterluck::netkernel::{ConnectError, HandshakeError, MemoryNetwork, NodeId};
 use common::{SECOND, agree, cookie, node, ring_of, serve_echo};
@@ -109,6 +109,29 @@ async fn changes_are_made_and_spread() {
     assert!(matches!(refused, ClientError::Failure(Failure::NotInRing)), "{refused:?}");
     leaver.run(&Join { ring: "elsewhere".into() }).await.unwrap();
     assert_eq!(newcomer.view().ring_name().unwrap().to_string(), "elsewhere");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watcher_is_told_what_happens_and_misses_nothing_in_between() {
+    let network = MemoryNetwork::new();
+    let nodes = ring_of(&network, 2).await;
+    let client = connect(&network, &nodes[0]).await;
+    let watch = async |from| client.run_within(&Watch { from, wait_ms: 1_000 }, 60 * SECOND).await.unwrap();
+    let now = watch(None).await;
+    assert!(now.events.is_empty(), "{now:?}");
+    // Nobody waits while it happens.
+    client.run(&Update { id: "n1".into(), weight: Some(40), force: false, wait_ms: None }).await.unwrap();
+    let told = watch(Some(now.place)).await;
+    let ring = told.events.iter().find(|event| event.event == "ring_changed").expect("the ring has changed");
+    assert_eq!(ring.details["nodes"], "2");
+    assert!(ring.details["moved_percent"].parse::<f64>().unwrap() > 10.0, "{ring:?}");
+    // A later run of the node tells all of its own.
+    let other = Place { run: now.place.run + 1, next: 1_000 };
+    let all = watch(Some(other)).await;
+    assert!(all.events.iter().any(|event| event.event == "member_up" && event.node.as_deref() == Some("n1")));
+    // Nothing happens: it is answered all the same, and goes on where it was.
+    let quiet = watch(Some(all.place)).await;
+    assert!(quiet.events.iter().all(|event| event.event == "converged"), "{quiet:?}");
 }
 
 #[tokio::test(start_paused = true)]

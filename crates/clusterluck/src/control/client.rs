@@ -136,14 +136,7 @@ impl Client {
         command: &C,
         timeout: Duration,
     ) -> Result<C::Answer, ClientError> {
-        let unreadable = || ClientError::Answer { node: self.node.id.clone(), command: C::NAME };
-        let arguments = postcard::to_allocvec(command).map_err(|_| unreadable())?;
-        let request = Request { version: VERSION, command: C::NAME.to_owned(), arguments };
-        let body: Bytes = postcard::to_allocvec(&request).map_err(|_| unreadable())?.into();
-        let reply = self.kernel.call(&self.node.id, &server_name(), body, timeout).await;
-        let reply = reply.map_err(|source| ClientError::Call { node: self.node.id.clone(), source })?;
-        let response: Response = postcard::from_bytes(&reply).map_err(|_| unreadable())?;
-        postcard::from_bytes(&response?).map_err(|_| unreadable())
+        ask(&self.kernel, &self.node.id, command, timeout).await
     }
 
     /// Ends the session in good order.
@@ -156,6 +149,23 @@ impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Client").field("node", &self.node).finish_non_exhaustive()
     }
+}
+
+/// Asks the control server of a node one thing.
+pub(crate) async fn ask<C: Command>(
+    kernel: &Kernel,
+    node: &NodeId,
+    command: &C,
+    timeout: Duration,
+) -> Result<C::Answer, ClientError> {
+    let unreadable = || ClientError::Answer { node: node.clone(), command: C::NAME };
+    let arguments = postcard::to_allocvec(command).map_err(|_| unreadable())?;
+    let request = Request { version: VERSION, command: C::NAME.to_owned(), arguments };
+    let body: Bytes = postcard::to_allocvec(&request).map_err(|_| unreadable())?.into();
+    let reply = kernel.call(node, &server_name(), body, timeout).await;
+    let reply = reply.map_err(|source| ClientError::Call { node: node.clone(), source })?;
+    let response: Response = postcard::from_bytes(&reply).map_err(|_| unreadable())?;
+    postcard::from_bytes(&response?).map_err(|_| unreadable())
 }
 
 /// An operator serves nothing.

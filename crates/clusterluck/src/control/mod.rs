@@ -1,12 +1,16 @@
 //! Operating a node from outside: the control server and its client.
 
 mod client;
+mod live;
 mod protocol;
 mod server;
+mod waiting;
 
 use netkernel::ServerName;
 
+pub(crate) use client::ask;
 pub use client::{Client, ClientError};
+pub use live::{Follow, Followed, Place, RingNodeInfo, Watch, Watched, WatchedEvent};
 pub use protocol::{
     COMMANDS, Command, Done, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join,
     Leave, LinkInfo, Meet, MemberInfo, Members, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, ServerInfo,

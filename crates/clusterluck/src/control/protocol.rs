@@ -9,6 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::live::{Follow, Followed, Watch, Watched};
+
 /// A command of the control server.
 pub trait Command: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its name on the wire and on the command line.
@@ -75,7 +77,7 @@ pub enum Failure {
 }
 
 /// Where a node is.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// Its id.
     pub id: String,
@@ -325,6 +327,8 @@ pub struct LinkInfo {
     pub dropped: u64,
     /// Sessions made.
     pub sessions: u64,
+    /// What the peer says it is: `node` or `client`; unknown before its first session.
+    pub role: Option<String>,
 }
 
 macro_rules! commands {
@@ -357,4 +361,6 @@ commands! {
     "owner" Owner => Vec<NodeInfo>,
     "servers" Servers => Vec<ServerInfo>,
     "info" Info => NodeReport,
+    "follow" Follow => Followed,
+    "watch" Watch => Watched,
 }

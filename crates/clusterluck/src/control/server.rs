@@ -16,11 +16,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::live::{Follow, Watch};
 use super::protocol::{
     COMMANDS, Command, Done, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join,
     Leave, LinkInfo, Meet, MemberInfo, Members, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, Request,
     Response, ServerInfo, Servers, Update, Weight, Weights,
 };
+use super::waiting::waits;
+use crate::journal::Journal;
 
 /// What is operated.
 #[derive(Clone)]
@@ -29,6 +32,7 @@ pub(crate) struct Operated {
     pub(crate) gossip: Gossip,
     pub(crate) servers: System,
     pub(crate) started: Instant,
+    pub(crate) journal: Arc<Journal>,
 }
 
 /// Takes commands in. Each runs in a task of its own, so that one that waits holds up no other.
@@ -37,11 +41,18 @@ pub(crate) struct Server {
     tasks: TaskTracker,
     stop: CancellationToken,
     running: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
 }
 
 impl Server {
     pub(crate) fn new(operated: Operated, tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { operated, tasks, stop, running: Arc::new(Semaphore::new(COMMANDS_MAX)) }
+        Self {
+            operated,
+            tasks,
+            stop,
+            running: Arc::new(Semaphore::new(COMMANDS_MAX)),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+        }
     }
 
     /// Begins to carry out a command.
@@ -52,11 +63,22 @@ impl Server {
         let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() else {
             return responder.refuse(Refusal::Overloaded);
         };
-        let (operated, stop) = (self.operated.clone(), self.stop.clone());
+        let (operated, stop, waiting) = (self.operated.clone(), self.stop.clone(), Arc::clone(&self.waiting));
         self.tasks.spawn(async move {
-            let _permit = permit;
+            let request = postcard::from_bytes::<Request>(&body);
+            // Those that wait for something to happen are not to stand in the way of those that do something.
+            let _permit = match &request {
+                Ok(request) if waits(&request.command) => match waiting.try_acquire_owned() {
+                    Ok(place) => {
+                        drop(permit);
+                        place
+                    }
+                    Err(_) => return responder.refuse(Refusal::Overloaded),
+                },
+                _ => permit,
+            };
             tokio::select! {
-                response = operated.answer(&body) => {
+                response = operated.answer(request) => {
                     let encoded = postcard::to_allocvec(&response);
                     responder.reply(encoded.expect("bytes and texts always encode").into());
                 }
@@ -69,7 +91,7 @@ impl Server {
 }
 
 /// A command with what carries it out.
-trait Run: Command {
+pub(super) trait Run: Command {
     async fn run(self, node: &Operated) -> Result<Self::Answer, Failure>;
 }
 
@@ -81,8 +103,8 @@ async fn run<C: Run>(node: &Operated, arguments: &[u8]) -> Response {
 }
 
 impl Operated {
-    async fn answer(&self, body: &[u8]) -> Response {
-        let Ok(request) = postcard::from_bytes::<Request>(body) else {
+    async fn answer(&self, request: Result<Request, postcard::Error>) -> Response {
+        let Ok(request) = request else {
             return Err(Failure::Malformed { command: String::new() });
         };
         let arguments = &request.arguments;
@@ -104,6 +126,8 @@ impl Operated {
             Owner::NAME => run::<Owner>(self, arguments).await,
             Servers::NAME => run::<Servers>(self, arguments).await,
             Info::NAME => run::<Info>(self, arguments).await,
+            Follow::NAME => run::<Follow>(self, arguments).await,
+            Watch::NAME => run::<Watch>(self, arguments).await,
             _ => Err(Failure::UnknownCommand {
                 command: request.command,
                 release: env!("CARGO_PKG_VERSION").to_owned(),
@@ -344,7 +368,7 @@ impl Run for Info {
     }
 }
 
-fn info(id: &NodeId, address: &Address) -> NodeInfo {
+pub(super) fn info(id: &NodeId, address: &Address) -> NodeInfo {
     NodeInfo { id: id.to_string(), host: address.host().to_owned(), port: address.port() }
 }
 
@@ -359,6 +383,7 @@ fn link(status: &PeerStatus) -> LinkInfo {
         received: status.traffic.messages_received,
         dropped: status.traffic.messages_dropped,
         sessions: status.traffic.sessions,
+        role: status.role.map(|role| role.to_string()),
     }
 }
 
@@ -404,6 +429,8 @@ fn failed(error: impl fmt::Display) -> Failure {
 const REPLICAS: u32 = 3;
 /// Commands carried out at the same time; more are turned away.
 const COMMANDS_MAX: usize = 64;
+/// Clients and watchers that wait for news of this node; more are turned away, and ask another.
+const WAITING_MAX: usize = 1_024;
 /// Round trips measured for one command: an operator of more nodes reads no table of them.
 const PINGS_MAX: usize = 256;
 /// Far longer than a healthy link takes, and no wait to speak of.

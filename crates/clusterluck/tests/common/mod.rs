@@ -71,6 +71,13 @@ impl Wire for Say {
     const TAG: &'static str = "say";
 }
 
+impl Echo {
+    /// One that says it is on this node.
+    pub(crate) fn of(node: impl Into<String>) -> Self {
+        Self { node: node.into() }
+    }
+}
+
 impl GenServer for Echo {
     fn routes(routes: &mut Routes<Self>) {
         routes.call::<Say>();
@@ -91,6 +98,6 @@ impl HandleCall<Say> for Echo {
 /// Starts an echo server on each node.
 pub(crate) async fn serve_echo(nodes: &[Cluster]) {
     for node in nodes {
-        node.spawn("echo", Echo { node: node.id().to_string() }).await.unwrap();
+        node.spawn("echo", Echo::of(node.id())).await.unwrap();
     }
 }
