@@ -3,12 +3,12 @@
 
 mod common;
 
-use common::{Echo, Fail, Hold, Lab, Relay, SECOND, TestNode, id, pair, settle};
+use common::network::on_each_network;
+use common::{Echo, Fail, Hold, Lab, Relay, SECOND, id, settle};
 use genserver::{
     Addr, CallError, CastFailure, Config, Cx, Executed, GenServer, HandleCall, HandleCast, LocalAddr,
     Outcome, ReplyTo, Request, Routes, System, Wire,
 };
-use netkernel::MemoryNetwork;
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -102,85 +102,100 @@ fn check<T: std::fmt::Debug>(result: Result<T, CallError>, executed: Executed, m
     assert_eq!((error.executed(), error.to_string().as_str()), (executed, message));
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_message_whose_shape_changed_without_a_version_is_a_decode_error_and_the_session_stays() {
-    let (a, b) = pair().await;
-    let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
-    check(
-        lab.call(WrongEcho("x".into(), 1)).await,
-        Executed::No,
-        "the server could not decode `echo` version 1: the two nodes disagree about its shape",
-    );
-    check(
-        lab.call(EchoForText(300)).await,
-        Executed::Yes,
-        "`echo` version 1 was carried out, but its reply cannot be read",
-    );
-    assert_eq!(a.lab_on(&b, "lab").call(Echo(1)).await, Ok(1));
+#[test]
+fn a_message_whose_shape_changed_without_a_version_is_a_decode_error_and_the_session_stays() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
+        check(
+            lab.call(WrongEcho("x".into(), 1)).await,
+            Executed::No,
+            "the server could not decode `echo` version 1: the two nodes disagree about its shape",
+        );
+        check(
+            lab.call(EchoForText(300)).await,
+            Executed::Yes,
+            "`echo` version 1 was carried out, but its reply cannot be read",
+        );
+        assert_eq!(a.lab_on(&b, "lab").call(Echo(1)).await, Ok(1));
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_written_stays_where_it_is() {
-    let (a, b) = pair().await;
-    b.system.spawn("odd", Misunderstood).await.unwrap();
-    let odd: Addr<Misunderstood> = a.system.addr(&b.id(), "odd");
-    check(odd.call(Unwritable).await, Executed::No, "the request `unwritable` version 1 cannot be encoded");
-    let error = odd.cast(Unwritable).await.unwrap_err();
-    assert_eq!(*error.reason(), CastFailure::Encode { tag: "unwritable", version: 1 });
-    check(
-        odd.call(AskUnwritable).await,
-        Executed::Yes,
-        "`ask-unwritable` version 1 was carried out, but its reply cannot be read",
-    );
+#[test]
+fn what_cannot_be_written_stays_where_it_is() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        b.system.spawn("odd", Misunderstood).await.unwrap();
+        let odd: Addr<Misunderstood> = a.system.addr(&b.id(), "odd");
+        check(
+            odd.call(Unwritable).await,
+            Executed::No,
+            "the request `unwritable` version 1 cannot be encoded",
+        );
+        let error = odd.cast(Unwritable).await.unwrap_err();
+        assert_eq!(*error.reason(), CastFailure::Encode { tag: "unwritable", version: 1 });
+        check(
+            odd.call(AskUnwritable).await,
+            Executed::Yes,
+            "`ask-unwritable` version 1 was carried out, but its reply cannot be read",
+        );
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_request_over_the_limit_is_too_large() {
-    let (a, b) = pair().await;
-    let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
-    let error = lab.call(WrongEcho("x".repeat(5 << 20), 1)).await.unwrap_err();
-    assert!(matches!(error, CallError::TooLarge { max: 4_194_304, .. }), "{error}");
-    assert_eq!(error.executed(), Executed::No);
+#[test]
+fn a_request_over_the_limit_is_too_large() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
+        let error = lab.call(WrongEcho("x".repeat(5 << 20), 1)).await.unwrap_err();
+        assert!(matches!(error, CallError::TooLarge { max: 4_194_304, .. }), "{error}");
+        assert_eq!(error.executed(), Executed::No);
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn two_types_that_speak_the_same_messages_understand_each_other() {
-    let network = MemoryNetwork::new();
-    let a = TestNode::start(&network, "a", Config::default()).await;
-    a.system.spawn("lab", Lab::default()).await.unwrap();
-    // The server here is a Lab, and is called as something else that knows its messages: as from elsewhere.
-    let lab: Addr<Misunderstood> = a.system.addr(&a.id(), "lab");
-    check(
-        lab.call(WrongEcho("x".into(), 1)).await,
-        Executed::No,
-        "the server could not decode `echo` version 1: the two nodes disagree about its shape",
-    );
-    let fail = Fail("as told".into());
-    let error = a.system.addr::<Lab>(&a.id(), "nobody").cast(fail).await.unwrap_err();
-    assert_eq!(error.to_string(), "no server `nobody` on node `a`");
+#[test]
+fn two_types_that_speak_the_same_messages_understand_each_other() {
+    on_each_network(|network| async move {
+        let a = network.start("a", Config::default()).await;
+        a.system.spawn("lab", Lab::default()).await.unwrap();
+        // The server here is a Lab, and is called as something else that knows its messages: as from elsewhere.
+        let lab: Addr<Misunderstood> = a.system.addr(&a.id(), "lab");
+        check(
+            lab.call(WrongEcho("x".into(), 1)).await,
+            Executed::No,
+            "the server could not decode `echo` version 1: the two nodes disagree about its shape",
+        );
+        let fail = Fail("as told".into());
+        let error = a.system.addr::<Lab>(&a.id(), "nobody").cast(fail).await.unwrap_err();
+        assert_eq!(error.to_string(), "no server `nobody` on node `a`");
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn errors_of_reaching_nobody_name_whom() {
-    let (a, b) = pair().await;
-    check(a.lab_on(&b, "nobody").call(Echo(1)).await, Executed::No, "no server `nobody` on node `b`");
-    let stranger: Addr<Lab> = a.system.addr(&id("c"), "lab");
-    check(stranger.call(Echo(1)).await, Executed::No, "no connection to node `c`");
-    let held = JoinSet::from_iter([a.lab_on(&b, "lab").call(Hold)]);
-    settle().await;
-    a.disconnect(&b);
-    let held = held.join_all().await.remove(0);
-    check(held, Executed::Maybe, "the link to node `b` went down while the call was under way");
+#[test]
+fn errors_of_reaching_nobody_name_whom() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        check(a.lab_on(&b, "nobody").call(Echo(1)).await, Executed::No, "no server `nobody` on node `b`");
+        let stranger: Addr<Lab> = a.system.addr(&id("c"), "lab");
+        check(stranger.call(Echo(1)).await, Executed::No, "no connection to node `c`");
+        let held = JoinSet::from_iter([a.lab_on(&b, "lab").call(Hold)]);
+        settle().await;
+        a.disconnect(&b);
+        let held = held.join_all().await.remove(0);
+        check(held, Executed::Maybe, "the link to node `b` went down while the call was under way");
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_timeout_says_how_far_the_call_had_come() {
-    let (a, b) = pair().await;
-    let held = a.lab_on(&b, "lab").call(Hold).timeout(SECOND).await;
-    let sent = "no reply before the deadline: it had been sent, and may have been carried out";
-    check(held, Executed::Maybe, sent);
-    let held = a.lab_on(&a, "lab").call(Hold).timeout(SECOND).await;
-    check(held, Executed::Maybe, "no reply before the deadline: its handler had begun");
+#[test]
+fn a_timeout_says_how_far_the_call_had_come() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let held = a.lab_on(&b, "lab").call(Hold).timeout(SECOND).await;
+        let sent = "no reply before the deadline: it had been sent, and may have been carried out";
+        check(held, Executed::Maybe, sent);
+        let held = a.lab_on(&a, "lab").call(Hold).timeout(SECOND).await;
+        check(held, Executed::Maybe, "no reply before the deadline: its handler had begun");
+    });
 }
 
 #[tokio::test(start_paused = true)]

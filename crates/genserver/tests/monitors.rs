@@ -6,12 +6,12 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Lab, MS, PanicInCast, SECOND, TestNode, id, pair, settle};
+use common::network::on_each_network;
+use common::{Lab, MS, PanicInCast, SECOND, id, settle};
 use genserver::{
     Addr, Config, Cx, Down, DownReason, Exit, GenServer, HandleCast, Info, LocalAddr, MonitorRef, Outcome,
     Stop, System, Watch,
 };
-use netkernel::MemoryNetwork;
 use tokio::sync::mpsc;
 
 /// Shows all it is told, and monitors what it is asked to.
@@ -139,81 +139,93 @@ async fn after_demonitor_nothing_is_told_even_if_it_waits_already() {
     tower.quiet().await;
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_end_of_a_server_on_another_node_is_told_once() {
-    let (a, b) = pair().await;
-    let lab = b.system.whereis::<Lab>("lab").unwrap();
-    let mut tower = Tower::new(&a.system).await;
-    let monitor = tower.monitor(&a.lab_on(&b, "lab")).await;
-    tower.quiet().await;
-    lab.cast(PanicInCast).await.unwrap();
-    let down = tower.down().await;
-    let reason = DownReason::Exited(Exit::Panicked { message: "told to".into() });
-    assert_eq!((down.monitor, down.pid.as_ref(), down.reason), (monitor, Some(lab.pid()), reason));
-    a.disconnect(&b);
-    tower.quiet().await;
+#[test]
+fn the_end_of_a_server_on_another_node_is_told_once() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab = b.system.whereis::<Lab>("lab").unwrap();
+        let mut tower = Tower::new(&a.system).await;
+        let monitor = tower.monitor(&a.lab_on(&b, "lab")).await;
+        tower.quiet().await;
+        lab.cast(PanicInCast).await.unwrap();
+        let down = tower.down().await;
+        let reason = DownReason::Exited(Exit::Panicked { message: "told to".into() });
+        assert_eq!((down.monitor, down.pid.as_ref(), down.reason), (monitor, Some(lab.pid()), reason));
+        a.disconnect(&b);
+        tower.quiet().await;
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn there_is_no_such_server_on_the_other_node() {
-    let (a, b) = pair().await;
-    let mut tower = Tower::new(&a.system).await;
-    tower.monitor(&a.lab_on(&b, "nobody")).await;
-    let down = tower.down().await;
-    assert_eq!((down.pid, down.reason), (None, DownReason::NoProc));
+#[test]
+fn there_is_no_such_server_on_the_other_node() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let mut tower = Tower::new(&a.system).await;
+        tower.monitor(&a.lab_on(&b, "nobody")).await;
+        let down = tower.down().await;
+        assert_eq!((down.pid, down.reason), (None, DownReason::NoProc));
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_lost_session_ends_its_monitors_once() {
-    let (a, b) = pair().await;
-    let lab = b.system.whereis::<Lab>("lab").unwrap();
-    let mut tower = Tower::new(&a.system).await;
-    tower.monitor(&a.lab_on(&b, "lab")).await;
-    tower.quiet().await;
-    a.disconnect(&b);
-    let down = tower.down().await;
-    assert_eq!((down.pid.as_ref(), down.reason), (Some(lab.pid()), DownReason::NoConnection));
-    // The other side has forgotten too: its later end is told to nobody, connected again or not.
-    a.connect(&b);
-    settle().await;
-    lab.stop(Stop::Now).await;
-    tower.quiet().await;
+#[test]
+fn a_lost_session_ends_its_monitors_once() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab = b.system.whereis::<Lab>("lab").unwrap();
+        let mut tower = Tower::new(&a.system).await;
+        tower.monitor(&a.lab_on(&b, "lab")).await;
+        tower.quiet().await;
+        a.disconnect(&b);
+        let down = tower.down().await;
+        assert_eq!((down.pid.as_ref(), down.reason), (Some(lab.pid()), DownReason::NoConnection));
+        // The other side has forgotten too: its later end is told to nobody, connected again or not.
+        a.connect(&b);
+        settle().await;
+        lab.stop(Stop::Now).await;
+        tower.quiet().await;
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_unknown_node_is_no_connection() {
-    let (a, _b) = pair().await;
-    let mut tower = Tower::new(&a.system).await;
-    let stranger: Addr<Lab> = a.system.addr(&id("c"), "lab");
-    tower.monitor(&stranger).await;
-    assert_eq!(tower.down().await.reason, DownReason::NoConnection);
+#[test]
+fn an_unknown_node_is_no_connection() {
+    on_each_network(|network| async move {
+        let (a, _b) = network.pair().await;
+        let mut tower = Tower::new(&a.system).await;
+        let stranger: Addr<Lab> = a.system.addr(&id("c"), "lab");
+        tower.monitor(&stranger).await;
+        assert_eq!(tower.down().await.reason, DownReason::NoConnection);
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn demonitoring_reaches_the_other_node() {
-    let (a, b) = pair().await;
-    let lab = b.system.whereis::<Lab>("lab").unwrap();
-    let mut tower = Tower::new(&a.system).await;
-    let early = tower.monitor(&a.lab_on(&b, "lab")).await;
-    tower.guard.cast(Demonitor(early, Duration::ZERO)).await.unwrap();
-    let late = tower.monitor(&a.lab_on(&b, "lab")).await;
-    tower.quiet().await;
-    tower.guard.cast(Demonitor(late, Duration::ZERO)).await.unwrap();
-    tower.quiet().await;
-    lab.stop(Stop::Now).await;
-    tower.quiet().await;
+#[test]
+fn demonitoring_reaches_the_other_node() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab = b.system.whereis::<Lab>("lab").unwrap();
+        let mut tower = Tower::new(&a.system).await;
+        let early = tower.monitor(&a.lab_on(&b, "lab")).await;
+        tower.guard.cast(Demonitor(early, Duration::ZERO)).await.unwrap();
+        let late = tower.monitor(&a.lab_on(&b, "lab")).await;
+        tower.quiet().await;
+        tower.guard.cast(Demonitor(late, Duration::ZERO)).await.unwrap();
+        tower.quiet().await;
+        lab.stop(Stop::Now).await;
+        tower.quiet().await;
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn the_end_of_a_watching_server_ends_its_monitors() {
-    let (a, b) = pair().await;
-    let lab = b.system.whereis::<Lab>("lab").unwrap();
-    let mut tower = Tower::new(&a.system).await;
-    tower.monitor(&a.lab_on(&b, "lab")).await;
-    tower.guard.stop(Stop::Now).await;
-    settle().await;
-    lab.stop(Stop::Now).await;
-    assert!(tower.seen.recv().await.is_none());
+#[test]
+fn the_end_of_a_watching_server_ends_its_monitors() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab = b.system.whereis::<Lab>("lab").unwrap();
+        let mut tower = Tower::new(&a.system).await;
+        tower.monitor(&a.lab_on(&b, "lab")).await;
+        tower.guard.stop(Stop::Now).await;
+        settle().await;
+        lab.stop(Stop::Now).await;
+        assert!(tower.seen.recv().await.is_none());
+    });
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,26 +251,27 @@ async fn many_monitors_are_each_told_once() {
     assert_eq!(told.len(), 100_000);
 }
 
-#[tokio::test(start_paused = true)]
-async fn nodes_that_come_and_go_are_told() {
-    let network = MemoryNetwork::new();
-    let a = TestNode::start(&network, "a", Config::default()).await;
-    let b = TestNode::start(&network, "b", Config::default()).await;
-    let c = TestNode::start(&network, "c", Config::default()).await;
-    a.connect(&b);
-    settle().await;
-    let mut tower = Tower::new(&a.system).await;
-    tower.guard.cast(Nodes).await.unwrap();
-    let told = |info| match info {
-        Some(Info::NodeUp { node, .. }) => format!("{node} up"),
-        Some(Info::NodeDown { node, .. }) => format!("{node} down"),
-        other => panic!("{other:?}"),
-    };
-    assert_eq!(told(tower.seen.recv().await), "b up");
-    a.connect(&c);
-    assert_eq!(told(tower.seen.recv().await), "c up");
-    b.kernel.shutdown(SECOND).await;
-    assert_eq!(told(tower.seen.recv().await), "b down");
-    tokio::time::sleep(100 * MS).await;
-    tower.quiet().await;
+#[test]
+fn nodes_that_come_and_go_are_told() {
+    on_each_network(|network| async move {
+        let a = network.start("a", Config::default()).await;
+        let b = network.start("b", Config::default()).await;
+        let c = network.start("c", Config::default()).await;
+        a.connect(&b);
+        settle().await;
+        let mut tower = Tower::new(&a.system).await;
+        tower.guard.cast(Nodes).await.unwrap();
+        let told = |info| match info {
+            Some(Info::NodeUp { node, .. }) => format!("{node} up"),
+            Some(Info::NodeDown { node, .. }) => format!("{node} down"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(told(tower.seen.recv().await), "b up");
+        a.connect(&c);
+        assert_eq!(told(tower.seen.recv().await), "c up");
+        b.shutdown().await;
+        assert_eq!(told(tower.seen.recv().await), "b down");
+        tokio::time::sleep(100 * MS).await;
+        tower.quiet().await;
+    });
 }

@@ -5,6 +5,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use common::network::on_each_network;
 use common::{Echo, Hold, Lab, Log, MS, PanicInCast, SECOND, Toil, lab, pass, settle};
 use genserver::{
     CallError, CastFailure, Config, Cx, Exit, GenServer, HandleCall, HandleCast, InitError, Outcome, ReplyTo,
@@ -262,28 +263,32 @@ async fn a_slow_handler_is_warned_of_ever_more_rarely() {
     assert_eq!(warnings.0.load(Ordering::Relaxed), 7, "after 1, 2, 4, 8, 16, 32 and 64 seconds");
 }
 
-#[tokio::test(start_paused = true)]
-async fn multicall_gives_each_nodes_own_result() {
-    let (a, b) = common::pair().await;
-    let nodes = [a.id(), b.id(), common::id("c")];
-    let results = a.system.multicall::<Lab, _>(&nodes, "lab", Echo(7)).timeout(SECOND).await;
-    let not_connected = CallError::NotConnected { node: common::id("c") };
-    assert_eq!(results, [(a.id(), Ok(7)), (b.id(), Ok(7)), (common::id("c"), Err(not_connected))]);
-    let held = a.system.multicall::<Lab, _>(&nodes[..2], "lab", Hold).timeout(SECOND).await;
-    assert!(held.iter().all(|(_, result)| matches!(result, Err(CallError::Timeout { .. }))), "{held:?}");
+#[test]
+fn multicall_gives_each_nodes_own_result() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let nodes = [a.id(), b.id(), common::id("c")];
+        let results = a.system.multicall::<Lab, _>(&nodes, "lab", Echo(7)).timeout(SECOND).await;
+        let not_connected = CallError::NotConnected { node: common::id("c") };
+        assert_eq!(results, [(a.id(), Ok(7)), (b.id(), Ok(7)), (common::id("c"), Err(not_connected))]);
+        let held = a.system.multicall::<Lab, _>(&nodes[..2], "lab", Hold).timeout(SECOND).await;
+        assert!(held.iter().all(|(_, result)| matches!(result, Err(CallError::Timeout { .. }))), "{held:?}");
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn abcast_reaches_all_it_can_and_names_the_others() {
-    let (a, b) = common::pair().await;
-    settle().await;
-    let nodes = [a.id(), b.id(), common::id("c")];
-    let failed = a.system.abcast::<Lab, _>(&nodes, "lab", &Log(7));
-    let not_connected = CastFailure::NotConnected { node: common::id("c") };
-    assert_eq!(failed, [(common::id("c"), not_connected)]);
-    for node in [&a, &b] {
-        assert_eq!(a.lab_on(node, "lab").call(common::Logged).await.unwrap(), [7]);
-    }
+#[test]
+fn abcast_reaches_all_it_can_and_names_the_others() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        settle().await;
+        let nodes = [a.id(), b.id(), common::id("c")];
+        let failed = a.system.abcast::<Lab, _>(&nodes, "lab", &Log(7));
+        let not_connected = CastFailure::NotConnected { node: common::id("c") };
+        assert_eq!(failed, [(common::id("c"), not_connected)]);
+        for node in [&a, &b] {
+            assert_eq!(a.lab_on(node, "lab").call(common::Logged).await.unwrap(), [7]);
+        }
+    });
 }
 
 #[tokio::test]

@@ -1,18 +1,19 @@
-//! What the tests share: a server that does as it is told, and nodes on a network in memory.
+//! What the tests share: a server that does as it is told, and nodes on simulated networks.
 #![expect(
     dead_code,
     clippy::unwrap_used,
     reason = "test support: each file uses its own part, and fails by panicking"
 )]
 
-use std::sync::Arc;
+pub(crate) mod network;
+mod turmoil_transport;
+
 use std::time::Duration;
 
 use genserver::{
-    Addr, Config, Cx, Exit, GenServer, HandleCall, HandleCast, InitError, LocalAddr, NodeId, Outcome,
-    ReplyTo, Request, Routes, System, Wire,
+    Addr, Cx, Exit, GenServer, HandleCall, HandleCast, InitError, LocalAddr, NodeId, Outcome, ReplyTo,
+    Request, Routes, System, Wire,
 };
-use netkernel::{Address, Cookie, Kernel, MemoryNetwork, Net, Noise};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
@@ -232,55 +233,6 @@ impl HandleCall<Unrouted> for Lab {
 /// A lab in a system of its own.
 pub(crate) async fn lab() -> LocalAddr<Lab> {
     System::local().spawn("lab", Lab::default()).await.unwrap()
-}
-
-/// One node of a network in memory.
-pub(crate) struct TestNode {
-    pub(crate) kernel: Kernel,
-    pub(crate) system: System,
-}
-
-impl TestNode {
-    pub(crate) async fn start(network: &MemoryNetwork, name: &str, config: Config) -> Self {
-        let cookie: Cookie = "0".repeat(64).parse().unwrap();
-        let config_of_kernel = netkernel::Config::new(id(name), Noise::new(&cookie))
-            .transport(network.host(name))
-            .listen(Address::new(name, 0).unwrap());
-        let kernel = Kernel::bind(config_of_kernel).await.unwrap();
-        let system = System::new(Arc::new(kernel.clone()), config);
-        kernel.serve(system.dispatch());
-        Self { kernel, system }
-    }
-
-    pub(crate) fn id(&self) -> NodeId {
-        self.kernel.local().id
-    }
-
-    pub(crate) fn connect(&self, other: &Self) {
-        self.kernel.connect(&other.id(), &other.kernel.local().address);
-    }
-
-    pub(crate) fn disconnect(&self, other: &Self) {
-        self.kernel.disconnect(&other.id(), false);
-    }
-
-    /// The lab of that name on the other node.
-    pub(crate) fn lab_on(&self, other: &Self, name: &str) -> Addr<Lab> {
-        self.system.addr(&other.id(), name)
-    }
-}
-
-/// Nodes `a` and `b`, connected, each with a lab named `lab`.
-pub(crate) async fn pair() -> (TestNode, TestNode) {
-    let network = MemoryNetwork::new();
-    let a = TestNode::start(&network, "a", Config::default()).await;
-    let b = TestNode::start(&network, "b", Config::default()).await;
-    a.connect(&b);
-    b.connect(&a);
-    for node in [&a, &b] {
-        node.system.spawn("lab", Lab::default()).await.unwrap();
-    }
-    (a, b)
 }
 
 pub(crate) fn id(name: &str) -> NodeId {
