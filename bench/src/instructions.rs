@@ -3,10 +3,10 @@
 use std::env;
 use std::process::{Command, Stdio};
 
-const VARIABLE: &str = "BENCH_COUNT";
+pub(crate) const VARIABLE: &str = "BENCH_COUNT";
 
 /// The job that [`instructions_per_op`] asked this process to do: which, and how often. A binary that counts
-/// instructions asks first thing in `main`, does the job, and returns.
+/// instructions, or weighs itself, asks first thing in `main`, does the job, and returns.
 pub fn counting_job() -> Option<(String, u64)> {
     let job = env::var(VARIABLE).ok()?;
     // Never `None` once the variable is set: the binary would run itself again, and again.

@@ -29,15 +29,18 @@
 //! - [`clock`](ns_per_op): ways to turn a closure into a sample
 //! - [`instructions`](instructions_per_op): counted by callgrind, for a busy machine
 //! - [`memory`](CountingAllocator): live and peak heap bytes, for a binary that installs the allocator
+//! - [`resident`](resident_bytes_per_item): memory as the system sees it
 
 mod clock;
 mod instructions;
 mod measure;
 mod memory;
 mod report;
+mod resident;
 
 pub use clock::{consume, ns_per_op, ns_per_op_with_setup, seconds};
 pub use instructions::{counting_job, instructions_per_op};
 pub use measure::{Better, Measure, Target};
 pub use memory::{CountingAllocator, Heap};
 pub use report::Report;
+pub use resident::{report_resident_bytes, resident_bytes_per_item};
