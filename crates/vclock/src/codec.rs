@@ -19,6 +19,4 @@ mod input;
 
 pub use actor::ActorCodec;
 pub use error::DecodeError;
-pub use input::{Input, Malformed};
-
-pub(crate) use input::{write_number, write_wide};
+pub use input::{Input, Malformed, write_number, write_wide};

@@ -49,8 +49,8 @@
 //!
 //! A clock beside a value, the usual way to version it, calls two clients' writes through one node ordered
 //! when they were concurrent, or else needs an actor for each client. [`DvvSet`] needs one actor a node: each
-//! value has the [`Dot`] of its own write. An [`Hlc`] is one number in place of a count an actor, and cannot
-//! tell concurrent from ordered; it orders them all.
+//! value has the [`Dot`] of its own write. An [`Hlc`] is one stamp in place of a count an actor, and cannot tell
+//! concurrent from ordered: what was caused by another has the greater stamp, and the others some stamp.
 //!
 //! An actor is one writer that never counts backwards: a node with a disk, an incarnation of one without,
 //! never a node restored from a backup. Few stable actors make small clocks.
@@ -95,8 +95,10 @@
 //! # Ok::<(), vclock::CounterOverflow>(())
 //! ```
 //!
-//! So prefer one stable actor a node, and [`retire`](VClock::retire) it when the node is gone and everyone has
-//! seen its events: that costs nothing.
+//! So prefer one stable actor a node, and [`retire`](VClock::retire) it when the node is gone. That is forgetting
+//! too, but at a time of your choosing: once every clock has seen the actor's last event, and all of them are rid
+//! of it, they compare as before. Until they are, it costs false concurrency as trimming does; done before, it
+//! hides conflicts, or brings values of a [`DvvSet`] back.
 //!
 //! # Serialising
 //!
@@ -141,7 +143,8 @@
 //!
 //! # Features
 //!
-//! - `serde`: all types but errors and clocks in use, refusing what is not canonical
+//! - `serde`: serialisation of [`VClock`], [`StampedVClock`], [`Seen`], [`CausalContext`], [`DvvSet`], [`Dot`],
+//!   [`DotRange`], [`Hlc`] and [`TrimPolicy`]; decoding refuses what encoding never writes
 //! - `proptest`: the module `strategies`, and the laws of a merge, for tests of types that hold clocks
 
 #![no_std]
@@ -165,7 +168,7 @@ mod trim;
 
 pub use causality::Causality;
 pub use clock::{Iter, VClock};
-pub use codec::{ActorCodec, DecodeError, Input, Malformed};
+pub use codec::{ActorCodec, DecodeError, Input, Malformed, write_number, write_wide};
 pub use context::CausalContext;
 pub use dot::{CounterOverflow, Dot, DotRange};
 pub use dvv::{DotReused, DvvSet, PartsError, Values, WriteError};

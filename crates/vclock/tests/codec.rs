@@ -1,9 +1,12 @@
 //! The canonical bytes: what they are, and what is refused.
 
+use std::cmp::Ordering;
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use vclock::{
-    ActorCodec, CausalContext, DecodeError, Dot, DotRange, DvvSet, Hlc, Seen, StampedVClock, VClock,
+    ActorCodec, CausalContext, DecodeError, Dot, DotRange, DvvSet, Hlc, Input, Malformed, Seen,
+    StampedVClock, VClock, write_number, write_wide,
 };
 
 fn decode(bytes: &[u8]) -> Result<VClock<u64>, DecodeError> {
@@ -63,7 +66,7 @@ fn every_width_of_integer_round_trips() {
             }
         }
     }
-    fn round_trips<A: ActorCodec + Clone + std::fmt::Debug>(actors: impl IntoIterator<Item = A>) {
+    fn round_trips<A: ActorCodec + Clone + Debug>(actors: impl IntoIterator<Item = A>) {
         let clock: VClock<A> = actors.into_iter().map(|actor| (actor, 7)).collect();
         assert_eq!(VClock::from_bytes(&clock.to_bytes()), Ok(clock));
     }
@@ -85,12 +88,89 @@ fn entries_that_encoding_never_writes_are_refused_by_name() {
     assert_eq!(decode(&[1, 2, 3, 1, 1, 0]), Err(DecodeError::Zero { entry: 1 }));
     assert_eq!(decode_names(b"\x01\x01\x01\xff\x01"), Err(DecodeError::Malformed { entry: 0 }), "not UTF-8");
     let past_the_last = [1, 2, 0x80, 255, 255, 255, 255, 255, 255, 255, 255, 1, 1, 1];
-    assert_eq!(decode(&past_the_last), Err(DecodeError::Malformed { entry: 1 }));
+    assert_eq!(
+        decode(&past_the_last),
+        Err(DecodeError::Disorder { entry: 1 }),
+        "past the last, and round to the first"
+    );
     assert_eq!(
         VClock::<u8>::from_bytes(&[1, 1, 0x11, 0, 1]),
         Err(DecodeError::Malformed { entry: 0 }),
         "256 is no u8"
     );
+}
+
+/// Numbers of one's own order: an actor's integer may be below the one before it.
+#[test]
+fn actors_that_descend_as_integers_round_trip() {
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    struct Highest<T>(T);
+
+    impl<T: Ord> Ord for Highest<T> {
+        fn cmp(&self, other: &Self) -> Ordering {
+            other.0.cmp(&self.0)
+        }
+    }
+
+    impl<T: Ord> PartialOrd for Highest<T> {
+        fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+            Some(self.cmp(other))
+        }
+    }
+
+    impl<T: ActorCodec> ActorCodec for Highest<T> {
+        const BYTES_MIN: usize = T::BYTES_MIN;
+
+        fn encode(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
+            self.0.encode(previous.map(|actor| &actor.0), out);
+        }
+
+        fn decode(previous: Option<&Self>, input: &mut Input<'_>) -> Result<Self, Malformed> {
+            T::decode(previous.map(|actor| &actor.0), input).map(Highest)
+        }
+    }
+
+    fn round_trips<T: ActorCodec + Copy + Debug>(actors: impl IntoIterator<Item = T>) {
+        let clock: VClock<Highest<T>> = actors.into_iter().map(|actor| (Highest(actor), 3)).collect();
+        let bytes = clock.to_bytes();
+        assert_eq!(VClock::from_bytes(&bytes), Ok(clock.clone()));
+        let mut context = CausalContext::from(clock.clone());
+        for (Highest(actor), _) in &clock {
+            context.insert(Dot::new(Highest(*actor), 9).unwrap());
+        }
+        assert_eq!(CausalContext::from_bytes(&context.to_bytes()), Ok(context));
+    }
+    round_trips([0, 7, u8::MAX]);
+    round_trips([0, 7, u16::MAX]);
+    round_trips([0, 7, u32::MAX]);
+    round_trips([0, 7, 1 << 40, u64::MAX]);
+    round_trips([0, 7, u128::MAX]);
+}
+
+#[test]
+fn numbers_for_a_codec_of_ones_own_are_written_as_they_are_read() {
+    #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    struct Place {
+        rack: u64,
+        disk: u64,
+    }
+
+    impl ActorCodec for Place {
+        const BYTES_MIN: usize = 2;
+
+        fn encode(&self, _previous: Option<&Self>, out: &mut Vec<u8>) {
+            write_number(self.rack, out);
+            write_wide(self.disk, out);
+        }
+
+        fn decode(_previous: Option<&Self>, input: &mut Input<'_>) -> Result<Self, Malformed> {
+            Ok(Self { rack: input.number()?, disk: input.wide()? })
+        }
+    }
+
+    let places = (0..64).map(|bit| Place { rack: 1 << bit, disk: u64::MAX >> bit });
+    let clock: VClock<Place> = places.map(|place| (place, 1)).collect();
+    assert_eq!(VClock::from_bytes(&clock.to_bytes()), Ok(clock));
 }
 
 #[test]

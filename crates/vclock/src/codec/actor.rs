@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use super::{Input, Malformed, write_number, write_wide};
 
 /// An actor with a canonical encoding: unsigned integers, byte arrays, strings. For a newtype of one of
-/// those, hand on to it:
+/// those, whatever its order, hand on to it; for others there are [`write_number`](crate::write_number) and
+/// [`write_wide`](crate::write_wide), and [`Input`] to read.
 ///
 /// ```
 /// use vclock::{ActorCodec, Input, Malformed, VClock};
@@ -35,7 +36,8 @@ pub trait ActorCodec: Ord + Sized {
     /// The fewest bytes an actor takes: what bounds how many an input can hold.
     const BYTES_MIN: usize;
 
-    /// Appends the actor. `previous` is the one before it, if there is one; it is never greater.
+    /// Appends the actor. `previous` is the one before it, if there is one; it is never greater, as this type's
+    /// own order has it.
     fn encode(&self, previous: Option<&Self>, out: &mut Vec<u8>);
 
     /// Reads what [`encode`](Self::encode) wrote after the same `previous`, and nothing else.
@@ -47,17 +49,18 @@ pub trait ActorCodec: Ord + Sized {
 
 macro_rules! integers {
     ($($integer:ty),*) => {$(
-        /// The difference from the one before.
+        /// The difference from the one before, modulo the integer's range: nothing here knows that actors ascend,
+        /// and those of a newtype may be ordered otherwise.
         impl ActorCodec for $integer {
             const BYTES_MIN: usize = 1;
 
             fn encode(&self, previous: Option<&Self>, out: &mut Vec<u8>) {
-                write_wide(u64::from(self - previous.unwrap_or(&0)), out);
+                write_wide(u64::from(self.wrapping_sub(*previous.unwrap_or(&0))), out);
             }
 
             fn decode(previous: Option<&Self>, input: &mut Input<'_>) -> Result<Self, Malformed> {
                 let step = Self::try_from(input.wide()?).map_err(|_| Malformed::NotCanonical)?;
-                previous.unwrap_or(&0).checked_add(step).ok_or(Malformed::NotCanonical)
+                Ok(previous.unwrap_or(&0).wrapping_add(step))
             }
         }
     )*};

@@ -87,8 +87,9 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Writes what [`Input::number`] reads.
-pub(crate) fn write_number(mut number: u64, out: &mut Vec<u8>) {
+/// Appends what [`Input::number`] reads: seven bits a byte, so one byte up to 127. For an
+/// [`ActorCodec`](crate::ActorCodec) of one's own.
+pub fn write_number(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;
@@ -96,8 +97,9 @@ pub(crate) fn write_number(mut number: u64, out: &mut Vec<u8>) {
     out.push(number as u8);
 }
 
-/// Writes what [`Input::wide`] reads.
-pub(crate) fn write_wide(number: u64, out: &mut Vec<u8>) {
+/// Appends what [`Input::wide`] reads: half a byte more than the bytes that the number needs, so at most nine. For
+/// an [`ActorCodec`](crate::ActorCodec) of one's own, whose numbers are random.
+pub fn write_wide(number: u64, out: &mut Vec<u8>) {
     let more = wide_bytes(number);
     let top = if more == 8 { 0 } else { (number >> (8 * more)) as u8 };
     out.push((more as u8) << 4 | top);
