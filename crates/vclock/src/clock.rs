@@ -1,5 +1,6 @@
 //! The vector clock.
 
+use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 use core::cmp::Ordering;
@@ -21,6 +22,11 @@ use crate::{Causality, CounterOverflow, Dot, DotRange};
 /// Clocks are only partly ordered, so there is [`PartialOrd`] and never `Ord`; [`compare`](Self::compare)
 /// names the four outcomes. `A` identifies an actor: one writer, which never writes twice under one count.
 ///
+/// A clock is believed. One from a stranger may count `u64::MAX` events of an actor, and whoever merges it can
+/// never [count](Self::increment) another for that actor. Nobody has seen more of an actor's events than the
+/// actor itself made; so before merging, a node can refuse a clock that counts more of its own events than
+/// it does.
+///
 /// ```
 /// use vclock::{Causality, VClock};
 ///
@@ -36,7 +42,9 @@ use crate::{Causality, CounterOverflow, Dot, DotRange};
 /// # Ok::<(), vclock::CounterOverflow>(())
 /// ```
 ///
-/// A clone of up to four actors copies them; of more, it shares them until either clock changes.
+/// A clone of up to four actors copies them; of more, it shares them until either clock changes. A new actor
+/// moves those that sort after it: many at once are better collected, or [merged](Self::merge), than added one
+/// by one in descending order.
 #[derive(Clone)]
 pub struct VClock<A> {
     entries: Entries<A>,
@@ -129,18 +137,36 @@ impl<A: Ord + Clone> VClock<A> {
     ///
     /// # Errors
     /// When the count is at `u64::MAX`. The clock is unchanged.
+    #[inline]
     pub fn increment(&mut self, actor: A) -> Result<Dot<A>, CounterOverflow> {
         let counter = match self.entries.count_mut(&actor) {
-            Ok(count) => {
-                *count = count.checked_add(1).ok_or(CounterOverflow)?;
-                *count
-            }
+            Ok(count) => raised(count)?,
             Err(at) => {
                 self.entries.insert(at, (actor.clone(), NonZeroU64::MIN));
                 NonZeroU64::MIN
             }
         };
         Ok(Dot { actor, counter })
+    }
+
+    /// Counts one more event of `actor`, and returns its counter: [`increment`](Self::increment) for actors
+    /// that are costly to copy, which it does only for one that is new to the clock.
+    ///
+    /// # Errors
+    /// When the count is at `u64::MAX`. The clock is unchanged.
+    #[inline]
+    pub fn increment_ref<Q>(&mut self, actor: &Q) -> Result<NonZeroU64, CounterOverflow>
+    where
+        A: Borrow<Q>,
+        Q: Ord + ToOwned<Owned = A> + ?Sized,
+    {
+        match self.entries.count_mut(actor) {
+            Ok(count) => raised(count),
+            Err(at) => {
+                self.entries.insert(at, (actor.to_owned(), NonZeroU64::MIN));
+                Ok(NonZeroU64::MIN)
+            }
+        }
     }
 
     /// The event that [`increment`](Self::increment) would count, without counting it.
@@ -176,9 +202,26 @@ impl<A: Ord + Clone> VClock<A> {
 
     /// Forgets all events of `actor`, and returns how many those were.
     ///
-    /// For an actor that will never write again and whose events every holder of a clock has seen. Forgotten
-    /// earlier, its events look new when they come back, and a clock that still counts them no longer
-    /// compares as older.
+    /// Clocks that counted as many events of `actor`, and that have all retired it, compare as they did before.
+    /// On the way there it has a price. Beside a clock that still counts the actor, a retired one is no longer
+    /// later but concurrent, and no longer equal but earlier; and merging with such a clock brings the entry
+    /// back. So first let every clock see the actor's last event, those on their way and those of readers
+    /// included, and then retire it everywhere. Where some had not seen that event, a conflict with it
+    /// is hidden from then on. An actor that writes again after all counts from 1, and to every clock that
+    /// still counts it that is nothing new.
+    ///
+    /// ```
+    /// use vclock::{Causality, VClock};
+    ///
+    /// let mut here: VClock<&str> = [("ash", 4), ("gone", 7)].into_iter().collect();
+    /// let mut there = here.clone();
+    /// here.increment("ash")?;
+    /// assert_eq!(here.retire("gone"), 7);
+    /// assert_eq!(here.compare(&there), Causality::Concurrent); // until it is retired there as well
+    /// there.retire("gone");
+    /// assert_eq!(here.compare(&there), Causality::After);
+    /// # Ok::<(), vclock::CounterOverflow>(())
+    /// ```
     pub fn retire<Q>(&mut self, actor: &Q) -> u64
     where
         A: Borrow<Q>,
@@ -203,6 +246,12 @@ impl<A: Ord + Clone> VClock<A> {
             (here > there).then(|| DotRange::new(actor.clone(), there.saturating_add(1), here))?
         })
     }
+}
+
+#[inline]
+fn raised(count: &mut NonZeroU64) -> Result<NonZeroU64, CounterOverflow> {
+    *count = count.checked_add(1).ok_or(CounterOverflow)?;
+    Ok(*count)
 }
 
 impl<A> Default for VClock<A> {
@@ -240,14 +289,14 @@ impl<A: Ord> PartialOrd for VClock<A> {
 
 /// The actors' counts, in any order. Of an actor given twice the higher count stays; a count of 0 adds
 /// nothing.
-impl<A: Ord + Clone> FromIterator<(A, u64)> for VClock<A> {
+impl<A: Ord> FromIterator<(A, u64)> for VClock<A> {
     fn from_iter<I: IntoIterator<Item = (A, u64)>>(counts: I) -> Self {
         counts.into_iter().filter_map(|(actor, count)| Dot::new(actor, count)).collect()
     }
 }
 
 /// The least clock that has seen all of the events.
-impl<A: Ord + Clone> FromIterator<Dot<A>> for VClock<A> {
+impl<A: Ord> FromIterator<Dot<A>> for VClock<A> {
     fn from_iter<I: IntoIterator<Item = Dot<A>>>(dots: I) -> Self {
         let mut entries: Vec<Entry<A>> = dots.into_iter().map(|dot| (dot.actor, dot.counter)).collect();
         entries.sort_unstable();

@@ -13,6 +13,9 @@ use crate::{CounterOverflow, Dot, DotRange, VClock};
 /// would make the clock claim the one it overtook. Here it is kept aside, and moves into the clock by itself
 /// as soon as the gap closes; so equal sets of events are equal contexts, however they arrived.
 ///
+/// A run kept aside moves those that sort after it: many at once are better collected, or
+/// [merged](Self::merge), than [inserted](Self::insert) one by one in descending order.
+///
 /// ```
 /// use vclock::{CausalContext, Dot};
 ///
@@ -149,7 +152,8 @@ impl<A: Ord + Clone> CausalContext<A> {
         true
     }
 
-    /// Forgets all events of `actor`, and returns whether there were any. See [`VClock::retire`].
+    /// Forgets all events of `actor`, and returns whether there were any. Costs what it costs a
+    /// [`VClock`](VClock::retire).
     pub fn retire(&mut self, actor: &A) -> bool {
         let ahead = self.ahead.len();
         self.ahead.retain(|run| run.actor() != actor);
@@ -198,7 +202,8 @@ impl<A: Ord + Clone> CausalContext<A> {
     /// Restores the form that makes equal sets equal, after runs were added anywhere.
     fn compact(&mut self) {
         let Self { clock, ahead } = self;
-        ahead.sort_unstable();
+        // Stable, for then what are two sorted runs after a merge is put together in one pass.
+        ahead.sort();
         ahead.retain(|run| {
             // In this order each run that joins the clock can be joined by the next.
             let joins = run.follows(clock.get(&run.actor));

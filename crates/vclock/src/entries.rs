@@ -120,10 +120,14 @@ impl<A: Ord + Clone> Entries<A> {
     /// The count of `actor`, to raise it, or else the place where its entry belongs. Of many, the one asked
     /// for last is tried first: a node mostly counts its own events.
     #[inline]
-    pub(crate) fn count_mut(&mut self, actor: &A) -> Result<&mut NonZeroU64, usize> {
+    pub(crate) fn count_mut<Q>(&mut self, actor: &Q) -> Result<&mut NonZeroU64, usize>
+    where
+        A: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
         let (entries, at) = match self {
             Self::Many(entries, last) => {
-                if entries.get(*last).is_none_or(|(candidate, _)| candidate != actor) {
+                if entries.get(*last).is_none_or(|(candidate, _)| candidate.borrow() != actor) {
                     *last = place(entries, actor)?;
                 }
                 (Arc::make_mut(entries).as_mut_slice(), *last)
@@ -192,18 +196,45 @@ where
     A: Borrow<Q>,
     Q: Ord + ?Sized,
 {
-    if entries.len() > FEW {
-        return entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor));
+    if entries.len() <= FEW {
+        return place_among_few(entries, actor);
     }
-    // Halving a few takes more than it saves.
-    for (at, (candidate, _)) in entries.iter().enumerate() {
-        match candidate.borrow().cmp(actor) {
-            Ordering::Less => {}
-            Ordering::Equal => return Ok(at),
-            Ordering::Greater => return Err(at),
+    if mem::needs_drop::<A>() {
+        return place_guessing(entries, actor);
+    }
+    entries.binary_search_by(|(candidate, _)| candidate.borrow().cmp(actor))
+}
+
+/// Halving a few takes more than it saves, and being equal is found out sooner than being less.
+#[inline]
+fn place_among_few<A, Q>(entries: &[Entry<A>], actor: &Q) -> Result<usize, usize>
+where
+    A: Borrow<Q>,
+    Q: Ord + ?Sized,
+{
+    match entries.iter().position(|(candidate, _)| candidate.borrow() == actor) {
+        Some(at) => Ok(at),
+        None => Err(entries.iter().take_while(|(candidate, _)| candidate.borrow() < actor).count()),
+    }
+}
+
+/// The standard library's search takes every step, and waits for each comparison to know the next. Where actors
+/// own memory, as strings do, comparing costs more than now and then having guessed wrong.
+fn place_guessing<A, Q>(entries: &[Entry<A>], actor: &Q) -> Result<usize, usize>
+where
+    A: Borrow<Q>,
+    Q: Ord + ?Sized,
+{
+    let (mut from, mut to) = (0, entries.len());
+    while from < to {
+        let middle = from + (to - from) / 2;
+        match entries[middle].0.borrow().cmp(actor) {
+            Ordering::Less => from = middle + 1,
+            Ordering::Equal => return Ok(middle),
+            Ordering::Greater => to = middle,
         }
     }
-    Err(entries.len())
+    Err(from)
 }
 
 /// Raises the counts of `mine` to those of `theirs`, all of whose actors are among mine.

@@ -4,7 +4,8 @@ use core::fmt;
 
 /// A timestamp near the wall clock that respects causality: what was stamped after seeing another stamp is
 /// greater. Between stamps that did not see each other the wall clocks decide, which is a fair guess and no
-/// more; to *detect* concurrency takes a [`VClock`](crate::VClock).
+/// more; to *detect* concurrency takes a [`VClock`](crate::VClock). Two clocks may make the same stamp: where each
+/// event needs one of its own, put the actor behind it.
 ///
 /// Ordered by wall time, then by the logical counter; so are the bytes of [`to_bytes`](Self::to_bytes).
 ///
@@ -21,12 +22,12 @@ impl Hlc {
         Self { wall_us, logical }
     }
 
-    /// The highest wall time, in microseconds, that was seen when it was made.
+    /// The highest wall time seen when it was made, in microseconds; one more after each 2³² stamps at that time.
     pub const fn wall_us(self) -> u64 {
         self.wall_us
     }
 
-    /// How many stamps with this wall time came before it.
+    /// Its place among stamps with this wall time: 0, or above all that its clock had made or observed.
     pub const fn logical(self) -> u32 {
         self.logical
     }
@@ -87,8 +88,9 @@ pub struct HlcClock {
 pub struct Observed {
     /// The stamp of the observation itself, above the one observed.
     pub stamp: Hlc,
-    /// How far the observed stamp was in the future, in microseconds; 0 if it was not. Half a round trip or
-    /// less is in the nature of things; more is a clock set wrong, on either side.
+    /// How far the observed stamp was in the future, in microseconds; 0 if it was not. Clocks in step leave it
+    /// at 0, since a stamp takes time to arrive. More is a clock that runs ahead, where the stamp was made or at
+    /// any node it heard from, or this one behind; one that runs ahead by less than messages take stays unseen.
     pub ahead_us: u64,
 }
 

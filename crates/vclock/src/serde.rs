@@ -91,6 +91,19 @@ where
     }
 }
 
+impl Serialize for Seen {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.first_us(), self.last_us()).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Seen {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (first_us, last_us) = Deserialize::deserialize(deserializer)?;
+        seen_between(first_us, last_us)
+    }
+}
+
 impl<A: Serialize> Serialize for StampedVClock<A> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let entry = |(actor, count, seen): (_, _, Seen)| (actor, count, seen.first_us(), seen.last_us());
@@ -102,12 +115,8 @@ impl<'de, A: Deserialize<'de> + Ord> Deserialize<'de> for StampedVClock<A> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let entries: Vec<(A, NonZeroU64, u64, u64)> = Deserialize::deserialize(deserializer)?;
         refuse_disorder("actor", &entries, |(left, ..), (right, ..)| left < right)?;
-        let stamped = |(actor, count, first_us, last_us)| {
-            let seen = Seen::between(first_us, last_us).ok_or_else(|| {
-                D::Error::custom(format_args!("last seen at {last_us}, before first seen at {first_us}"))
-            })?;
-            Ok((actor, count, seen))
-        };
+        let stamped =
+            |(actor, count, first_us, last_us)| Ok((actor, count, seen_between(first_us, last_us)?));
         let entries: Result<Vec<_>, D::Error> = entries.into_iter().map(stamped).collect();
         Ok(Self::from_sorted(entries?))
     }
@@ -124,6 +133,11 @@ impl<'de> Deserialize<'de> for Hlc {
         let (wall_us, logical) = Deserialize::deserialize(deserializer)?;
         Ok(Self::new(wall_us, logical))
     }
+}
+
+fn seen_between<E: Error>(first_us: u64, last_us: u64) -> Result<Seen, E> {
+    Seen::between(first_us, last_us)
+        .ok_or_else(|| E::custom(format_args!("last seen at {last_us}, before first seen at {first_us}")))
 }
 
 /// Refuses items of which one is not above the one before it, naming it.

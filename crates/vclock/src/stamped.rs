@@ -7,7 +7,7 @@ use core::fmt;
 use core::hash::{Hash, Hasher};
 use core::num::NonZeroU64;
 
-use crate::causality;
+use crate::causality::{self, News};
 use crate::trim::{Trimmed, TrimmedEntry};
 use crate::{CounterOverflow, Dot, TrimPolicy, VClock};
 
@@ -147,10 +147,37 @@ impl<A: Ord + Clone> StampedVClock<A> {
         self.clock.witness(dot)
     }
 
-    /// Sees everything `other` has seen. Returns whether any of it, times included, was new.
+    /// Sees everything `other` has seen. Returns whether any of it, times included, was new. Allocates as
+    /// [`VClock::merge`] does: when actors are added, or when the entries are shared with a clone and change.
     pub fn merge(&mut self, other: &Self) -> bool {
+        let times_changed = match causality::news(self.clock.entries(), other.clock.entries()) {
+            News::Actors => {
+                self.seen = self.seen_by_either(other);
+                true
+            }
+            News::None | News::Counts => self.join_seen(other),
+        };
+        self.clock.merge(&other.clock) || times_changed
+    }
+
+    /// Joins the times of `other`, all of whose actors are among these; returns whether that changed any.
+    fn join_seen(&mut self, other: &Self) -> bool {
+        let mut changed = false;
+        let mut mine = self.clock.entries().iter().zip(&mut self.seen);
+        for ((actor, _), theirs) in other.clock.entries().iter().zip(&other.seen) {
+            if let Some((_, seen)) = mine.find(|((candidate, _), _)| candidate == actor) {
+                let joined = seen.join(*theirs);
+                changed |= joined != *seen;
+                *seen = joined;
+            }
+        }
+        changed
+    }
+
+    /// The times of all actors of both, in order.
+    fn seen_by_either(&self, other: &Self) -> Vec<Seen> {
         let (mut mine, mut theirs) = (self.seen.iter().copied(), other.seen.iter().copied());
-        let seen: Vec<Seen> = causality::join(self.clock.entries(), other.clock.entries())
+        causality::join(self.clock.entries(), other.clock.entries())
             .filter_map(|(_, here, there)| {
                 let mine = if here > 0 { mine.next() } else { None };
                 let theirs = if there > 0 { theirs.next() } else { None };
@@ -159,10 +186,7 @@ impl<A: Ord + Clone> StampedVClock<A> {
                     (mine, theirs) => mine.or(theirs),
                 }
             })
-            .collect();
-        let changed = seen != self.seen;
-        self.seen = seen;
-        self.clock.merge(&other.clock) || changed
+            .collect()
     }
 
     /// Forgets all events of `actor`, and returns how many those were. See [`VClock::retire`].
@@ -183,17 +207,25 @@ impl<A: Ord + Clone> StampedVClock<A> {
     /// each the policy is asked anew. So the outcome depends on the clock's contents alone, and trimming again
     /// at the same time drops nothing.
     ///
+    /// An actor last seen after `now_us` counts as seen just now, so it is young until that time has passed. One
+    /// dated far ahead, by a clock set wrong or a stranger, is never trimmed, and merging spreads its date:
+    /// where that can happen, look at what [`iter`](Self::iter) says before merging.
+    ///
     /// What is forgotten is forgotten on this side only, and costs what the [crate's page](crate#what-trimming-costs)
     /// shows. Prefer one stable actor a node, and [`retire`](Self::retire).
     pub fn trim(&mut self, now_us: u64, policy: &TrimPolicy) -> Trimmed<A> {
+        let drops =
+            |dropped: usize, last_us: u64| policy.drops(self.len() - dropped, now_us.saturating_sub(last_us));
+        let oldest = self.seen.iter().map(|seen| seen.last_us).min();
+        if !oldest.is_some_and(|last_us| drops(0, last_us)) {
+            return Trimmed::new(Vec::new());
+        }
         let mut oldest_first: Vec<usize> = (0..self.len()).collect();
         oldest_first.sort_by_key(|&at| self.seen[at].last_us);
         let drops = oldest_first
             .iter()
             .enumerate()
-            .take_while(|&(dropped, &at)| {
-                policy.drops(self.len() - dropped, now_us.saturating_sub(self.seen[at].last_us))
-            })
+            .take_while(|&(dropped, &at)| drops(dropped, self.seen[at].last_us))
             .count();
         let entries = self.clock.entries();
         let dropped = oldest_first[..drops]
@@ -206,10 +238,8 @@ impl<A: Ord + Clone> StampedVClock<A> {
             .collect();
         let mut kept = oldest_first.split_off(drops);
         kept.sort_unstable();
-        if drops > 0 {
-            self.clock = VClock::from_sorted(kept.iter().map(|&at| entries[at].clone()).collect());
-            self.seen = kept.iter().map(|&at| self.seen[at]).collect();
-        }
+        self.clock = VClock::from_sorted(kept.iter().map(|&at| entries[at].clone()).collect());
+        self.seen = kept.iter().map(|&at| self.seen[at]).collect();
         Trimmed::new(dropped)
     }
 }

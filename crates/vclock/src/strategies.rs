@@ -75,11 +75,18 @@ pub fn hlc() -> impl Strategy<Value = Hlc> {
 /// The replicas of one key, one for each of `actors` (at least one), after a common history of about `size`
 /// steps: writes by clients that had read any replica or none, under dots from counters with gaps, and syncs
 /// of two replicas. No two writes have one value.
+///
+/// # Panics
+/// When there is no actor, or one of them twice: a replica needs an actor of its own.
 pub fn dvv_replicas<A: Ord + Clone + Debug>(
     actors: Vec<A>,
     size: impl Into<SizeRange>,
 ) -> impl Strategy<Value = Vec<DvvSet<A, u32>>> {
     let replicas = actors.len();
+    assert!(replicas > 0, "there is no replica without an actor");
+    for (at, actor) in actors.iter().enumerate() {
+        assert!(!actors[..at].contains(actor), "{actor:?} is the actor of two replicas");
+    }
     let step =
         prop_oneof![
             (0..replicas, option::weighted(0.8, 0..replicas), 0..3_u64)

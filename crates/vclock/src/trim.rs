@@ -9,12 +9,18 @@ use crate::Seen;
 
 /// How far trimming may go. Where bounds disagree the one that keeps more wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
 pub struct TrimPolicy {
     /// Never fewer entries than these.
     pub min_entries: usize,
     /// Above these, the oldest goes even when it is not [`old`](Self::old).
     pub max_entries: usize,
-    /// Entries seen more recently stay, whatever their number: their events may still be on their way.
+    /// Entries seen more recently, or dated ahead, stay, whatever their number: their events may still be on
+    /// their way.
     pub young: Duration,
     /// Entries not seen for longer than this go, though there be room.
     pub old: Duration,

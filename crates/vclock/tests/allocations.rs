@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 
-use vclock::{CausalContext, Causality, DvvSet, StampedVClock, VClock};
+use vclock::{CausalContext, Causality, DvvSet, Seen, StampedVClock, TrimPolicy, VClock};
 
 struct Counting;
 
@@ -62,6 +62,59 @@ fn comparing_and_merging_what_is_known_allocate_nothing() {
             assert_eq!(own.missing_from(&newer).count(), fewer.len());
         });
         assert_eq!(calls, 0, "{actors} actors");
+    }
+}
+
+fn stamped(actors: u64, count: u64, seen: Seen) -> StampedVClock<u64> {
+    (0..actors).map(|actor| (actor * 7, count, seen)).collect()
+}
+
+#[test]
+fn stamped_clocks_that_do_not_grow_merge_without_allocating() {
+    for actors in [0, 1, 3, 4, 5, 50, 1_000] {
+        let (first, last) = (Seen::at(10), Seen::between(5, 20).unwrap());
+        let (older, newer) = (stamped(actors, 1, first), stamped(actors, 2, last));
+        let fewer = stamped(actors / 2, 9, Seen::between(1, 30).unwrap());
+        let mut own = stamped(actors, 1, first);
+        let (calls, _) = allocations(|| {
+            assert!(!own.merge(&older));
+            assert_eq!(own.merge(&newer), actors > 0);
+            assert!(!own.merge(&older));
+            assert_eq!(own.merge(&fewer), actors > 1);
+            assert_eq!(own.seen(&0), fewer.seen(&0).or(newer.seen(&0)));
+        });
+        assert_eq!(calls, 0, "{actors} actors");
+    }
+}
+
+#[test]
+fn a_trim_that_drops_nothing_allocates_nothing() {
+    for actors in [0, 4, 10, 50] {
+        let mut own = stamped(actors, 1, Seen::at(10));
+        assert_eq!(allocations(|| assert!(own.trim(20, &TrimPolicy::default()).is_empty())).0, 0);
+    }
+    // Many, all young; and all old, but no more than the fewest that stay.
+    let mut own = stamped(1_000, 1, Seen::at(10));
+    assert_eq!(allocations(|| assert!(own.trim(20, &TrimPolicy::default()).is_empty())).0, 0);
+    let mut own = stamped(10, 1, Seen::at(10));
+    assert_eq!(allocations(|| assert!(own.trim(u64::MAX, &TrimPolicy::default()).is_empty())).0, 0);
+}
+
+#[test]
+fn sets_that_learn_nothing_sync_without_allocating() {
+    let mut own = DvvSet::new();
+    for actor in 0..20_u64 {
+        own.write(&VClock::new(), actor, actor).unwrap();
+    }
+    let same = own.clone();
+    assert_eq!(allocations(|| assert_eq!(own.sync(&same), Ok(false))).0, 0);
+}
+
+#[test]
+fn a_known_name_is_counted_by_reference_without_allocating() {
+    for actors in [1, 4, 50] {
+        let mut own: VClock<String> = (0..actors).map(|actor: u32| (actor.to_string(), 1)).collect();
+        assert_eq!(allocations(|| own.increment_ref("0").unwrap()).0, 0);
     }
 }
 

@@ -388,3 +388,9 @@ proptest! {
         }
     }
 }
+
+#[test]
+#[should_panic(expected = "98 is the actor of two replicas")]
+fn replicas_without_an_actor_of_their_own_are_refused() {
+    let _ = strategies::dvv_replicas(vec![b'a', b'b', b'b'], 0..4);
+}

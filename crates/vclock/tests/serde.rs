@@ -5,7 +5,7 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use vclock::{CausalContext, Dot, DotRange, DvvSet, Hlc, Seen, StampedVClock, VClock};
+use vclock::{CausalContext, Dot, DotRange, DvvSet, Hlc, Seen, StampedVClock, TrimPolicy, VClock};
 
 fn round_trips<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T) {
     let text = serde_json::to_string(value).expect("encodes");
@@ -41,6 +41,15 @@ fn every_type_round_trips() {
     let again: StampedVClock<u64> = serde_json::from_str(&text).unwrap();
     assert_eq!(again.to_bytes(), stamped.to_bytes(), "times included");
     round_trips(&Hlc::new(u64::MAX, 3));
+    round_trips(&Dot::new("a".to_owned(), 3).unwrap());
+    round_trips(&Seen::between(3, u64::MAX).unwrap());
+    round_trips(&TrimPolicy { min_entries: 3, ..TrimPolicy::default() });
+    let partial: TrimPolicy = serde_json::from_str(r#"{"max_entries": 7}"#).unwrap();
+    assert_eq!(
+        partial,
+        TrimPolicy { max_entries: 7, ..TrimPolicy::default() },
+        "what is left out is the default"
+    );
 }
 
 #[test]
@@ -56,6 +65,8 @@ fn entries_that_encoding_never_writes_are_refused_by_position() {
     assert!(refusal::<CausalContext<u64>>("[[],[[1,1,6]]]").contains("0 belongs into"));
     assert!(refusal::<StampedVClock<u64>>("[[3,1,9,8]]").contains("before first seen"));
     assert!(refusal::<StampedVClock<u64>>("[[3,1,9,9],[3,1,9,9]]").contains("actor 1 is not above"));
+    assert!(refusal::<Seen>("[9,8]").contains("before first seen"));
+    assert!(refusal::<TrimPolicy>(r#"{"min_entires": 7}"#).contains("min_entires"));
     let sibling = |actor: u64, counter: u64| format!(r#"[[{actor},{counter}],"v"]"#);
     let set = |siblings: &[String]| format!("[[[1,4]],[{}]]", siblings.join(","));
     assert!(refusal::<DvvSet<u64, String>>(&set(&[sibling(2, 1)])).contains("not seen"));

@@ -1,8 +1,10 @@
 //! What the types promise each other, in single cases; `laws.rs` has the general ones.
 
+use std::time::Duration;
+
 use vclock::{
     CausalContext, Causality, Dot, DotRange, DotReused, DvvSet, Hlc, HlcClock, PartsError, Seen,
-    StampedVClock, VClock, WriteError,
+    StampedVClock, TrimPolicy, Trimmed, VClock, WriteError,
 };
 
 fn clock(counts: &[(&'static str, u64)]) -> VClock<&'static str> {
@@ -44,6 +46,50 @@ fn an_overflowing_counter_is_refused_and_the_clock_unchanged() {
     let mut set = DvvSet::new();
     assert!(matches!(set.write(&full, "value", "a"), Err(WriteError::Overflow(_))));
     assert_eq!(set, DvvSet::new());
+}
+
+/// Nobody has seen more of an actor's events than it made: who asks for that first is not caught.
+#[test]
+fn a_clock_that_is_believed_can_use_up_a_counter() {
+    let mut own = clock(&[("ash", 3), ("birch", 1)]);
+    let hostile = clock(&[("ash", u64::MAX)]);
+    assert!(hostile.get("ash") > own.get("ash"), "what a careful node refuses");
+    assert!(own.merge(&hostile));
+    assert!(own.increment("ash").is_err() && own.increment_ref(&"ash").is_err());
+    assert_eq!(own.increment("birch").unwrap(), dot("birch", 2));
+}
+
+#[test]
+fn counting_by_reference_is_counting() {
+    let (mut by_value, mut by_reference) = (VClock::<String>::new(), VClock::<String>::new());
+    for actor in ["d", "b", "e", "a", "c", "b", "f", "a", "b"] {
+        let dot = by_value.increment(actor.to_owned()).unwrap();
+        assert_eq!(by_reference.increment_ref(actor), Ok(dot.counter));
+        assert_eq!(by_value, by_reference);
+    }
+}
+
+/// Strings are searched for in another way than numbers; neither may matter.
+#[test]
+fn every_actor_is_found_and_every_other_is_not_whatever_its_type() {
+    for actors in 0..40_u64 {
+        let numbers: VClock<u64> = (0..actors).map(|actor| (2 * actor, actor + 1)).collect();
+        let name = |actor: u64| format!("{actor:03}");
+        let names: VClock<String> = numbers.iter().map(|(actor, count)| (name(*actor), count)).collect();
+        for actor in 0..2 * actors + 2 {
+            let expected = if actor % 2 == 0 && actor < 2 * actors { actor / 2 + 1 } else { 0 };
+            assert_eq!((numbers.get(&actor), names.get(&name(actor))), (expected, expected));
+            let (mut numbers, mut names) = (numbers.clone(), names.clone());
+            assert_eq!(numbers.increment(actor).unwrap().counter(), expected + 1);
+            assert_eq!(names.increment_ref(&name(actor)).unwrap().get(), expected + 1);
+            assert!(
+                names
+                    .iter()
+                    .map(|(actor, count)| (actor.clone(), count))
+                    .eq(numbers.iter().map(|(actor, count)| (name(*actor), count)))
+            );
+        }
+    }
 }
 
 #[test]
@@ -110,6 +156,21 @@ fn a_write_replaces_what_its_writer_read_and_nothing_else() {
 }
 
 #[test]
+fn siblings_are_not_settled_by_an_event_of_the_past() {
+    let mut set = DvvSet::new();
+    set.write_at(&VClock::new(), "left", dot("a", 3)).unwrap();
+    set.write_at(&VClock::new(), "right", dot("b", 1)).unwrap();
+    let before = set.clone();
+    for used in [dot("a", 3), dot("b", 1), dot("a", 2)] {
+        let refused = set.reconcile(used, |_| unreachable!("it is refused before"));
+        assert_eq!(refused, Err(WriteError::Covered(used)));
+        assert_eq!(set, before);
+    }
+    assert_eq!(set.reconcile(dot("a", 4), |_| "left"), Ok(true));
+    assert_eq!(set.values().collect::<Vec<_>>(), [&"left"]);
+}
+
+#[test]
 fn one_event_writes_one_value() {
     let mut set = DvvSet::new();
     set.write_at(&VClock::new(), "value", dot("a", 2)).unwrap();
@@ -171,6 +232,25 @@ fn a_clock_set_back_loses_no_time_already_seen() {
     assert_eq!(clock.seen("a"), Seen::between(50, 70), "nothing new was seen");
     assert_eq!(clock.retire("a"), 3);
     assert_eq!((clock.len(), clock.seen("a")), (0, None));
+}
+
+#[test]
+fn an_actor_dated_ahead_stays_until_its_date_has_passed() {
+    let policy = TrimPolicy { min_entries: 0, max_entries: 0, ..TrimPolicy::default() };
+    let mut clock = StampedVClock::new();
+    clock.increment_at("past", 0).unwrap();
+    clock.increment_at("ahead", 1_000_000_000_000).unwrap();
+    let dropped =
+        |trimmed: Trimmed<&'static str>| trimmed.iter().map(|entry| entry.actor).collect::<Vec<_>>();
+    assert_eq!(dropped(clock.trim(999_999_999_999, &policy)), ["past"]);
+    assert_eq!(dropped(clock.trim(1_000_019_999_999, &policy)), [""; 0], "young for 20 s from then on");
+    assert_eq!(dropped(clock.trim(1_000_020_000_000, &policy)), ["ahead"]);
+    // One dated at the end of time is never old.
+    clock.increment_at("never", u64::MAX).unwrap();
+    assert!(clock.trim(u64::MAX - 1, &policy).is_empty());
+    // And where nothing counts as young it is last to go, not kept.
+    let policy = TrimPolicy { young: Duration::ZERO, ..policy };
+    assert_eq!(dropped(clock.trim(0, &policy)), ["never"]);
 }
 
 #[test]
