@@ -49,7 +49,7 @@ impl<A: Actor> Contender<A> for vclock::VClock<A> {
     }
 
     fn increment(&mut self, actor: &A) {
-        self.increment(actor.clone()).expect("counts are small");
+        self.increment_ref(actor).expect("counts are small");
     }
 
     fn bytes(&self) -> usize {

@@ -76,6 +76,7 @@ fn table<A: Actor>(report: &mut Report, ids: &str, sizes: &Sizes, bounded: bool,
     run!("clone", Some(sizes.clone), clone);
     run!("increment, one actor", Some(sizes.increment), increment_one);
     run!("increment, actors in turn", None, increment_in_turn);
+    run!("clone and increment", None, increment_clone);
     bytes(report, ids, sizes.actors, &clocks);
 }
 
@@ -88,14 +89,14 @@ struct Clocks<A> {
     newer: Vec<Counts<A>>,
     /// As many actors, half of them the same, rounded up.
     half: Vec<Counts<A>>,
-    /// Actors of each base clock, in no order.
-    turns: Vec<Vec<A>>,
+    /// An actor of each base clock.
+    writers: Vec<A>,
 }
 
 impl<A: Actor> Clocks<A> {
     fn random(actors: usize, actor: impl Fn(u64) -> A) -> Self {
         let mut rng = StdRng::seed_from_u64(2_026);
-        let mut clocks = Self { base: vec![], older: vec![], newer: vec![], half: vec![], turns: vec![] };
+        let mut clocks = Self { base: vec![], older: vec![], newer: vec![], half: vec![], writers: vec![] };
         for _ in 0..PAIRS {
             let count = |rng: &mut StdRng| rng.random_range(128..10_000);
             let mut base = Counts::new();
@@ -117,7 +118,7 @@ impl<A: Actor> Clocks<A> {
             clocks.older.push(moved(&mut rng, -1));
             clocks.newer.push(moved(&mut rng, 1));
             clocks.half.push(half);
-            clocks.turns.push((0..64).filter_map(|_| shuffled.choose(&mut rng).cloned()).collect());
+            clocks.writers.extend(shuffled.choose(&mut rng).cloned());
             clocks.base.push(base);
         }
         clocks
@@ -184,10 +185,7 @@ fn clone<A: Actor, C: Contender<A>>(clocks: &Clocks<A>) -> impl FnMut() -> f64 +
 
 /// A node counting its own events.
 fn increment_one<A: Actor, C: Contender<A>>(clocks: &Clocks<A>) -> impl FnMut() -> f64 + use<A, C> {
-    let mut writers: Vec<(C, A)> = all::<A, C>(&clocks.base)
-        .into_iter()
-        .zip(clocks.turns.iter().map(|actors| actors[0].clone()))
-        .collect();
+    let mut writers: Vec<(C, A)> = writers(clocks);
     ns_per_op(move |n| {
         for at in 0..n as usize {
             let (clock, actor) = &mut writers[at % PAIRS];
@@ -196,12 +194,33 @@ fn increment_one<A: Actor, C: Contender<A>>(clocks: &Clocks<A>) -> impl FnMut() 
     })
 }
 
+/// A node that keeps the clock it read, and counts in a copy: what sharing between clones cannot spare.
+fn increment_clone<A: Actor, C: Contender<A>>(clocks: &Clocks<A>) -> impl FnMut() -> f64 + use<A, C> {
+    let writers: Vec<(C, A)> = writers(clocks);
+    ns_per_op(move |n| {
+        for at in 0..n as usize {
+            let (clock, actor) = &writers[at % PAIRS];
+            let mut clock = black_box(clock).clone();
+            clock.increment(black_box(actor));
+            black_box(&clock);
+        }
+    })
+}
+
+fn writers<A: Actor, C: Contender<A>>(clocks: &Clocks<A>) -> Vec<(C, A)> {
+    let first = clocks.base.iter().zip(&clocks.writers);
+    first.map(|(counts, actor)| (C::new(counts), actor.clone())).collect()
+}
+
+/// Events of all actors, in no order that a branch predictor could learn.
 fn increment_in_turn<A: Actor, C: Contender<A>>(clocks: &Clocks<A>) -> impl FnMut() -> f64 + use<A, C> {
     let mut clock = C::new(&clocks.base[0]);
-    let actors = clocks.turns[0].clone();
+    let actors: Vec<A> = clocks.base[0].keys().cloned().collect();
+    let mut rng = StdRng::seed_from_u64(2_026);
+    let turns: Vec<usize> = (0..1 << 14).map(|_| rng.random_range(0..actors.len())).collect();
     ns_per_op(move |n| {
-        for actor in actors.iter().cycle().take(n as usize) {
-            clock.increment(black_box(actor));
+        for turn in turns.iter().cycle().take(n as usize) {
+            clock.increment(black_box(&actors[*turn]));
         }
     })
 }
