@@ -93,8 +93,13 @@ async fn one(shared: Arc<Shared>, connection: Connection, handshake: Handshake) 
         made = establish::accept(&shared, connection, &mark) => made,
     };
     handshake.over.store(true, Ordering::Relaxed);
-    if let Err(error) = made {
-        tracing::info!(node = %shared.config.id, %remote, %error, "connection refused");
+    match made {
+        Ok(()) => {}
+        // What it missed here is known at its end alone.
+        Err(HandshakeError::Closed) => {
+            tracing::debug!(node = %shared.config.id, %remote, "a connection was given up by its maker");
+        }
+        Err(error) => tracing::info!(node = %shared.config.id, %remote, %error, "connection refused"),
     }
 }
 

@@ -47,6 +47,10 @@ impl Cookie {
     pub fn read_file(path: impl AsRef<Path>) -> Result<Self, CookieError> {
         let path = path.as_ref();
         let unreadable = |source| CookieError::Unreadable { path: path.display().to_string(), source };
+        // To open a pipe is to wait for its writer.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(CookieError::NotAFile { path: path.display().to_string() });
+        }
         let file = std::fs::File::open(path).map_err(unreadable)?;
         refuse_if_shared(path, &file.metadata().map_err(unreadable)?)?;
         let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX));
@@ -151,6 +155,12 @@ pub enum CookieError {
         /// What the system says.
         source: io::Error,
     },
+    /// There is something else than a file: a folder, a pipe, a device.
+    #[error("{path} is no regular file, so it cannot hold a cookie")]
+    NotAFile {
+        /// The path.
+        path: String,
+    },
     /// Others than the file's owner can read it.
     #[error("the cookie file {path} can be read by others (mode {mode:04o}); run: chmod 600 {path}")]
     Shared {
@@ -213,6 +223,19 @@ mod tests {
         for mode in [0o640, 0o604, 0o644, 0o666] {
             std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
             assert!(matches!(Cookie::read_file(&path), Err(CookieError::Shared { .. })), "{mode:o}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn folders_and_devices_hold_no_cookie() {
+        let folder = tempfile::tempdir().unwrap();
+        for path in [folder.path(), Path::new("/dev/zero")] {
+            assert!(
+                matches!(Cookie::read_file(path), Err(CookieError::NotAFile { .. })),
+                "{}",
+                path.display()
+            );
         }
     }
 
