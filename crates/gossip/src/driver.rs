@@ -218,6 +218,7 @@ fn dial_error(error: ConnectError) -> DialError {
     match error {
         ConnectError::Myself { .. } => DialError::Myself,
         ConnectError::Handshake { source: HandshakeError::DuplicateNode { .. }, .. } => DialError::Duplicate,
+        ConnectError::WrongNode { found, .. } => DialError::OtherNode { found },
         // Whoever is told knows the address.
         ConnectError::Unreachable { source, .. } => DialError::Failed { reason: describe(&source) },
         ConnectError::Handshake { source, .. } => DialError::Failed { reason: describe(&source) },

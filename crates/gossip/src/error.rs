@@ -44,6 +44,14 @@ pub enum MeetError {
         /// What the last attempt failed with.
         reason: String,
     },
+    /// Another node than the one named answers at the address. Nothing changed.
+    #[error("the node at {address} is `{found}`: give its own id, or the address of the node meant")]
+    OtherNode {
+        /// The address tried.
+        address: Address,
+        /// Who answers there.
+        found: NodeId,
+    },
     /// The node there did not answer. It may have merged this node's state.
     #[error("no answer from {address} before the deadline")]
     NoAnswer {
@@ -86,7 +94,7 @@ pub enum InsertError {
     #[error("this node is in no ring")]
     NotInRing,
     /// The node is a member already; `force` writes its record anew.
-    #[error("`{id}` is a member already")]
+    #[error("`{id}` is a member already: update it, or remove it first")]
     AlreadyMember {
         /// The node.
         id: NodeId,
@@ -181,7 +189,7 @@ pub enum LeaveError {
 #[non_exhaustive]
 pub enum JoinError {
     /// This node is in a ring: leave it first.
-    #[error("this node is in ring `{ring}` already")]
+    #[error("this node is in ring `{ring}` already: leave it first")]
     AlreadyIn {
         /// That ring.
         ring: RingName,

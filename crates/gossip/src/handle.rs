@@ -19,7 +19,7 @@ use crate::error::{
     AnnounceError, InsertError, JoinError, LeaveError, MeetError, PropagationError, RemoveError, StartError,
     Unavailable, UpdateError,
 };
-use crate::event::Event;
+use crate::event::{Cause, Event};
 use crate::inbox::{Letterbox, inbox};
 use crate::proto::{Affiliation, Command, Image, Insertion, Machine, Operation, Outcome, Reach};
 use crate::publisher::Publisher;
@@ -81,6 +81,8 @@ impl Gossip {
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let weak = events.downgrade();
         let (publisher, views) = Publisher::new(&config, events);
+        // What was on the disk is known before anything else happens.
+        publisher.publish(&machine, Cause::Local);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let server = server_name();
         let of_driver = tasks.clone();

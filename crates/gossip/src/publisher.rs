@@ -37,7 +37,13 @@ impl Publisher {
     /// Shows the machine's members, and tells of the ring if keys moved.
     pub(crate) fn publish(&self, machine: &Machine, cause: Cause) {
         let members: Arc<[Member]> = machine.members().collect();
-        let old = self.views.borrow().ring.clone();
+        let (old, before) = {
+            let view = self.views.borrow();
+            (view.ring.clone(), view.affiliation.clone())
+        };
+        if before != *machine.affiliation() {
+            log_change(machine.affiliation());
+        }
         let new = derive(&self.empty, &old, &members);
         let new = new.inspect_err(|error| self.emit(Event::RingRefused { error: *error }));
         let ring = new.unwrap_or_else(|_| old.clone());
@@ -56,6 +62,19 @@ impl Publisher {
         tracing::debug!(?event, "gossip");
         // Nobody listens: nothing to do.
         let _ = self.events.send(event);
+    }
+}
+
+/// An operator is to hear of it when a node no longer takes part, and nobody asked it not to.
+fn log_change(affiliation: &Affiliation) {
+    match affiliation {
+        Affiliation::Evicted(ring) => tracing::warn!(%ring, "removed by another node: in no ring now"),
+        Affiliation::Withdrawn(ring) => {
+            tracing::warn!(%ring, "another live node has this id and was here first: in no ring now");
+        }
+        Affiliation::Outside | Affiliation::In(_) | Affiliation::Left(_) => {
+            tracing::debug!(?affiliation, "gossip");
+        }
     }
 }
 

@@ -146,6 +146,9 @@ impl Machine {
             Err(DialError::Duplicate) => {
                 meet.failure = Some("a live node of this node's id answers".to_owned());
             }
+            Err(DialError::OtherNode { found }) => self.end_meet(dial, |meet| {
+                Err(MeetError::OtherNode { address: meet.address.clone(), found: found.clone() })
+            }),
             Err(DialError::Failed { reason }) => meet.failure = Some(reason),
         }
     }

@@ -65,6 +65,11 @@ pub enum DialError {
     Myself,
     /// A live node of this node's id answers there.
     Duplicate,
+    /// Another node than the one expected answers there: to ask again would change nothing.
+    OtherNode {
+        /// Which.
+        found: NodeId,
+    },
     /// Nobody, or nobody this node may talk to.
     Failed {
         /// What went wrong.
