@@ -136,10 +136,14 @@ fn make_folder_of(path: &Path) -> Result<()> {
 fn explained(path: &Path, error: &CookieError) -> anyhow::Error {
     let shown = path.display();
     match error {
+        CookieError::Unreadable { source, .. } if source.kind() == io::ErrorKind::NotFound => anyhow!(
+            "there is no cookie file {shown}: check the path, or make one with `clusterluck cookie new {shown}`"
+        ),
         CookieError::Unreadable { source, .. } => anyhow!(
-            "cannot read the cookie file {shown} ({}): check the path, or make one with `clusterluck cookie new {shown}`",
+            "cannot read the cookie file {shown} ({}): run as its owner, or give another with --cookie-file",
             reason(source)
         ),
+        CookieError::NotAFile { .. } => anyhow!("{error}: give the path of a cookie file"),
         CookieError::Unwritable { source, .. } if source.kind() == io::ErrorKind::AlreadyExists => {
             anyhow!(
                 "{shown} exists, and a cookie in use is never overwritten: remove it, or give another path"

@@ -86,7 +86,7 @@ fn run(cli: Cli, format: Format) -> Result<()> {
             log("off")?;
             on(Builder::new_multi_thread(), demo.run(format))
         }
-        Some(Command::Cookie(command)) => Ok(command.run()?.print(format)?),
+        Some(Command::Cookie(command)) => Ok(command.run(options)?.print(format)?),
         Some(Command::Completions(completions)) => completions.run(),
         Some(Command::Man(man)) => man.run(),
     }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
 
+use crate::args::Options;
 use crate::cookie;
 use crate::output::Answer;
 use crate::render::text::STRONG;
@@ -14,15 +15,15 @@ use crate::render::text::STRONG;
 pub(crate) enum CookieCommand {
     /// Write a new random cookie to a file that only its owner can read
     New {
-        /// The file, which must not exist [default: the user's own cookie]
+        /// The file, which must not exist [default: --cookie-file, else the user's own cookie]
         path: Option<PathBuf>,
     },
 }
 
 impl CookieCommand {
-    pub(crate) fn run(self) -> Result<Answer> {
+    pub(crate) fn run(self, options: &Options) -> Result<Answer> {
         let Self::New { path } = self;
-        let path = path.map_or_else(cookie::own_path, Ok)?;
+        let path = path.or_else(|| options.cookie_file.clone()).map_or_else(cookie::own_path, Ok)?;
         cookie::write_new(&path)?;
         let shown = path.display();
         Ok(Answer::new(

@@ -94,9 +94,10 @@ async fn a_cookie_can_be_wrong_in_many_ways() {
         let with =
             |more: &[&str]| -> Vec<String> { more.iter().chain(&command).map(ToString::to_string).collect() };
         for (more, said) in [
-            (["--cookie-file", "missing"], ["cannot read the cookie file missing", "cookie new missing"]),
+            (["--cookie-file", "missing"], ["there is no cookie file missing", "cookie new missing"]),
             (["--cookie-file", open.to_str().unwrap()], ["can be read by others (mode 0644)", "chmod 600"]),
             (["--cookie-file", &empty], ["the cookie is empty", "64 hexadecimal digits"]),
+            (["--cookie-file", "/dev/null"], ["/dev/null is no regular file", "give the path"]),
             (["--cookie-file", &short], ["64 hexadecimal digits", "cookie new"]),
         ] {
             let arguments = with(&more);
@@ -140,9 +141,9 @@ async fn a_node_refuses_what_makes_no_sense_and_goes_on() {
         (&["remove", "n2"], &["'n2' is not defined in this ring"]),
         (&["update", "n2", "-w", "1"], &["'n2' is not defined in this ring"]),
         (&["remove", "n1"], &["leave"]),
-        (&["insert", "n1", "192.0.2.1", "1"], &["member already"]),
+        (&["insert", "n1", "192.0.2.1", "1"], &["member already", "update it"]),
         (&["update", "n1", "192.0.2.9", "9", "5"], &["not at 192.0.2.9:9"]),
-        (&["join", "r"], &["in ring `clusterluck` already"]),
+        (&["join", "r"], &["in ring `clusterluck` already", "leave it first"]),
         (&["get", ""], &["the name is empty", "1 to 255 bytes"]),
         (&["get", &long], &["256 bytes long", "at most 255"]),
         (&["insert", "", "192.0.2.1", "1"], &["the name is empty"]),
@@ -167,7 +168,15 @@ async fn a_node_refuses_what_makes_no_sense_and_goes_on() {
     }
     let nobody = format!("127.0.0.1:{}", free_port().await);
     let unreachable = node.run(&["meet", &nobody]).await;
-    assert!(unreachable.failure().contains(&format!("cannot reach {nobody}")), "{unreachable:?}");
+    let said = unreachable.failure();
+    assert_eq!(said.matches("cannot reach").count(), 1, "{unreachable:?}");
+    assert!(
+        said.contains(&format!("cannot reach {nobody}")) && said.contains("check the address"),
+        "{unreachable:?}"
+    );
+    let other = place.node("n2", &[]).await;
+    let misnamed = node.run(&["meet", "n3", "127.0.0.1", &other.port]).await;
+    assert!(misnamed.failure().contains("is `n2`: give its own id"), "{misnamed:?}");
     node.assert_unharmed().await;
     assert_eq!(node.data(&["nodes"]).await.as_array().unwrap().len(), 1);
 }

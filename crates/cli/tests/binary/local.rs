@@ -19,6 +19,9 @@ async fn a_new_cookie_is_the_owners_alone_and_never_overwritten() {
     Cookie::read_file(&path).unwrap();
     let again = place.run(&["cookie", "new", &shown]).await;
     assert!(again.failure().contains("never overwritten"), "{again:?}");
+    let named = place.path().join("named").display().to_string();
+    let made = place.run(&["--cookie-file", &named, "cookie", "new"]).await;
+    assert_eq!(made.document(), json!({"ok": true, "data": {"path": named}}));
     let own = place.run(&["--text", "cookie", "new"]).await;
     assert!(own.success && own.out.contains("config/clusterluck/cookie"), "{own:?}");
 }

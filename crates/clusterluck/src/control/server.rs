@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genserver::System;
-use gossip::{Gossip, Insertion, Member, Operation, Reach, RingName, Status, View};
+use gossip::{Gossip, Insertion, MeetError, Member, Operation, Reach, RingName, Status, View};
 use hashring::HashRing;
 use netkernel::{Address, Kernel, Net, NodeId, PeerStatus, Refusal, Responder, Role};
 use tokio::sync::Semaphore;
@@ -256,7 +256,7 @@ impl Run for Meet {
             let id = NodeId::new(&self.id).map_err(invalid)?;
             node.gossip.meet_node(&id, &address).await
         };
-        Ok(node.propagated(met.map_err(failed)?, self.wait_ms).await)
+        Ok(node.propagated(met.map_err(unmet)?, self.wait_ms).await)
     }
 }
 
@@ -423,6 +423,19 @@ fn invalid(error: impl fmt::Display) -> Failure {
 
 fn failed(error: impl fmt::Display) -> Failure {
     Failure::Failed { reason: error.to_string() }
+}
+
+/// The same for a meet, with what to do where the error is the way there.
+fn unmet(error: MeetError) -> Failure {
+    match error {
+        MeetError::Unreachable { .. } | MeetError::NoAnswer { .. } => {
+            failed(format!("{error}: check the address, and that a node of this cookie runs there"))
+        }
+        MeetError::ForeignRing { .. } | MeetError::PeerNotInRing { .. } => failed(format!(
+            "{error}: only nodes of one ring can meet; `clusterluck join <ring>` there, after `leave` if need be"
+        )),
+        error => failed(error),
+    }
 }
 
 /// Replicas of a key as `inspect` reports them: the owner and two more.
