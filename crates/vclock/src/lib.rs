@@ -104,7 +104,8 @@
 //!
 //! `to_bytes` is canonical: equal clocks give equal bytes, so bytes can be hashed and compared. `from_bytes`
 //! accepts nothing else, says which entry is at fault, and allocates no more than a small multiple of what it
-//! reads; for bytes from strangers `from_bytes_within` also bounds the entries. The layout is stable. For
+//! reads; for bytes from strangers `from_bytes_within` also bounds the entries (not the counts: a
+//! [clock is believed](VClock)). The layout is stable. For
 //! actors of your own there is [`ActorCodec`]. The feature `serde` is separate: plain sequences, just as
 //! strictly read, in whatever format you like.
 //!
@@ -136,8 +137,8 @@
 //!
 //! # What it is not
 //!
-//! No clock is read here, no randomness drawn, nothing sent or stored; `no_std` with `alloc`, and no
-//! dependency unless a feature asks for one. Nothing detects that two writers use one actor, except
+//! No clock is read here, no randomness drawn, nothing sent or stored; `no_std` with `alloc` and pointer-sized
+//! atomics (as `Arc` needs them), and no dependency unless a feature asks for one. Nothing detects that two writers use one actor, except
 //! [`DvvSet`] when it meets both their values. It merges histories; merging *values* is left to whoever knows
 //! what they mean.
 //!
@@ -148,6 +149,11 @@
 //! - `proptest`: the module `strategies`, and the laws of a merge, for tests of types that hold clocks
 
 #![no_std]
+
+#[cfg(not(target_has_atomic = "ptr"))]
+compile_error!(
+    "this target has no pointer-sized atomics, so no `Arc`, with which clones of clocks share entries"
+);
 
 extern crate alloc;
 
