@@ -44,7 +44,8 @@ use crate::{Causality, CounterOverflow, Dot, DotRange};
 ///
 /// A clone of up to four actors copies them; of more, it shares them until either clock changes. A new actor
 /// moves those that sort after it: many at once are better collected, or [merged](Self::merge), than added one
-/// by one in descending order.
+/// by one in descending order. Names are best held as `Arc<str>`: the first change after a clone copies the
+/// actors, and fifty `String`s cost more than a microsecond.
 #[derive(Clone)]
 pub struct VClock<A> {
     entries: Entries<A>,

@@ -72,7 +72,7 @@ fn counting_by_reference_is_counting() {
 /// Strings are searched for in another way than numbers; neither may matter.
 #[test]
 fn every_actor_is_found_and_every_other_is_not_whatever_its_type() {
-    for actors in 0..40_u64 {
+    for actors in 0..if cfg!(miri) { 8 } else { 40_u64 } {
         let numbers: VClock<u64> = (0..actors).map(|actor| (2 * actor, actor + 1)).collect();
         let name = |actor: u64| format!("{actor:03}");
         let names: VClock<String> = numbers.iter().map(|(actor, count)| (name(*actor), count)).collect();
