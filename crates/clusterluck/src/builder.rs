@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use gossip::liveness::{Detector, RemovalPolicy};
 use gossip::{FileStore, Gossip, MemoryStore, RingName, RingNameError, Store};
 use netkernel::{
     Address, AddressError, BindError, Cookie, CookieError, Kernel, NameError, Net, NodeId, Noise, Tcp,
@@ -30,6 +31,7 @@ pub struct Builder {
     zone: Option<String>,
     tags: BTreeMap<String, String>,
     seeds: Vec<String>,
+    liveness: Box<dyn FnOnce(gossip::Builder) -> gossip::Builder + Send>,
     transport: Box<dyn FnOnce(netkernel::Config) -> netkernel::Config + Send>,
 }
 
@@ -52,6 +54,7 @@ impl Builder {
             zone: None,
             tags: BTreeMap::new(),
             seeds: Vec::new(),
+            liveness: Box::new(|settings| settings),
             transport: Box::new(|config| config.transport(Tcp)),
         }
     }
@@ -119,6 +122,21 @@ impl Builder {
         self
     }
 
+    /// What decides which members are alive. Default [`Pace::lan`](gossip::liveness::Pace::lan).
+    pub fn detector(mut self, detector: Detector) -> Self {
+        let before = self.liveness;
+        self.liveness = Box::new(|settings| before(settings).detector(detector));
+        self
+    }
+
+    /// Whether members that are down are removed in time, so that their keys pass to others for good. Default
+    /// [`Never`](gossip::liveness::Never).
+    pub fn removal(mut self, policy: impl RemovalPolicy + 'static) -> Self {
+        let before = self.liveness;
+        self.liveness = Box::new(|settings| before(settings).removal(policy));
+        self
+    }
+
     /// How connections are made. Default TCP.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Box::new(|config| config.transport(transport));
@@ -148,7 +166,7 @@ impl Builder {
         for (key, value) in self.tags {
             settings = settings.tag(key, value);
         }
-        let settings = settings.build()?;
+        let settings = (self.liveness)(settings).build()?;
         let mut config = netkernel::Config::new(id, Noise::new(&cookie)).listen(listen);
         if let Some(advertise) = advertise {
             config = config.advertise(advertise);

@@ -221,6 +221,8 @@ impl Cluster {
         let deadline = Instant::now() + within.min(SHUTDOWN_MAX);
         let left = || deadline.saturating_duration_since(Instant::now());
         self.stop.cancel();
+        // Callers pass this node over from now on. With nobody to hear it, or no time, it just stops.
+        let _told = tokio::time::timeout(left() / 4, self.gossip.set_draining(true)).await;
         let servers = self.servers.shutdown(left() / 2).await == genserver::Stopped::Drained;
         let gossip = self.gossip.shutdown(left() / 2).await.is_ok();
         self.tasks.close();

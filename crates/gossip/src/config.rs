@@ -1,12 +1,14 @@
 //! How a node gossips, and what it says of itself.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hashring::{HashRing, LAYOUT_VERSION, WEIGHT_DEFAULT, WEIGHT_MAX};
 use netkernel::Node;
 use thiserror::Error;
 
+use crate::liveness::{Detector, Never, PaceError, RemovalPolicy};
 use crate::proto::{Settings, TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
 use crate::ring_name::RingName;
 use crate::view::RingMember;
@@ -37,6 +39,8 @@ pub struct Config {
     leave_within: Duration,
     members_max: usize,
     inbox_frames: usize,
+    detector: Detector,
+    removal: Arc<dyn RemovalPolicy>,
 }
 
 impl Config {
@@ -80,6 +84,8 @@ impl Config {
         settings.meet_ms = millis(self.meet_within);
         settings.leave_ms = millis(self.leave_within);
         settings.members_max = self.members_max;
+        settings.detector = self.detector.clone();
+        settings.removal = Arc::clone(&self.removal);
         settings
     }
 }
@@ -98,6 +104,8 @@ impl Default for Config {
             leave_within: LEAVE_WITHIN,
             members_max: MEMBERS_MAX,
             inbox_frames: INBOX_FRAMES,
+            detector: Detector::default(),
+            removal: Arc::new(Never),
         }
     }
 }
@@ -172,6 +180,19 @@ impl Builder {
         self
     }
 
+    /// What decides which members are alive. Default [`Swim`](crate::liveness::Swim) at the pace of
+    /// [`Pace::lan`](crate::liveness::Pace::lan).
+    pub fn detector(mut self, detector: Detector) -> Self {
+        self.config.detector = detector;
+        self
+    }
+
+    /// Whether members that are down are removed in time. Default [`Never`]: no key moves unless someone says so.
+    pub fn removal(mut self, policy: impl RemovalPolicy + 'static) -> Self {
+        self.config.removal = Arc::new(policy);
+        self
+    }
+
     /// Frames that may wait to be handled; what comes on top is turned away and repaired by the protocol.
     /// Default 4,096.
     pub fn inbox_frames(mut self, frames: usize) -> Self {
@@ -197,6 +218,9 @@ impl Builder {
         }
         if *sync_every < Duration::from_millis(10) {
             return Err(ConfigError::SyncTooOften);
+        }
+        if let Some(pace) = self.config.detector.pace() {
+            pace.check()?;
         }
         if *inbox_frames == 0 {
             return Err(ConfigError::NoInbox);
@@ -230,6 +254,9 @@ pub enum ConfigError {
     /// Comparing so often would keep every node busy with nothing else.
     #[error("sync_every is under 10 ms")]
     SyncTooOften,
+    /// The pace of the failure detector makes no sense.
+    #[error(transparent)]
+    Pace(#[from] PaceError),
     /// Without room for a frame nothing could arrive.
     #[error("inbox_frames is 0")]
     NoInbox,

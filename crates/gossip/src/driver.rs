@@ -124,6 +124,7 @@ impl Driver {
         match event {
             PeerEvent::Up { peer } if peer.role == Role::Node => self.link_up(peer.node.id.clone()),
             PeerEvent::Down { peer, .. } if peer.role == Role::Node => self.link_down(peer.node.id.clone()),
+            PeerEvent::Unreachable { id, refused: true, .. } => self.feed(Input::Refused { id }),
             PeerEvent::Duplicate { id, .. } => self.publisher.emit(Event::DuplicateId { id }),
             PeerEvent::RefusedAsDuplicate { incumbent, .. } => {
                 self.feed(Input::RefusedAsDuplicate { incumbent });
@@ -140,6 +141,14 @@ impl Driver {
     fn link_down(&mut self, id: NodeId) {
         self.up.remove(&id);
         self.feed(Input::Down { id });
+    }
+
+    /// Compares the sessions that are wished for with those there are.
+    fn reconcile(&mut self) {
+        for (id, address) in self.machine.wished_links().filter(|(id, _)| !self.up.contains(*id)) {
+            self.net.connect(id, address);
+        }
+        self.resync_links();
     }
 
     /// Tells the machine which links are up now, where events were missed.
@@ -179,6 +188,7 @@ impl Driver {
                     let _ = done.send(Input::Dialed { dial, result }).await;
                 });
             }
+            Action::Reconcile => self.reconcile(),
             Action::Store { image, state } => self.save(image, state),
             Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
             Action::Emit(event) => self.publisher.emit(event),

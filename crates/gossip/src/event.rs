@@ -21,7 +21,7 @@ pub enum Event {
         /// What brought it about.
         cause: Cause,
     },
-    /// A member was heard from: for the first time, or after a restart.
+    /// A member was heard from: for the first time, after a restart, or after it was down.
     MemberUp {
         /// The member.
         id: NodeId,
@@ -29,6 +29,37 @@ pub enum Event {
         address: Address,
         /// Its present run.
         incarnation: Incarnation,
+    },
+    /// A member does not answer. It still counts as up, and has some seconds to say that it is there.
+    Suspect {
+        /// The member.
+        id: NodeId,
+    },
+    /// A member that was suspected is there.
+    Trusted {
+        /// The member.
+        id: NodeId,
+    },
+    /// A member is not there. It stays a member and its keys stay its own, unless the
+    /// [removal policy](crate::Builder::removal) says otherwise; callers pass it over.
+    Down {
+        /// The member.
+        id: NodeId,
+    },
+    /// Half of the ring as it stood before the outage, or more, is down as seen from here. This side still accepts
+    /// changes; an application that must not can stop itself now.
+    MinorityPartition {
+        /// How many of the members are not down, this node included.
+        reachable: usize,
+        /// How many members there were.
+        members: usize,
+    },
+    /// The greater part of the ring can be reached again.
+    MajorityReachable {
+        /// How many of the members are not down, this node included.
+        reachable: usize,
+        /// How many members there were when the outage began; none if it is over.
+        members: usize,
     },
     /// A member left of itself.
     Left {

@@ -129,11 +129,12 @@ pub use error::{
 pub use event::{Cause, Event};
 pub use handle::{Gossip, ShutdownError, server_name};
 pub use message::{FrameError, InviteRefusal};
+pub use proto::liveness;
 pub use proto::{Affiliation, Insertion, Operation, Reach, Standing};
 pub use readers::{Events, MissedEvents, Views};
 pub use ring_name::{RingName, RingNameError};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
-pub use view::{Member, RingMember, Status, View};
+pub use view::{Member, Preference, RingMember, Status, View};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -29,6 +29,11 @@
 //!      │       MeetAck{all I have}     │                │       Digest (a pull)          │ or InviteRefused
 //! ```
 //!
+//! # How nodes know who is there
+//!
+//! Once a second each asks another, in turns: [`Liveness`](Message::Liveness) carries the question, the answer, and
+//! what is known of others. [`liveness`](crate::liveness) draws it.
+//!
 //! # How a node goes
 //!
 //! A tombstone is a record like any other. A node that missed its own finds out as soon as it says anything:
@@ -44,6 +49,7 @@ use netkernel::{Address, Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::proto::liveness::Signal;
 use crate::proto::{Context, Digest, Dot, Fact, Hash, Record};
 use crate::ring_name::RingName;
 
@@ -125,6 +131,8 @@ pub enum Message {
     /// "Your frame does not concern me": another ring, another layout, or no ring at all. The header says
     /// which. Never answered.
     Stranger,
+    /// "Are you there?", and what belongs to it.
+    Liveness(Signal),
 }
 
 /// A comparison of everything in forty-eight bytes.

@@ -130,6 +130,7 @@ mod tests {
             zone: None,
             status,
             incarnation: Incarnation(1),
+            liveness: crate::liveness::Liveness::Alive,
             protocols: None,
             tags: Arc::default(),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hashring::{HashRing, RingNode, Zone};
 use netkernel::{Address, Incarnation, NodeId};
 
+use crate::proto::liveness::Liveness;
 use crate::proto::{Affiliation, Protocols};
 use crate::ring_name::RingName;
 
@@ -36,6 +37,13 @@ impl View {
     #[must_use]
     pub fn ring(&self) -> &HashRing<RingMember> {
         &self.ring
+    }
+
+    /// The members that hold a key, the owner first, each with whether it is up. A member that is down keeps its place:
+    /// a caller passes it over, and nothing moves for it.
+    pub fn preference(&self, key: &[u8], replicas: usize) -> impl Iterator<Item = Preference<'_>> {
+        let members = self.ring.replicas(key, replicas).filter_map(|node| self.member(&node.id));
+        members.map(|member| Preference { member, up: member.is_up() })
     }
 
     /// The members by id, this node included. Empty while this node is in no ring.
@@ -74,10 +82,29 @@ pub struct Member {
     pub status: Status,
     /// Its present run, as far as it is known here.
     pub incarnation: Incarnation,
+    /// Whether it is there, as far as can be told from here. Other nodes may see it differently for some seconds.
+    pub liveness: Liveness,
     /// The gossip protocol versions it speaks, once it was heard from.
     pub protocols: Option<Protocols>,
     /// What its application says of it.
     pub tags: Arc<BTreeMap<String, String>>,
+}
+
+impl Member {
+    /// Whether to ask it for anything: it takes part, is not about to stop, and is not down.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.status == Status::Member && self.liveness != Liveness::Down
+    }
+}
+
+/// A replica in the order of preference for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Preference<'a> {
+    /// The member.
+    pub member: &'a Member,
+    /// Whether to ask it, or to pass it over for the next.
+    pub up: bool,
 }
 
 /// What a member is doing.

@@ -4,6 +4,7 @@
 use bytes::Bytes;
 use gossip::FrameError;
 use gossip::RingName;
+use gossip::liveness::{Claim, Report, Signal, Talk};
 use gossip::message::{Delta, Frame, Header, InviteRefusal, Message, PROTOCOL, Snapshot, SyncHash};
 use gossip::proto::{
     Action, Actor, Command, Context, Digest, Dot, Fact, Hash, Image, Input, Machine, Membership, Now,
@@ -53,6 +54,14 @@ fn header() -> Header {
     Header { ring, layout: 7, incarnation: Incarnation(9), own: vec![dot(2)] }
 }
 
+/// With one report of each kind.
+fn signal(talk: Talk) -> Signal {
+    let (a, b) = (id("a"), id("b"));
+    let claims = [Claim::Alive, Claim::Suspect { by: a, refused: true }, Claim::Down { by: b }];
+    let report = |claim| Report { id: id("x"), incarnation: Incarnation(5), counter: 2, claim };
+    Signal { talk, news: claims.into_iter().map(report).collect() }
+}
+
 fn messages() -> Vec<Message> {
     let context: Context = [dot(1), dot(3)].into_iter().collect();
     let fact = |what| Fact { id: id("x"), what };
@@ -75,6 +84,11 @@ fn messages() -> Vec<Message> {
         Message::Gone { record: Box::new(record()), members: vec![(id("y"), address())] },
         Message::Goodbye,
         Message::Stranger,
+        Message::Liveness(signal(Talk::Ping { seq: 300 })),
+        Message::Liveness(signal(Talk::Ack { seq: 300 })),
+        Message::Liveness(signal(Talk::PingReq { seq: 300, target: id("z") })),
+        Message::Liveness(signal(Talk::Nack { seq: 300 })),
+        Message::Liveness(Signal { talk: Talk::Tell, news: Vec::new() }),
     ]
 }
 

@@ -197,6 +197,8 @@ pub enum PeerEvent {
         id: NodeId,
         /// The attempt, counted from 1 since the link was last up.
         attempt: u32,
+        /// Whether the host is there and says that nobody listens at the address.
+        refused: bool,
     },
 }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::client::Session;
 use crate::output::Answer;
 use crate::render::table::{Cell, Table};
-use crate::render::text::{BAD, GOOD, place, time};
+use crate::render::text::{BAD, GOOD, liveness_style, place, time};
 
 #[derive(Debug, Args)]
 pub(crate) struct Members {}
@@ -18,8 +18,17 @@ pub(crate) struct Members {}
 impl Members {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
         let members = session.ask(&control::Members {}).await?;
-        let mut table =
-            Table::new(["id", "address", "status", "link", ">weight", "zone", ">round trip", "tags"]);
+        let mut table = Table::new([
+            "id",
+            "address",
+            "status",
+            "liveness",
+            "link",
+            ">weight",
+            "zone",
+            ">round trip",
+            "tags",
+        ]);
         for member in &members {
             table.row(row(member));
         }
@@ -27,12 +36,13 @@ impl Members {
     }
 }
 
-fn row(member: &MemberInfo) -> [Cell; 8] {
+fn row(member: &MemberInfo) -> [Cell; 9] {
     let tags: Vec<String> = member.tags.iter().map(|(key, value)| format!("{key}={value}")).collect();
     [
         member.node.id.as_str().into(),
         place(&member.node).into(),
         member.status.as_str().into(),
+        Cell::styled(&member.liveness, liveness_style(&member.liveness)),
         if member.connected { Cell::styled("up", GOOD) } else { Cell::styled("down", BAD) },
         member.weight.to_string().into(),
         member.zone.as_deref().unwrap_or("-").into(),
@@ -47,6 +57,7 @@ fn document(member: &MemberInfo) -> Value {
         "host": member.node.host,
         "port": member.node.port,
         "status": member.status,
+        "liveness": member.liveness,
         "connected": member.connected,
         "incarnation": member.incarnation,
         "weight": member.weight,

@@ -6,7 +6,9 @@ use anstyle::{AnsiColor, Style};
 use clusterluck::control::{InspectedMember, Inspection};
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::text::{BAD, FAINT, GOOD, STRONG, count, counted, fitted, place, printable};
+use crate::render::text::{
+    BAD, FAINT, GOOD, STRONG, count, counted, fitted, liveness_style, place, printable,
+};
 
 /// The ring's members, each with a bar as long as its part of all keys, at most `width` columns wide.
 pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
@@ -57,7 +59,8 @@ impl Columns {
     }
 
     fn line(&self, member: &InspectedMember, colour: Style, text: &mut String) {
-        let (style, mark) = if member.connected { (GOOD, "●") } else { (BAD, "○") };
+        let mark = if member.connected { "●" } else { "○" };
+        let style = if member.connected { liveness_style(&member.liveness) } else { BAD };
         let id = fitted(&printable(&member.node.id), self.id);
         let address = fitted(&place(&member.node), self.address);
         let bar = match member.joining {
@@ -144,6 +147,7 @@ mod tests {
             weight: 160,
             ownership: *ownership,
             connected: true,
+            liveness: "alive".to_owned(),
             joining: *ownership <= 0.0,
         };
         Inspection {

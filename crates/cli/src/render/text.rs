@@ -18,6 +18,15 @@ pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Worth a look.
 pub(crate) const NOTE: Style = AnsiColor::Yellow.on_default().bold();
 
+/// How a member's liveness looks.
+pub(crate) fn liveness_style(liveness: &str) -> Style {
+    match liveness {
+        "alive" => GOOD,
+        "suspect" => NOTE,
+        _ => BAD,
+    }
+}
+
 /// Text of another's making without control characters, which could drive the terminal.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()

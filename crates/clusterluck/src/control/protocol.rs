@@ -131,6 +131,8 @@ pub struct InspectedMember {
     pub connected: bool,
     /// Whether it was inserted and has not been heard from, so that it has its points still to come.
     pub joining: bool,
+    /// `alive`, `suspect` or `down`, as far as the node that was asked can tell.
+    pub liveness: String,
 }
 
 /// Every member's place.
@@ -255,6 +257,8 @@ pub struct MemberInfo {
     pub round_trip_us: Option<u64>,
     /// What its operator says of it.
     pub tags: BTreeMap<String, String>,
+    /// `alive`, `suspect` or `down`, as far as the node that was asked can tell.
+    pub liveness: String,
 }
 
 /// Who holds a key.

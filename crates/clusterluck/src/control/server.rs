@@ -186,6 +186,7 @@ impl Run for Inspect {
             ownership: ownership(ring, member),
             connected: node.connected(&links, &member.id),
             joining: member.status == Status::Joining,
+            liveness: member.liveness.to_string(),
         });
         Ok(Inspection {
             ring: view.ring_name().map(ToString::to_string),
@@ -327,6 +328,7 @@ impl Run for Members {
             version: member.protocols.map_or(0, |protocols| u16::from(protocols.newest)),
             round_trip_us: links.get(&member.id).and_then(|link| link.round_trip).map(micros),
             tags: member.tags.as_ref().clone(),
+            liveness: member.liveness.to_string(),
         });
         Ok(known.collect())
     }

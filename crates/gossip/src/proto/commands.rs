@@ -4,6 +4,7 @@ use crate::error::{MeetError, PropagationError, Unavailable};
 use crate::message::Message;
 
 use super::drafts::Intent;
+use super::liveness::Input as Detected;
 use super::machine::Machine;
 use super::operations::{Command, Outcome, Token};
 use super::ports::Action;
@@ -28,7 +29,7 @@ impl Machine {
                     self.complete(token, Outcome::Propagated(Err(PropagationError::Forgotten)));
                 }
             }
-            Command::Stop => self.stop(token),
+            Command::Stop => self.stop(token, now),
             command if self.stopping.is_some() || self.writer.is_full() => {
                 let why = if self.stopping.is_some() { Unavailable::Stopped } else { Unavailable::Busy };
                 self.complete(token, command.unavailable(why));
@@ -38,12 +39,13 @@ impl Machine {
     }
 
     /// Says goodbye, and ends once everything is on disk.
-    fn stop(&mut self, token: Token) {
+    fn stop(&mut self, token: Token, now: Now) {
         if self.ring().is_some() {
             for member in self.partners() {
                 self.send(&member, &Message::Goodbye);
             }
         }
+        self.detect(Detected::Stopping, now);
         self.rumours.clear();
         self.stopping = Some(token);
         self.writer.mark_dirty(None);

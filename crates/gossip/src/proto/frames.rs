@@ -7,6 +7,7 @@ use crate::message::{Delta, Frame, Header, Message, Snapshot, SyncHash};
 
 use super::affiliation::Affiliation;
 use super::entry::Entry;
+use super::liveness::Input as Detected;
 use super::machine::Machine;
 use super::record::{Context, Fact, Record};
 use super::roster::Digest;
@@ -52,6 +53,7 @@ impl Machine {
             }
             Message::Goodbye => {
                 self.links.set_down(from);
+                self.detect(Detected::Goodbye { id: from.clone() }, now);
                 self.emit(Event::Goodbye { id: from.clone() });
             }
             message => self.on_message(from, &header, message, now),
@@ -86,6 +88,12 @@ impl Machine {
                 self.on_rumour(from, &records, facts, now);
             }
             (_, Message::Digest(digest)) => self.answer_digest(from, &digest),
+            (verdict, Message::Liveness(signal)) => {
+                if verdict != Verdict::Member {
+                    self.pull(from);
+                }
+                self.on_signal(from, signal, now);
+            }
             (Verdict::Unknown | Verdict::Leaver, _) => self.pull(from),
             (Verdict::Member, message) => self.on_trusted(from, message, now),
         }
@@ -130,6 +138,7 @@ impl Machine {
             | Message::YouAreRemoved { .. }
             | Message::Gone { .. }
             | Message::Goodbye
+            | Message::Liveness(_)
             | Message::Stranger => {}
         }
     }

@@ -36,6 +36,11 @@ impl Links {
         }
     }
 
+    /// Everyone a session is kept to, and where.
+    pub(crate) fn wishes(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
+        self.wished.iter()
+    }
+
     /// Everyone a session is kept to.
     pub(crate) fn wished(&self) -> impl Iterator<Item = &NodeId> {
         self.wished.keys()

@@ -18,6 +18,7 @@ use super::hash::Hash;
 use super::identity::Identity;
 use super::image::Image;
 use super::links::Links;
+use super::liveness::{FailureDetector, Input as Detected, Liveness, Outages};
 use super::meeting::Meets;
 use super::membership::Leaving;
 use super::operations::{Operations, Outcome, Token};
@@ -62,6 +63,10 @@ pub struct Machine {
     pub(super) agreed: BTreeSet<NodeId>,
     /// Until when nothing is said unasked.
     pub(super) quiet_until_ms: u64,
+    pub(super) detector: Box<dyn FailureDetector>,
+    /// As which run of this node the detector speaks.
+    pub(super) detected_as: Option<Incarnation>,
+    pub(super) outages: Outages,
     pub(super) stats: Stats,
     /// Who waits for the stop under way.
     pub(super) stopping: Option<Token>,
@@ -110,6 +115,9 @@ impl Machine {
             tags: settings.tags.clone(),
             agreed: BTreeSet::new(),
             quiet_until_ms: 0,
+            detector: settings.detector.make(settings.id.clone(), seed ^ DETECTOR_SEED),
+            detected_as: None,
+            outages: Outages::default(),
             stats: Stats::default(),
             stopping: None,
             stopped: false,
@@ -178,7 +186,9 @@ impl Machine {
             Input::Down { id } => {
                 self.links.set_down(&id);
                 self.agreed.remove(&id);
+                self.detect(Detected::Down { id }, now);
             }
+            Input::Refused { id } => self.detect(Detected::Refused { id }, now),
             Input::RefusedAsDuplicate { incumbent } => self.on_refused_as_duplicate(incumbent),
             Input::Dialed { dial, result } => self.on_dialed(dial, result, now),
             Input::Stored { image, result } => self.on_stored(image, result, now),
@@ -197,6 +207,11 @@ impl Machine {
             let jitter = self.random.below(self.settings.sync_ms / 5 + 1);
             self.next_sync_ms = now.mono_ms + self.settings.sync_ms - self.settings.sync_ms / 10 + jitter;
             self.compare_with_someone(now);
+            self.consider_removals(now);
+            self.act(Action::Reconcile);
+        }
+        if self.detector.deadline_ms().is_some_and(|due| now.mono_ms >= due) {
+            self.detector.wake(now.mono_ms);
         }
         self.finish(now);
     }
@@ -213,10 +228,12 @@ impl Machine {
             return None;
         }
         let in_ring = self.affiliation.ring().is_some();
+        let detection = self.detector.deadline_ms().filter(|_| in_ring);
         let rumours = self.rumours.due_ms().filter(|_| in_ring).map(|due| due.max(self.quiet_until_ms));
         let due = [
             in_ring.then_some(self.next_sync_ms),
             rumours,
+            detection,
             self.meets.due_ms(),
             self.operations.due_ms(),
             self.writer.due_ms(),
@@ -263,7 +280,14 @@ impl Machine {
     /// The members by id; none while this node is in no ring.
     pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
         let in_ring = self.affiliation.ring().is_some();
-        self.roster.members().filter(move |_| in_ring).filter_map(|(_, entry)| member(entry))
+        let members = self.roster.members().filter(move |_| in_ring);
+        members
+            .filter_map(|(id, entry)| Some(Member { liveness: self.detector.liveness(id), ..member(entry)? }))
+    }
+
+    /// Whom this node keeps sessions with, and where.
+    pub(crate) fn wished_links(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
+        self.links.wishes()
     }
 
     /// The members of which concurrent writes say different things.
@@ -342,6 +366,9 @@ impl Machine {
     }
 
     pub(super) fn complete(&mut self, token: Token, outcome: Outcome) {
+        if token == Token::NOBODY {
+            return tracing::info!(?outcome, "what the removal policy wanted");
+        }
         self.act(Action::Complete { token, outcome });
     }
 
@@ -393,7 +420,11 @@ fn member(entry: &Entry) -> Option<Member> {
             Some(_) => Status::Member,
         },
         incarnation: own.map_or(membership.incarnation, |own| own.incarnation),
+        liveness: Liveness::Alive,
         protocols: own.map(|own| own.protocols),
         tags: own.map(|own| own.tags.clone().into()).unwrap_or_default(),
     })
 }
+
+/// Keeps what the detector leaves to chance apart from what the rest does.
+const DETECTOR_SEED: u64 = 0x11fe_6a2d_57a3_e955;

@@ -140,7 +140,7 @@ impl Machine {
                 meet.retry_ms = now.mono_ms;
                 self.touch(&id);
                 // The link is wished for before the first frame goes out on it.
-                self.settle_links();
+                self.settle_links(now);
                 self.settle_meets(now);
             }
             Err(DialError::Duplicate) => {

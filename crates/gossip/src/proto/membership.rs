@@ -9,6 +9,7 @@ use crate::message::{Header, InviteRefusal, Message};
 use super::affiliation::Affiliation;
 use super::drafts::Intent;
 use super::entry::Entry;
+use super::liveness::Input as Detected;
 use super::machine::Machine;
 use super::operations::{Operation, Outcome, Reach, Token};
 use super::ports::Action;
@@ -26,6 +27,7 @@ pub(super) struct Leaving {
 impl Machine {
     pub(super) fn on_up(&mut self, id: &NodeId, now: Now) {
         self.links.set_up(id.clone());
+        self.detect(Detected::Up { id: id.clone() }, now);
         match self.roster.get(id).filter(|entry| entry.membership().is_some()) {
             _ if self.ring().is_none() => {}
             Some(entry) if entry.own().is_none() => self.invite(id),

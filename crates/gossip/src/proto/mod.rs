@@ -13,9 +13,11 @@
 //!   │           membership  meet, invite, leave, evict   │
 //!   │           drafts      what a local write means     │
 //!   │           writing     on disk before it is told    │
+//!   │           detecting   who is alive, what follows   │
 //!   ├────────────────────────────────────────────────────┤
 //!   │ roster    entry, record   the causal member map    │
 //!   │ rumours   links   operations   identity   stamps   │
+//!   │ liveness  the failure detector, its policies       │
 //!   └────────────────────────┬───────────────────────────┘
 //!                            ▼
 //!        send, connect, dial, store, emit, publish, complete
@@ -23,6 +25,7 @@
 
 mod affiliation;
 mod commands;
+mod detecting;
 mod drafts;
 mod duplicates;
 mod entry;
@@ -33,6 +36,7 @@ mod image;
 #[cfg(test)]
 mod laws;
 mod links;
+pub mod liveness;
 mod machine;
 mod meeting;
 mod membership;

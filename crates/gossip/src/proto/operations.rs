@@ -146,6 +146,11 @@ pub enum Outcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
+impl Token {
+    /// Of commands that nobody waits for.
+    pub(super) const NOBODY: Self = Self(u64::MAX);
+}
+
 /// The operations of this boot that may still be asked about.
 #[derive(Debug, Default)]
 pub(crate) struct Operations {

@@ -29,6 +29,11 @@ pub enum Input {
         /// The node.
         id: NodeId,
     },
+    /// Nobody listens where the node should be.
+    Refused {
+        /// The node.
+        id: NodeId,
+    },
     /// Another node refused this one because a live node has its id.
     RefusedAsDuplicate {
         /// The incarnation known there.
@@ -110,6 +115,9 @@ pub enum Action {
         /// Whether what waits is sent first.
         drain: bool,
     },
+    /// Make sure that every session the machine wishes for is being kept, and tell of those that came or went
+    /// unnoticed.
+    Reconcile,
     /// Find out who answers at an address, and tell by [`Input::Dialed`].
     Dial {
         /// Which dial this is.

@@ -1,10 +1,13 @@
 //! What a machine is told at its start. The public face of this is [`Config`](crate::Config).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use netkernel::{Address, NodeId};
 
 use crate::ring_name::RingName;
+
+use super::liveness::{Detector, Never, RemovalPolicy};
 
 /// Everything a machine needs to know of its node and its pace.
 #[derive(Debug, Clone)]
@@ -36,6 +39,10 @@ pub struct Settings {
     pub flush_ms: u64,
     /// The lead of another's clock that raises an event.
     pub skew_ms: u64,
+    /// What decides which members are alive.
+    pub detector: Detector,
+    /// What follows from a member being down.
+    pub removal: Arc<dyn RemovalPolicy>,
     /// How many members an insert may make the ring have.
     pub members_max: usize,
     /// The largest frame to send, in bytes.
@@ -60,6 +67,8 @@ impl Settings {
             leave_ms: 5_000,
             flush_ms: 1_000,
             skew_ms: 10_000,
+            detector: Detector::default(),
+            removal: Arc::new(Never),
             members_max: 10_000,
             frame_bytes_max: 3 * 1024 * 1024,
         }

@@ -19,7 +19,8 @@ impl Machine {
     pub(super) fn finish(&mut self, now: Now) {
         self.check_own_membership();
         self.pump_writes(now);
-        self.settle_links();
+        self.settle_links(now);
+        self.pump_detector(now);
         self.spread(now);
         self.settle_operations(now);
         self.settle_meets(now);
@@ -75,12 +76,13 @@ impl Machine {
     }
 
     /// Brings the links of touched nodes in line with the roster.
-    pub(super) fn settle_links(&mut self) {
+    pub(super) fn settle_links(&mut self, now: Now) {
         let in_ring = self.affiliation.ring().is_some();
         for id in std::mem::take(&mut self.touched) {
             if id == self.settings.id {
                 continue;
             }
+            self.watch(&id, now);
             let entry = self.roster.get(&id).filter(|_| in_ring);
             let wanted = entry.and_then(Entry::address).cloned().or_else(|| self.meets.wishes_for(&id));
             let is_joining = entry.is_some_and(|entry| entry.membership().is_some() && entry.own().is_none());

@@ -254,7 +254,7 @@ impl World {
                 self.tell(|| format!("{ix} answers: {outcome:?}"));
                 self.outcomes.push((ix, outcome));
             }
-            Action::Stopped | Action::SetIncarnation(_) | Action::Publish(_) => {}
+            Action::Stopped | Action::Reconcile | Action::SetIncarnation(_) | Action::Publish(_) => {}
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use netkernel::{Address, NodeId};
 
 use crate::event::Event;
+use crate::liveness::Detector;
 use crate::proto::{Affiliation, Command, Image, ImageId, Input, Machine, Outcome, Random, Settings, Token};
 use crate::view::Status;
 
@@ -82,6 +83,7 @@ impl World {
         let ix = self.nodes.len();
         let id = NodeId::new(format!("n{ix}")).expect("a short name");
         let mut settings = Settings::new(id, address(ix));
+        settings.detector = Detector::none();
         tune(&mut settings);
         let skew_ms = self.random.below(7_200_000) as i64 - 3_600_000;
         self.nodes.push(Node::new(settings, skew_ms));

@@ -1,5 +1,6 @@
 //! Keeps a session to one peer for as long as it is wished for.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -57,5 +58,6 @@ fn report(shared: &Shared, link: &Link, error: &ConnectError, attempt: u32) {
         let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
         tracing::info!(node = %shared.config.id, peer = %link.id(), attempt, %error, cause, "cannot connect");
     }
-    shared.emit(PeerEvent::Unreachable { id: link.id().clone(), attempt });
+    let refused = matches!(error, ConnectError::Unreachable { source, .. } if source.kind() == ErrorKind::ConnectionRefused);
+    shared.emit(PeerEvent::Unreachable { id: link.id().clone(), attempt, refused });
 }

@@ -1,0 +1,120 @@
+//! How a machine uses its failure detector: it tells it who the members are, carries its messages, and draws the
+//! consequences that the removal policy wants.
+
+use netkernel::NodeId;
+
+use crate::event::{Cause, Event};
+use crate::message::Message;
+
+use super::drafts::Intent;
+use super::entry::Entry;
+use super::liveness::{Input, Liveness, Output, Signal};
+use super::machine::Machine;
+use super::operations::{Command, Token};
+use super::time::Now;
+
+impl Machine {
+    pub(super) fn detect(&mut self, input: Input, now: Now) {
+        self.detector.handle(input, now.mono_ms);
+    }
+
+    pub(super) fn on_signal(&mut self, from: &NodeId, signal: Signal, now: Now) {
+        self.detect(Input::Signal { from: from.clone(), signal }, now);
+    }
+
+    /// Watches the node if it is a member that was heard from, and no longer if it is not.
+    pub(super) fn watch(&mut self, id: &NodeId, now: Now) {
+        if *id == self.settings.id {
+            return;
+        }
+        let in_ring = self.affiliation.ring().is_some();
+        let run = self.roster.get(id).filter(|_| in_ring).and_then(Entry::own).map(|own| own.incarnation);
+        match run {
+            Some(incarnation) => {
+                self.detect(Input::Member { id: id.clone(), incarnation }, now);
+                if self.detector.liveness(id) != Liveness::Down {
+                    // A later run is there, whatever was thought of the one before.
+                    self.outages.came_back(id);
+                }
+                if self.links.is_up(id) {
+                    self.detect(Input::Up { id: id.clone() }, now);
+                }
+            }
+            None => {
+                self.detect(Input::Gone { id: id.clone() }, now);
+                self.outages.removed(id, now.mono_ms);
+            }
+        }
+    }
+
+    /// Carries out what the detector wants.
+    pub(super) fn pump_detector(&mut self, now: Now) {
+        let incarnation = self.incarnation;
+        if self.detected_as != Some(incarnation) {
+            self.detected_as = Some(incarnation);
+            self.detect(Input::Local { incarnation }, now);
+        }
+        while let Some(output) = self.detector.poll() {
+            match output {
+                Output::Send { to, signal } => self.send(&to, &Message::Liveness(signal)),
+                Output::Changed { id, was, now } => self.liveness_changed(id, was, now),
+            }
+        }
+        if self.affiliation.ring().is_none() {
+            self.outages.clear();
+        }
+        if let Some(crossing) = self.outages.crossing() {
+            let (reachable, members) = (crossing.reachable, crossing.members);
+            self.emit(match crossing.into_minority {
+                true => Event::MinorityPartition { reachable, members },
+                false => Event::MajorityReachable { reachable, members },
+            });
+        }
+    }
+
+    fn liveness_changed(&mut self, id: NodeId, was: Liveness, now: Liveness) {
+        let Some(entry) = self.roster.get(&id) else { return };
+        let (address, run) = (entry.address().cloned(), entry.own().map(|own| own.incarnation));
+        if was == Liveness::Down {
+            self.outages.came_back(&id);
+        }
+        self.changed.get_or_insert(Cause::Local);
+        match (now, address, run) {
+            (Liveness::Suspect, ..) => self.emit(Event::Suspect { id }),
+            (Liveness::Down, ..) => {
+                let members: Vec<_> = self.roster.members().map(|(id, _)| id.clone()).collect();
+                self.outages.went_down(&id, members.into_iter());
+                self.emit(Event::Down { id });
+            }
+            (Liveness::Alive, Some(address), Some(incarnation)) if was == Liveness::Down => {
+                self.emit(Event::MemberUp { id, address, incarnation });
+            }
+            (Liveness::Alive, ..) => self.emit(Event::Trusted { id }),
+        }
+    }
+
+    /// Asks the policy, while there is a reason to.
+    pub(super) fn consider_removals(&mut self, now: Now) {
+        self.outages.count(now.mono_ms, (3 * self.settings.sync_ms).max(GAP_MS));
+        if self.outages.is_over() || !self.writer.is_settled() || self.stopping.is_some() {
+            return;
+        }
+        let is_before = |id: &NodeId| *id < self.settings.id && self.detector.liveness(id) != Liveness::Down;
+        let rank = self.roster.members().filter(|(id, _)| is_before(id)).count();
+        let outage = self.outages.outage(rank);
+        let mut ids = self.settings.removal.remove(&outage);
+        ids.retain(|id| self.detector.liveness(id) == Liveness::Down && self.is_member(id));
+        if !ids.is_empty() {
+            tracing::warn!(
+                ?ids,
+                reachable = outage.reachable,
+                members = outage.members,
+                "removing members that are down"
+            );
+            self.writer.push(Intent::Operation(Token::NOBODY, Command::Remove { ids, force: false }));
+        }
+    }
+}
+
+/// Members are looked at about once a second: a longer pause means that this node stood still.
+const GAP_MS: u64 = 10_000;

@@ -1,0 +1,193 @@
+//! Keeps the books of an outage: who is down for how long, and how much of the ring as it stood before is left.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use netkernel::NodeId;
+
+use super::policy::{Absent, Outage};
+
+/// The books of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Outages {
+    /// The members when the first of those down went down; empty while none is.
+    before: BTreeSet<NodeId>,
+    /// Those of them that were removed while they were down.
+    lost: BTreeSet<NodeId>,
+    /// Who is down, and for how many milliseconds this node has seen it so while it ran.
+    down: BTreeMap<NodeId, u64>,
+    /// When members were removed while they were down.
+    removed_ms: VecDeque<u64>,
+    counted_ms: u64,
+    in_minority: bool,
+}
+
+/// A crossing of the line between majority and minority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Crossing {
+    pub(crate) into_minority: bool,
+    pub(crate) reachable: usize,
+    pub(crate) members: usize,
+}
+
+impl Outages {
+    /// A member went down, while the ring had these members.
+    pub(crate) fn went_down(&mut self, id: &NodeId, members: impl Iterator<Item = NodeId>) {
+        if self.down.is_empty() {
+            self.before = members.collect();
+        }
+        self.down.insert(id.clone(), 0);
+    }
+
+    /// A member is not down any more.
+    pub(crate) fn came_back(&mut self, id: &NodeId) {
+        self.down.remove(id);
+        self.end_if_over();
+    }
+
+    /// A node is no member any more. If it was down it stays among those that were there before: removing members that
+    /// cannot be reached makes nobody a majority.
+    pub(crate) fn removed(&mut self, id: &NodeId, now_ms: u64) {
+        if self.lost.contains(id) {
+            return;
+        }
+        if self.down.remove(id).is_none() {
+            self.before.remove(id);
+        } else {
+            self.lost.insert(id.clone());
+            if self.removed_ms.len() == REMOVED_MAX {
+                self.removed_ms.pop_front();
+            }
+            self.removed_ms.push_back(now_ms);
+        }
+        self.end_if_over();
+    }
+
+    /// This node is in no ring any more.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.down.is_empty()
+    }
+
+    fn end_if_over(&mut self) {
+        if self.down.is_empty() {
+            self.before.clear();
+            self.lost.clear();
+        }
+    }
+
+    /// Counts the time since the last call. After a gap, for which this node did not run, it knows nothing of that time
+    /// and starts over.
+    pub(crate) fn count(&mut self, now_ms: u64, gap_ms: u64) {
+        let passed_ms = now_ms.saturating_sub(self.counted_ms);
+        self.counted_ms = now_ms;
+        for down_ms in self.down.values_mut() {
+            *down_ms = if passed_ms > gap_ms { 0 } else { *down_ms + passed_ms };
+        }
+        while self.removed_ms.front().is_some_and(|at| at + HOUR_MS <= now_ms) {
+            self.removed_ms.pop_front();
+        }
+    }
+
+    /// What a policy is told; `rank` is this node's place among those that are up.
+    pub(crate) fn outage(&self, rank: usize) -> Outage {
+        let absent = |(id, ms): (&NodeId, &u64)| Absent { id: id.clone(), since: Duration::from_millis(*ms) };
+        let (reachable, members) = self.reachable();
+        Outage {
+            members,
+            reachable,
+            down: self.down.iter().map(absent).collect(),
+            rank,
+            removed: self.removed_ms.len(),
+        }
+    }
+
+    /// How many of the ring as it stood before are there, and how many it had.
+    fn reachable(&self) -> (usize, usize) {
+        let is_there = |id: &&NodeId| !self.down.contains_key(*id) && !self.lost.contains(*id);
+        (self.before.iter().filter(is_there).count(), self.before.len())
+    }
+
+    /// Whether this node came to be on the smaller side, or on the greater again.
+    pub(crate) fn crossing(&mut self) -> Option<Crossing> {
+        let (reachable, members) = self.reachable();
+        let into_minority = reachable * 2 <= members && members > 0;
+        if into_minority == self.in_minority {
+            return None;
+        }
+        self.in_minority = into_minority;
+        Some(Crossing { into_minority, reachable, members })
+    }
+}
+
+/// The memory of what an hour's limit counts.
+const HOUR_MS: u64 = 3_600_000;
+
+/// Removals remembered: more than any limit asks for.
+const REMOVED_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GAP_MS: u64 = 10_000;
+
+    fn id(name: &str) -> NodeId {
+        NodeId::new(name).unwrap()
+    }
+
+    fn ring() -> impl Iterator<Item = NodeId> {
+        ["a", "b", "c", "d", "e"].into_iter().map(id)
+    }
+
+    #[test]
+    fn removing_who_cannot_be_reached_makes_no_majority() {
+        let mut outages = Outages::default();
+        ["c", "d", "e"].iter().for_each(|name| outages.went_down(&id(name), ring()));
+        let crossing = outages.crossing().unwrap();
+        assert!(crossing.into_minority && (crossing.reachable, crossing.members) == (2, 5));
+        outages.removed(&id("c"), 0);
+        outages.removed(&id("d"), 0);
+        let outage = outages.outage(0);
+        assert_eq!((outage.reachable, outage.members, outage.removed), (2, 5, 2));
+        assert!(!outage.is_majority());
+    }
+
+    #[test]
+    fn the_ring_before_is_forgotten_when_all_are_back() {
+        let mut outages = Outages::default();
+        outages.went_down(&id("c"), ring());
+        assert_eq!(outages.crossing(), None);
+        outages.came_back(&id("c"));
+        outages.went_down(&id("b"), ["a", "b"].into_iter().map(id));
+        assert_eq!(outages.outage(0).members, 2);
+        assert!(outages.crossing().unwrap().into_minority);
+        outages.came_back(&id("b"));
+        assert!(!outages.crossing().unwrap().into_minority);
+    }
+
+    #[test]
+    fn time_in_which_this_node_stood_still_is_no_absence_of_others() {
+        let mut outages = Outages::default();
+        outages.went_down(&id("c"), ring());
+        outages.count(0, GAP_MS);
+        (1..=599).for_each(|second| outages.count(second * 1_000, GAP_MS));
+        assert_eq!(outages.outage(0).down[0].since.as_secs(), 599);
+        outages.count(5_000_000, GAP_MS);
+        assert_eq!(outages.outage(0).down[0].since.as_secs(), 0);
+    }
+
+    #[test]
+    fn removals_count_for_an_hour() {
+        let mut outages = Outages::default();
+        outages.went_down(&id("c"), ring());
+        outages.removed(&id("c"), 1_000);
+        outages.count(3_600_000, GAP_MS);
+        assert_eq!(outages.outage(0).removed, 1);
+        outages.count(3_601_000, GAP_MS);
+        assert_eq!(outages.outage(0).removed, 0);
+    }
+}

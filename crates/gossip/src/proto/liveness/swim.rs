@@ -1,0 +1,385 @@
+//! SWIM with Lifeguard: the machine that weighs reports.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use netkernel::{Incarnation, NodeId};
+
+use super::detector::{FailureDetector, Input, Liveness, Output};
+use super::health::Health;
+use super::news::News;
+use super::pace::Pace;
+use super::peers::{Peers, State};
+use super::probing::Probes;
+use super::signal::{Claim, Report, Signal, Talk};
+use super::suspicion::Suspicion;
+use crate::proto::random::Random;
+
+/// SWIM with what Lifeguard adds: [the module](super) draws it. `Pace` is all there is to choose.
+#[derive(Debug)]
+pub struct Swim {
+    pub(super) pace: Pace,
+    pub(super) me: NodeId,
+    incarnation: Incarnation,
+    /// How often this run has refuted a claim.
+    counter: u32,
+    pub(super) peers: Peers,
+    pub(super) probes: Probes,
+    pub(super) health: Health,
+    pub(super) random: Random,
+    news: News,
+    next_tell_ms: u64,
+    pub(super) next_probe_ms: Option<u64>,
+    /// When which suspicion ends.
+    timers: BTreeSet<(u64, NodeId)>,
+    outputs: VecDeque<Output>,
+    stopping: bool,
+}
+
+impl Swim {
+    /// The detector of node `me`. `seed` decides whom it asks.
+    #[must_use]
+    pub fn new(me: NodeId, pace: Pace, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            health: Health::new(pace.health_max),
+            probes: Probes::starting_at(random.bits() as u32),
+            pace,
+            me,
+            incarnation: Incarnation::default(),
+            counter: 0,
+            peers: Peers::default(),
+            random,
+            news: News::default(),
+            next_tell_ms: 0,
+            next_probe_ms: None,
+            timers: BTreeSet::new(),
+            outputs: VecDeque::new(),
+            stopping: false,
+        }
+    }
+
+    fn watch(&mut self, id: NodeId, incarnation: Incarnation, now_ms: u64) {
+        if id == self.me || self.peers.get(&id).is_some_and(|peer| peer.incarnation >= incarnation) {
+            return;
+        }
+        self.forget_timer(&id);
+        self.news.forget(&id);
+        self.peers.insert(id, incarnation, &mut self.random);
+        if self.next_probe_ms.is_none() {
+            self.next_probe_ms = Some(now_ms + self.random.below(self.pace.interval_ms));
+        }
+    }
+
+    fn unwatch(&mut self, id: &NodeId) {
+        self.forget_timer(id);
+        self.news.forget(id);
+        self.probes.forget(id);
+        self.peers.remove(id);
+        if self.peers.is_empty() {
+            self.next_probe_ms = None;
+            self.news.clear();
+        }
+    }
+
+    fn on_up(&mut self, id: &NodeId) {
+        let Some(peer) = self.peers.get_mut(id) else { return };
+        (peer.linked, peer.was_linked) = (true, true);
+        if peer.liveness() != Liveness::Alive {
+            // The question carries what is thought of it, which it will refute.
+            let seq = self.probes.next_seq();
+            self.send(id, Talk::Ping { seq });
+        }
+    }
+
+    fn on_down(&mut self, id: &NodeId) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.linked = false;
+            self.probes.hurry(id.clone());
+            self.check_refusals(id);
+        }
+    }
+
+    /// Nobody listens at the address of a member whose session was lost: its process has ended.
+    fn on_refused(&mut self, id: &NodeId, now_ms: u64) {
+        let Some(peer) = self.peers.get(id) else { return };
+        if self.pace.lifeguard && peer.was_linked && !peer.linked && !peer.is_down() {
+            let claim = Claim::Suspect { by: self.me.clone(), refused: true };
+            let report =
+                Report { id: id.clone(), incarnation: peer.incarnation, counter: peer.counter, claim };
+            self.weigh(report, now_ms);
+        }
+    }
+
+    fn on_goodbye(&mut self, id: &NodeId, now_ms: u64) {
+        if let Some(peer) = self.peers.get(id) {
+            let claim = Claim::Down { by: id.clone() };
+            let report =
+                Report { id: id.clone(), incarnation: peer.incarnation, counter: peer.counter, claim };
+            self.weigh(report, now_ms);
+        }
+    }
+
+    fn on_signal(&mut self, from: &NodeId, signal: Signal, now_ms: u64) {
+        if self.stopping {
+            return;
+        }
+        let mut is_accused = false;
+        for report in signal.news.into_iter().take(REPORTS_TAKEN_MAX) {
+            is_accused |= report.id == self.me && report.claim != Claim::Alive;
+            self.weigh(report, now_ms);
+        }
+        self.on_talk(from, signal.talk, now_ms);
+        if is_accused && self.pace.lifeguard {
+            // Others pass a refutation on while it is news. Whoever still holds the claim is told by the accused.
+            self.say_alive();
+            self.send(from, Talk::Tell);
+        }
+        self.remind(from, now_ms);
+    }
+
+    /// A member that speaks though it is under suspicion should know of it.
+    fn remind(&mut self, id: &NodeId, now_ms: u64) {
+        let pause_ms = self.pace.interval_ms / 2;
+        let Some(peer) = self.peers.get_mut(id).filter(|_| self.pace.lifeguard) else { return };
+        let is_due = peer.reminded_ms.is_none_or(|at| now_ms >= at + pause_ms);
+        if peer.liveness() != Liveness::Alive && is_due {
+            peer.reminded_ms = Some(now_ms);
+            self.send(id, Talk::Tell);
+        }
+    }
+
+    /// This node does not find an answer from a member.
+    pub(super) fn accuse(&mut self, id: &NodeId, now_ms: u64) {
+        if let Some(peer) = self.peers.get(id) {
+            let claim = Claim::Suspect { by: self.me.clone(), refused: false };
+            let report =
+                Report { id: id.clone(), incarnation: peer.incarnation, counter: peer.counter, claim };
+            self.weigh(report, now_ms);
+        }
+    }
+
+    /// Takes in what is said of a node, and passes it on if it counts.
+    fn weigh(&mut self, report: Report, now_ms: u64) {
+        if report.id == self.me {
+            return self.refute(&report);
+        }
+        let Some(peer) = self.peers.get_mut(&report.id) else { return };
+        if report.incarnation != peer.incarnation || report.counter < peer.counter {
+            return;
+        }
+        let is_newer = report.counter > peer.counter;
+        match &report.claim {
+            Claim::Alive if is_newer => {
+                peer.counter = report.counter;
+                self.change(&report.id, State::Alive);
+                self.news.add(report);
+            }
+            Claim::Alive => {}
+            Claim::Down { by } if is_newer || !peer.is_down() => {
+                peer.counter = report.counter;
+                let state = State::Down { by: by.clone() };
+                self.change(&report.id, state);
+                self.news.add(report);
+            }
+            Claim::Down { .. } => {}
+            Claim::Suspect { .. } if peer.is_down() && !is_newer => {}
+            Claim::Suspect { by, refused } => {
+                let (id, by, refused) = (report.id.clone(), by.clone(), *refused && self.pace.lifeguard);
+                peer.counter = report.counter;
+                if self.suspect(&id, &by, refused, is_newer, now_ms) {
+                    self.news.add(report);
+                }
+                self.check_refusals(&id);
+            }
+        }
+    }
+
+    /// Starts or shares a suspicion. Returns whether others should know.
+    fn suspect(&mut self, id: &NodeId, by: &NodeId, refused: bool, afresh: bool, now_ms: u64) -> bool {
+        let members = self.peers.members();
+        self.forget_timer(id);
+        let Some(peer) = self.peers.get_mut(id) else { return false };
+        let mut worth_telling = match &mut peer.state {
+            State::Suspect(suspicion) if !afresh => suspicion.confirm(by),
+            _ => {
+                let suspicion = Suspicion::new(by.clone(), members, &self.pace, now_ms);
+                self.change(id, State::Suspect(suspicion));
+                true
+            }
+        };
+        if let Some(State::Suspect(suspicion)) = self.peers.get_mut(id).map(|peer| &mut peer.state) {
+            worth_telling |= refused && suspicion.refuse(by);
+            self.timers.insert((suspicion.ends_ms(), id.clone()));
+        }
+        worth_telling
+    }
+
+    /// Two who saw a session close and the address refuse are enough, or this node alone where there is no other.
+    fn check_refusals(&mut self, id: &NodeId) {
+        let needed = if self.peers.members() == 2 { 1 } else { 2 };
+        let Some(peer) = self.peers.get(id) else { return };
+        if let State::Suspect(suspicion) = &peer.state
+            && suspicion.refusals() >= needed
+            && !peer.linked
+        {
+            self.give_up(id);
+        }
+    }
+
+    /// A suspicion was not refuted.
+    fn give_up(&mut self, id: &NodeId) {
+        if let Some(peer) = self.peers.get(id) {
+            let claim = Claim::Down { by: self.me.clone() };
+            let report =
+                Report { id: id.clone(), incarnation: peer.incarnation, counter: peer.counter, claim };
+            self.change(id, State::Down { by: self.me.clone() });
+            self.news.add(report);
+        }
+    }
+
+    /// Says that this node is there, above what was said of it.
+    fn refute(&mut self, report: &Report) {
+        let is_claim = report.claim != Claim::Alive && report.incarnation == self.incarnation;
+        if is_claim && report.counter >= self.counter && !self.stopping {
+            self.counter = report.counter.saturating_add(1);
+            self.health.worse(1);
+            self.say_alive();
+        }
+    }
+
+    fn say_alive(&mut self) {
+        let (id, incarnation, counter) = (self.me.clone(), self.incarnation, self.counter);
+        self.news.add(Report { id, incarnation, counter, claim: Claim::Alive });
+    }
+
+    fn change(&mut self, id: &NodeId, state: State) {
+        self.forget_timer(id);
+        let Some(was) = self.peers.set(id, state) else { return };
+        let now = self.liveness(id);
+        if was != now {
+            self.outputs.push_back(Output::Changed { id: id.clone(), was, now });
+        }
+    }
+
+    fn forget_timer(&mut self, id: &NodeId) {
+        if let Some(State::Suspect(suspicion)) = self.peers.get(id).map(|peer| &peer.state) {
+            self.timers.remove(&(suspicion.ends_ms(), id.clone()));
+        }
+    }
+
+    /// Says something to a member, and with it what it should know: first what is held against it.
+    pub(super) fn send(&mut self, to: &NodeId, talk: Talk) {
+        let mut news = self.news.take(to, self.peers.members());
+        let accusation =
+            self.peers.get(to).filter(|_| self.pace.lifeguard).and_then(|peer| peer.accusation(to));
+        if let Some(accusation) = accusation.filter(|_| !news.iter().any(|report| report.id == *to)) {
+            news.insert(0, accusation);
+        }
+        self.outputs.push_back(Output::Send { to: to.clone(), signal: Signal { talk, news } });
+    }
+
+    fn tell(&mut self, now_ms: u64) {
+        if self.news.is_empty() || now_ms < self.next_tell_ms {
+            return;
+        }
+        self.next_tell_ms = now_ms + TELL_MS;
+        for to in self.peers.sample(TOLD_AT_ONCE, None, &mut self.random) {
+            self.send(&to, Talk::Tell);
+        }
+    }
+
+    fn end_suspicions(&mut self, now_ms: u64) {
+        while let Some((at, id)) = self.timers.pop_first() {
+            if at > now_ms {
+                self.timers.insert((at, id));
+                return;
+            }
+            self.give_up(&id);
+        }
+    }
+
+    /// This node was not woken when it wanted to be: what it waited for may be here and unread. Every wait is as much
+    /// longer, so that a node that was frozen accuses nobody of its own absence; after a long one it tells the others
+    /// that it is there before they have to ask.
+    fn forgive(&mut self, now_ms: u64) {
+        let late_ms = self.deadline_ms().map_or(0, |due| now_ms.saturating_sub(due));
+        if late_ms < LATE_MS || !self.pace.lifeguard {
+            return;
+        }
+        for peer in self.peers.values_mut() {
+            if let State::Suspect(suspicion) = &mut peer.state {
+                suspicion.shift(late_ms);
+            }
+        }
+        self.timers =
+            std::mem::take(&mut self.timers).into_iter().map(|(at, id)| (at + late_ms, id)).collect();
+        self.probes.shift(late_ms);
+        if late_ms >= self.pace.interval_ms {
+            self.health.worse(1);
+        }
+        if late_ms >= self.pace.suspicion_min_ms(self.peers.members()) {
+            self.counter = self.counter.saturating_add(1);
+            self.say_alive();
+        }
+    }
+}
+
+impl FailureDetector for Swim {
+    fn handle(&mut self, input: Input, now_ms: u64) {
+        match input {
+            Input::Local { incarnation } if incarnation > self.incarnation => {
+                (self.incarnation, self.counter) = (incarnation, 0);
+                self.news.forget(&self.me);
+            }
+            Input::Local { .. } => {}
+            Input::Member { id, incarnation } => self.watch(id, incarnation, now_ms),
+            Input::Gone { id } => self.unwatch(&id),
+            Input::Up { id } => self.on_up(&id),
+            Input::Down { id } => self.on_down(&id),
+            Input::Refused { id } => self.on_refused(&id, now_ms),
+            Input::Signal { from, signal } => self.on_signal(&from, signal, now_ms),
+            Input::Goodbye { id } => self.on_goodbye(&id, now_ms),
+            Input::Stopping => {
+                self.stopping = true;
+                self.news.clear();
+            }
+        }
+        self.tell(now_ms);
+    }
+
+    fn wake(&mut self, now_ms: u64) {
+        self.forgive(now_ms);
+        self.end_suspicions(now_ms);
+        self.probe(now_ms);
+        self.tell(now_ms);
+    }
+
+    fn deadline_ms(&self) -> Option<u64> {
+        if self.stopping || self.peers.is_empty() {
+            return None;
+        }
+        let tell = (!self.news.is_empty()).then_some(self.next_tell_ms);
+        let suspicion = self.timers.first().map(|(at, _)| *at);
+        [self.next_probe_ms, self.probes.due_ms(), tell, suspicion].into_iter().flatten().min()
+    }
+
+    fn poll(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn liveness(&self, id: &NodeId) -> Liveness {
+        self.peers.get(id).map_or(Liveness::Alive, super::peers::Peer::liveness)
+    }
+}
+
+/// The pause between rounds of telling.
+const TELL_MS: u64 = 100;
+
+/// Members told in one round.
+const TOLD_AT_ONCE: usize = 3;
+
+/// Being woken later than this is not the operating system's ordinary jitter.
+const LATE_MS: u64 = 100;
+
+/// Reports of one message that are looked at: a peer of this version sends far fewer.
+const REPORTS_TAKEN_MAX: usize = 1_024;
