@@ -6,9 +6,7 @@ use anstyle::{AnsiColor, Style};
 use clusterluck::control::{InspectedMember, Inspection};
 use unicode_width::UnicodeWidthStr;
 
-use crate::render::text::{
-    BAD, FAINT, GOOD, STRONG, count, counted, fitted, liveness_style, place, printable,
-};
+use crate::render::text::{BAD, FAINT, STRONG, count, counted, fitted, liveness_style, place, printable};
 
 /// The ring's members, each with a bar as long as its part of all keys, at most `width` columns wide.
 pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {

@@ -26,7 +26,7 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) enum State {
     Alive,
-    Suspect(Suspicion),
+    Suspect(Box<Suspicion>),
     Down { by: NodeId },
 }
 

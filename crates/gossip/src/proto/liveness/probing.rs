@@ -102,7 +102,7 @@ impl Swim {
             let jitter_ms = self.random.below(pause_ms / 5 + 1);
             self.next_probe_ms = Some(now_ms + pause_ms - pause_ms / 10 + jitter_ms);
             if let Some(target) = self.next_target() {
-                self.begin(target, now_ms);
+                self.begin(&target, now_ms);
             }
             self.ask_someone_down();
         }
@@ -117,8 +117,8 @@ impl Swim {
         self.peers.next(&mut self.random)
     }
 
-    fn begin(&mut self, target: NodeId, now_ms: u64) {
-        let is_linked = self.peers.get(&target).is_some_and(|peer| peer.linked);
+    fn begin(&mut self, target: &NodeId, now_ms: u64) {
+        let is_linked = self.peers.get(target).is_some_and(|peer| peer.linked);
         let seq = self.probes.next_seq();
         let timeout_ms = if is_linked { self.health.stretch(self.pace.timeout_ms) } else { 0 };
         let ends_ms = now_ms + self.health.stretch(self.pace.interval_ms);
@@ -126,7 +126,7 @@ impl Swim {
         let probe = Probe { target: target.clone(), direct_until_ms, ends_ms, asked: 0, nacks: 0 };
         self.probes.own.insert(seq, probe);
         if is_linked {
-            self.send(&target, Talk::Ping { seq });
+            self.send(target, Talk::Ping { seq });
         } else {
             self.carry_on(now_ms);
         }
@@ -190,7 +190,7 @@ impl Swim {
         match talk {
             Talk::Ping { seq } => self.send(from, Talk::Ack { seq }),
             Talk::PingReq { seq, target } if target == self.me => self.send(from, Talk::Ack { seq }),
-            Talk::PingReq { seq, target } => self.ask_for(from, seq, target, now_ms),
+            Talk::PingReq { seq, target } => self.ask_for(from, seq, &target, now_ms),
             Talk::Ack { seq } => {
                 if self.probes.own.remove(&seq).is_some() {
                     self.health.better();
@@ -208,8 +208,8 @@ impl Swim {
     }
 
     /// Asks a member for another that hears nothing from it.
-    fn ask_for(&mut self, asker: &NodeId, seq: u32, target: NodeId, now_ms: u64) {
-        let can_ask = self.peers.get(&target).is_some_and(|peer| peer.linked);
+    fn ask_for(&mut self, asker: &NodeId, seq: u32, target: &NodeId, now_ms: u64) {
+        let can_ask = self.peers.get(target).is_some_and(|peer| peer.linked);
         if !can_ask || self.probes.relayed.len() >= RELAYED_MAX {
             if self.pace.lifeguard {
                 self.send(asker, Talk::Nack { seq });
@@ -222,7 +222,7 @@ impl Swim {
         let ends_ms = now_ms + self.pace.interval_ms;
         let relay = Relay { target: target.clone(), asker: asker.clone(), seq, nack_at_ms, ends_ms };
         self.probes.relayed.insert(own, relay);
-        self.send(&target, Talk::Ping { seq: own });
+        self.send(target, Talk::Ping { seq: own });
     }
 }
 

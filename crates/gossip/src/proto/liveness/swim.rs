@@ -174,14 +174,13 @@ impl Swim {
                 self.change(&report.id, State::Alive);
                 self.news.add(report);
             }
-            Claim::Alive => {}
             Claim::Down { by } if is_newer || !peer.is_down() => {
                 peer.counter = report.counter;
                 let state = State::Down { by: by.clone() };
                 self.change(&report.id, state);
                 self.news.add(report);
             }
-            Claim::Down { .. } => {}
+            Claim::Alive | Claim::Down { .. } => {}
             Claim::Suspect { .. } if peer.is_down() && !is_newer => {}
             Claim::Suspect { by, refused } => {
                 let (id, by, refused) = (report.id.clone(), by.clone(), *refused && self.pace.lifeguard);
@@ -203,7 +202,7 @@ impl Swim {
             State::Suspect(suspicion) if !afresh => suspicion.confirm(by),
             _ => {
                 let suspicion = Suspicion::new(by.clone(), members, &self.pace, now_ms);
-                self.change(id, State::Suspect(suspicion));
+                self.change(id, State::Suspect(Box::new(suspicion)));
                 true
             }
         };

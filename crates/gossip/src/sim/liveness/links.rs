@@ -1,0 +1,93 @@
+//! Links like TCP connections, kept small: a million of them fit into memory.
+
+use crate::proto::Random;
+
+/// All links between `nodes` nodes.
+#[derive(Debug)]
+pub(super) struct Links {
+    nodes: usize,
+    loss: u64,
+    /// When the last message of each direction arrives, in microseconds: nothing overtakes.
+    arrives_us: Vec<u64>,
+    /// Counts the connections of each pair. Odd ones are up.
+    connection: Vec<u32>,
+}
+
+/// What becomes of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It arrives then, if the connection lives that long.
+    Arrives { at_us: u64, connection: u32 },
+    /// There is no connection.
+    Lost,
+    /// It was sent so often in vain that the connection breaks then.
+    Breaks { at_us: u64 },
+}
+
+impl Links {
+    pub(super) fn new(nodes: usize, loss: u64) -> Self {
+        let pairs = nodes * nodes;
+        Self { nodes, loss, arrives_us: vec![0; pairs], connection: vec![1; pairs] }
+    }
+
+    fn pair(&self, a: usize, b: usize) -> usize {
+        a.min(b) * self.nodes + a.max(b)
+    }
+
+    /// The connection of two nodes, if there is one.
+    pub(super) fn connection(&self, a: usize, b: usize) -> Option<u32> {
+        Some(self.connection[self.pair(a, b)]).filter(|number| number % 2 == 1)
+    }
+
+    /// Breaks it or makes it anew. Returns whether it was not so before.
+    pub(super) fn set(&mut self, a: usize, b: usize, up: bool) -> bool {
+        let pair = self.pair(a, b);
+        let changes = (self.connection[pair] % 2 == 1) != up;
+        self.connection[pair] += u32::from(changes);
+        changes
+    }
+
+    pub(super) fn send(&mut self, from: usize, to: usize, now_us: u64, random: &mut Random) -> Fate {
+        let Some(connection) = self.connection(from, to) else { return Fate::Lost };
+        let mut delay_us = DELAY_MIN_US + random.below(DELAY_SPREAD_US);
+        let mut timeout_us = RETRANSMIT_US;
+        let mut tries = 1;
+        while random.percent(self.loss) {
+            delay_us += timeout_us;
+            timeout_us *= 2;
+            tries += 1;
+            if tries > TRIES_MAX {
+                return Fate::Breaks { at_us: now_us + delay_us };
+            }
+        }
+        let last = &mut self.arrives_us[from * self.nodes + to];
+        *last = (now_us + delay_us).max(*last);
+        Fate::Arrives { at_us: *last, connection }
+    }
+
+    /// How long it takes to connect again: a pause, and three packets each way.
+    pub(super) fn connect_us(&mut self, random: &mut Random) -> u64 {
+        let mut took_us = 50_000 + random.below(100_000);
+        for _ in 0..6 {
+            let mut timeout_us = RETRANSMIT_US;
+            took_us += DELAY_MIN_US + random.below(DELAY_SPREAD_US);
+            while random.percent(self.loss) && timeout_us < RETRANSMIT_US << TRIES_MAX {
+                took_us += timeout_us;
+                timeout_us *= 2;
+            }
+        }
+        took_us
+    }
+}
+
+/// One way through a data centre, at least.
+const DELAY_MIN_US: u64 = 500;
+
+/// And at most so much more.
+const DELAY_SPREAD_US: u64 = 14_500;
+
+/// The first retransmission timeout, which is the least that Linux uses; each further one is twice as long.
+const RETRANSMIT_US: u64 = 200_000;
+
+/// Transmissions of one packet before the connection breaks: after 12.6 s.
+const TRIES_MAX: u32 = 6;
