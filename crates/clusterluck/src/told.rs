@@ -57,6 +57,15 @@ fn of_ring(event: &RingEvent) -> Told {
         RingEvent::MemberUp { id, address, incarnation } => {
             Told::about("member_up", id).with("address", address).with("incarnation", incarnation)
         }
+        RingEvent::Suspect { id } => Told::about("member_suspect", id),
+        RingEvent::Trusted { id } => Told::about("member_trusted", id),
+        RingEvent::Down { id } => Told::about("member_down", id),
+        RingEvent::MinorityPartition { reachable, members } => {
+            Told::of("minority_partition").with("reachable", reachable).with("members", members)
+        }
+        RingEvent::MajorityReachable { reachable, members } => {
+            Told::of("majority_reachable").with("reachable", reachable).with("members", members)
+        }
         RingEvent::Left { id } => Told::about("member_left", id),
         RingEvent::Removed { id, by } => Told::about("member_removed", id).with("by", by),
         RingEvent::Evicted { ring } => Told::of("evicted").with("ring", ring),
@@ -100,8 +109,8 @@ fn of_link(event: &PeerEvent) -> Told {
         PeerEvent::RefusedAsDuplicate { address, incumbent } => {
             Told::of("refused_as_duplicate").with("address", address).with("incarnation", incumbent)
         }
-        PeerEvent::Unreachable { id, attempt } => {
-            Told::about("link_unreachable", id).with("attempt", attempt)
+        PeerEvent::Unreachable { id, attempt, refused } => {
+            Told::about("link_unreachable", id).with("attempt", attempt).with("refused", refused)
         }
         other => Told::of("link_event").with("event", &format_args!("{other:?}")),
     }
