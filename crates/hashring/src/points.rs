@@ -1,5 +1,7 @@
 //! The points of a ring, packed for lookups.
 
+mod deal;
+
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -34,9 +36,11 @@ impl Clone for Points {
 impl Points {
     /// These points in any order, each of the member whose slot `owners` says; all slots are below `slots`. Slots must
     /// be in the order of the members' ids, which decides between equal positions.
-    pub(crate) fn build(points: &[u64], owners: impl Iterator<Item = Slot>, slots: usize) -> Self {
-        let points = sorted(points, owners);
-        let positions: Vec<u64> = points.iter().map(|&(point, _)| point).collect();
+    pub(crate) fn build(mut positions: Vec<u64>, owners: impl Iterator<Item = Slot>, slots: usize) -> Self {
+        let points = deal::sorted(&positions, owners);
+        for (position, &(point, _)) in positions.iter_mut().zip(&points) {
+            *position = point;
+        }
         let index = Index::build(&positions);
         let cells = Cells::build(&points, index.cell_shift::<u32>(), index.is_even().then_some(slots));
         Points { positions, cells, index }
@@ -86,6 +90,22 @@ impl Points {
     pub(crate) fn range(&self, ix: usize) -> TokenRange {
         let before = ix.checked_sub(1).unwrap_or(self.len() - 1);
         TokenRange::new(Token::new(self.positions[before]), Token::new(self.positions[ix]))
+    }
+
+    /// The index of the first point that is not below the token, or `len()`, and the slots from there on.
+    #[inline(always)]
+    pub(crate) fn find_ahead(&self, token: u64) -> (usize, [Slot; AHEAD]) {
+        match self.find_fast(token) {
+            Some((ix, _)) => (ix, self.ahead(ix)),
+            None => self.find_ahead_slow(token),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_ahead_slow(&self, token: u64) -> (usize, [Slot; AHEAD]) {
+        let ix = self.find_slow(token).0;
+        (ix, self.ahead(ix))
     }
 
     /// The slots of the points from an index on, over the top of the ring.
@@ -244,44 +264,6 @@ fn find_from<C: Cell>(start: usize, cells: &[C], bits: u64) -> Option<(usize, Sl
     let cell = window[below];
     cell.is_above(sought).then(|| (start + below, cell.slot()))
 }
-
-/// Sorts points that are spread evenly: deals them out by their top bits, and sorts each heap in the nearest cache.
-/// Takes half the time of sorting them in one go.
-fn sorted(points: &[u64], owners: impl Iterator<Item = Slot>) -> Vec<(u64, Slot)> {
-    let bits = (points.len() / HEAP_POINTS).max(1).ilog2().min(HEAP_BITS_MAX);
-    // In two steps, because there may be no bits.
-    let heap_of = |point: u64| (point >> 1 >> (u64::BITS - 1 - bits)) as usize;
-    let mut ends = vec![0_u32; 1 << bits];
-    for &point in points {
-        ends[heap_of(point)] += 1;
-    }
-    let mut start = 0;
-    for end in &mut ends {
-        start += core::mem::replace(end, start);
-    }
-    let mut dealt = vec![(0, 0); points.len()];
-    for (&point, slot) in points.iter().zip(owners) {
-        let end = &mut ends[heap_of(point)];
-        dealt[*end as usize] = (point, slot);
-        *end += 1;
-    }
-    let mut start = 0;
-    for end in ends {
-        dealt[start..end as usize].sort_unstable_by_key(|&(point, _)| point);
-        start = end as usize;
-    }
-    // Equal positions are rare, and comparing slots all along is slow.
-    for equal in dealt.chunk_by_mut(|a, b| a.0 == b.0).filter(|equal| equal.len() > 1) {
-        equal.sort_unstable();
-    }
-    dealt
-}
-
-/// So few that a heap is sorted by insertion or little more.
-const HEAP_POINTS: usize = 16;
-
-/// So few heaps that their ends stay in the cache while points are dealt.
-const HEAP_BITS_MAX: u32 = 13;
 
 #[cfg(test)]
 mod tests;

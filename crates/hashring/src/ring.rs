@@ -83,7 +83,7 @@ impl<N: RingNode> HashRing<N> {
             points.extend(layout.points(member.node.ring_id().as_ref(), 0, member.weight));
         }
         let owners = members.by_id().iter().flat_map(|&slot| repeat_n(slot, members.weight(slot) as usize));
-        let points = Points::build(&points, owners, members.len());
+        let points = Points::build(points, owners, members.len());
         HashRing { inner: Arc::new(Inner { layout, default_weight, members, points }) }
     }
 
@@ -343,5 +343,6 @@ pub const WEIGHT_MAX: u32 = u16::MAX as u32;
 /// The most nodes a ring holds: a million.
 pub const NODES_MAX: usize = 1 << 20;
 
-/// The most points a ring holds, 16.8 million: about 220 MB, and what a hostile list of members can cost.
+/// The most points a ring holds, 16.8 million: about 240 MB, and twice that while they are sorted. It is what a hostile
+/// list of members can cost.
 pub const POINTS_MAX: usize = 1 << 24;
