@@ -51,26 +51,36 @@
 //!
 //! # What it costs
 //!
-//! For n nodes and p points; measured at 1,000 nodes of 160 points, keys of 16 to 32 bytes, on one core of 2.6 GHz.
+//! For n nodes and p points; measured at 1,000 nodes of 160 points, keys of 16 to 32 bytes, on one core of a busy machine of
+//! 2.6 GHz.
 //!
 //! | | steps | measured |
 //! |---|---|---|
 //! | [`owner`](HashRing::owner) | the hash, one line of an index, one of points | 13 ns |
-//! | [`replicas`](HashRing::replicas)`(key, 3)` | and three points, seldom more | 24 ns |
-//! | [`PartitionTable::owner`] | the hash, one load | 6 ns |
-//! | [`insert`](HashRing::insert), [`remove`](HashRing::remove) | moves the points after those that change | 55 µs; 125 µs if a clone shares the ring |
-//! | clone | one reference count | 8 ns |
-//! | [`from_nodes`](HashRing::from_nodes) | one sort | 5 ms |
-//! | [`diff`](HashRing::diff) | changed points × log p, or p | 16 µs for one node, 4 ms for all |
-//! | [`plan`](HashRing::plan) of a node, with both balances | p | 0.4 ms |
-//! | memory | 12 bytes a point, 2 a bucket, and the nodes | 2.3 MB |
+//! | [`replicas`](HashRing::replicas)`(key, 3)` | and three points, seldom more | 28 ns |
+//! | [`replica_set`](HashRing::replica_set) of 3 in 12 zones | and points until there are zones enough, twice | 140 ns |
+//! | [`owner_bounded_of`](HashRing::owner_bounded_of) | and points until a node has room | 94 ns, half of all nodes full |
+//! | [`owner_bounded`](HashRing::owner_bounded) | and n loads | 2.3 µs |
+//! | [`PartitionTable::owner`] | the hash, one load | 7 ns |
+//! | [`insert`](HashRing::insert), [`set_weight`](HashRing::set_weight), [`remove`](HashRing::remove) | moves the points after those that change; a removal looks at n nodes | 74 µs; 125 µs if a clone shares the ring |
+//! | clone | one reference count | 5 ns |
+//! | [`from_nodes`](HashRing::from_nodes), [`union`](HashRing::union), [`merge`](HashRing::merge), [`restore`](Builder::restore) | n log n, and p | 5 ms |
+//! | [`partition_table`](HashRing::partition_table)`(16, …)` | p and 2^16 | 2 ms |
+//! | [`diff`](HashRing::diff) | changed points × log p, or p | 21 µs for one node, 4 ms for all |
+//! | [`diff_replicas`](HashRing::diff_replicas), [`sharing_zones`](Plan::sharing_zones) | p placements in either ring | 13 to 25 ms |
+//! | [`plan`](HashRing::plan) of a node, with both balances | p | 0.3 ms |
+//! | [`balance`](HashRing::balance), [`ranges_of`](HashRing::ranges_of), [`successors`](HashRing::successors) | p | |
+//! | `==`, [`fingerprint`](HashRing::fingerprint), [`snapshot`](HashRing::snapshot) | n | |
+//! | memory of a ring | 12 bytes a point, 2 a bucket, and the nodes; while it is built, 30 bytes a point | 2.3 MB |
+//! | memory of a table | 4 bytes a stretch, and its ring | 0.3 MB |
 //!
-//! No read allocates, unless it returns a `Vec` or walks along more than 32 points.
+//! No read allocates, unless it returns a `Vec` or walks along more than 32 points, or tells more than 16 replicas or
+//! zones apart.
 //!
 //! # Names in the original
 //!
 //! The node.js library of the same name calls the default weight `rfactor` and one less than the copies `pfactor`;
-//! `insert`, `remove`, `get`, `nodes`, `weights` and `weight` are the same here, and
+//! `insert`, `remove`, `get`, `nodes` and `weights` are the same here, and
 //!
 //! | there | here |
 //! |---|---|

@@ -24,8 +24,8 @@ impl<N: RingNode> HashRing<N> {
     /// Distinct nodes clockwise from a token.
     #[inline]
     pub fn replicas_at(&self, token: Token, count: usize) -> Replicas<'_, N> {
-        let start = self.inner.points.successor(token.get());
-        Replicas::new(&self.inner, start, self.inner.points.ahead(start), count, Direction::Clockwise)
+        let (start, ahead) = self.inner.points.find_ahead(token.get());
+        Replicas::new(&self.inner, start, ahead, count, Direction::Clockwise)
     }
 
     /// Distinct nodes counterclockwise from a key: those of the points before it, the nearest first. The key's owner
@@ -70,6 +70,25 @@ impl<'a, N: RingNode> Iterator for Replicas<'a, N> {
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+
+    /// Keeps what lies ahead in registers until it is told, which `next` cannot.
+    #[inline]
+    fn fold<B, F: FnMut(B, &'a N) -> B>(mut self, init: B, mut f: F) -> B {
+        let (mut told, mut new, mut left) = (init, self.new, self.left);
+        while new != 0 && left > 0 {
+            let slot = self.ahead[new.trailing_zeros() as usize % AHEAD];
+            if let Some(node) = self.inner.members.node(slot) {
+                told = f(told, node);
+            }
+            new &= new - 1;
+            left -= 1;
+        }
+        (self.new, self.left) = (new, left);
+        while let Some(node) = self.next() {
+            told = f(told, node);
+        }
+        told
     }
 }
 

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::rc::Rc;
 
 use bench::{Heap, Measure, Report, Target, consume, ns_per_op, ns_per_op_with_setup};
-use hashring::{LoadFactor, NodeSpec, Op};
+use hashring::{LoadFactor, NodeSpec, Op, Placement};
 
 use crate::keys::nodes;
 use crate::limit::{self, Bucketed};
@@ -169,6 +169,16 @@ pub fn comparisons(report: &mut Report) {
         plan
     };
     measure.contender("with what moves and both balances", ns_per_op_with_setup(|| (), |()| plan()));
+    report.run(measure);
+
+    let (ours, other, plan) = (&ours, &other, plan());
+    let mut measure = Measure::new("where 3 replicas go and lie, 1000 × 160", "ms");
+    for (name, placement) in [("anywhere", Placement::anywhere(3)), ("over zones", Placement::spread(3))] {
+        let diff = move || ours.diff_replicas(other, &placement).expect("the same seed").len();
+        measure.contender(&format!("diff_replicas, {name}, one node more"), in_ms(repeated(diff)));
+    }
+    let sharing = || plan.sharing_zones(&Placement::anywhere(3)).expect("no zones are required");
+    measure.contender("sharing_zones, before and after", in_ms(repeated(sharing)));
     report.run(measure);
 }
 

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use bench::{Measure, Report, Target, consume, instructions_per_op, ns_per_op};
-use hashring::{HashRing, LoadFactor, NodeSpec, Token};
+use hashring::{HashRing, LoadFactor, NodeSpec, Placement, Token};
 use peer_maglev::ConsistentHasher;
 
 use crate::keys::{Keys, nodes};
@@ -74,6 +74,34 @@ pub fn replicas(report: &mut Report, keys: &Keys) {
     );
     measure.contender(peers::HASHRING, each(keys, |key| hashring.get_with_replicas(&key, 2)));
     measure.contender(peers::COORDINATOR, each(keys, |key| coordinator.get(&key)));
+    report.run(measure);
+}
+
+/// Three nodes in three of twelve zones, and an owner that is not full: what no peer has, beside three nodes anywhere.
+pub fn placements(report: &mut Report, keys: &Keys) {
+    let name = "3 replicas in 3 zones, or an owner within bounds, 1000 × 160";
+    if !report.wants(name) {
+        return;
+    }
+    let zoned = nodes(1_000).into_iter().enumerate();
+    let specs = zoned.map(|(ix, name)| NodeSpec::new(name).zone(format!("zone-{}", ix % 12)));
+    let ours = HashRing::builder().nodes(specs).build().expect("within the limits");
+    let (anywhere, spread) = (Placement::anywhere(3), Placement::spread(3).at_least(3));
+    let set = |placement: Placement| {
+        let ours = &ours;
+        each(keys, move |key| {
+            ours.replica_set(key, &placement).expect("there are twelve zones").for_each(|node| consume(node));
+        })
+    };
+    let mut measure = Measure::new(name, "ns");
+    measure.contender("replica_set, spread over zones", set(spread));
+    measure.contender("replica_set, anywhere", set(anywhere));
+    measure.contender("replicas", each(keys, |key| ours.replicas(key, 3).for_each(|node| consume(node))));
+    let factor = LoadFactor::percent_over(25);
+    // Half of all nodes are full.
+    let load = |node: &String| u64::from(node.as_bytes()[9] % 2) * 2;
+    measure.contender("owner_bounded_of", each(keys, |key| ours.owner_bounded_of(key, load, 1_000, factor)));
+    measure.contender("owner_bounded", each(keys, |key| ours.owner_bounded(key, load, factor)));
     report.run(measure);
 }
 

@@ -26,6 +26,7 @@ fn main() {
     lookups::owners(&mut report, &keys, 1_000, 160, 10.0 / 8.7, true);
     lookups::owners(&mut report, &keys, 10_000, 256, 80.0 / 62.5, false);
     lookups::replicas(&mut report, &keys);
+    lookups::placements(&mut report, &keys);
     lookups::batch(&mut report, &keys);
     lookups::tables(&mut report, &keys);
     changes::in_place(&mut report);
