@@ -1,5 +1,8 @@
 //! Balance against theory: what the hash does to real rings is what random points would do.
 
+// Millions of points, and no memory access that the laws do not make: too much for miri.
+#![cfg(not(miri))]
+
 use hashring::{HashRing, NodeSpec};
 
 /// The mean, over sets of ids, of the load of the most loaded node.

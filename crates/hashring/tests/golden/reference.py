@@ -45,13 +45,61 @@ def replicas(points, position, count):
     return found
 
 
-def fingerprint(seed, members):
-    record = b"clusterluck hashring" + struct.pack("<IQI", 1, seed, len(members))
+def spread(points, zones, position, count):
+    """Of all replicas first those of a zone that none before has, then the others."""
+    first, others, met = [], [], set()
+    for name in replicas(points, position, MASK):
+        (others if zones[name] in met else first).append(name)
+        met.add(zones[name])
+    return (first + others)[:count]
+
+
+def capacity(weights, name, load, permille):
+    return -(-load * weights[name] * (1000 + permille) // (1000 * sum(weights.values())))
+
+
+def bounded(points, weights, positions, permille):
+    """The owner of each of these keys, when each that has one adds to its load."""
+    loads = dict.fromkeys(weights, 0)
+    for load, position in enumerate(positions, 1):
+        names = replicas(points, position, MASK)
+        owner = next(name for name in names if loads[name] < capacity(weights, name, load, permille))
+        loads[owner] += 1
+        yield owner
+
+
+def table(points, weights, bits, permille):
+    room = {name: capacity(weights, name, 2**bits, permille) for name in weights}
+    owners = [b""] * 2**bits
+    for number in range(2**bits):
+        partition = int(f"{number:0{bits}b}"[::-1], 2)
+        names = replicas(points, partition << 64 - bits, MASK)
+        owners[partition] = next(name for name in names if room[name] > 0)
+        room[owners[partition]] -= 1
+    return owners
+
+
+def records(members):
+    packed = b""
     for name, weight, zone in sorted(members):
-        record += struct.pack("<H", len(name)) + name + struct.pack("<IB", weight, zone is not None)
+        packed += struct.pack("<H", len(name)) + name + struct.pack("<IB", weight, zone is not None)
         if zone is not None:
-            record += struct.pack("<H", len(zone)) + zone
-    return blake3(record).hexdigest()
+            packed += struct.pack("<H", len(zone)) + zone
+    return packed
+
+
+def fingerprint(seed, members):
+    head = b"clusterluck hashring" + struct.pack("<IQI", 1, seed, len(members))
+    return blake3(head + records(members))
+
+
+def snapshot(seed, members):
+    digest = fingerprint(seed, members).digest()
+    return b"CLHR" + struct.pack("<I", 1) + digest + struct.pack("<I", len(members)) + records(members)
+
+
+def digest(names):
+    return blake3(b"".join(struct.pack("<H", len(name)) + name for name in names)).hexdigest()
 
 
 def keys(count):
@@ -70,14 +118,27 @@ def write(path, seed, members):
     points = ring(seed, members)
     lines = [f"seed {seed}"]
     lines += [f"node {name.hex()} {weight} {zone.decode() if zone else '-'}" for name, weight, zone in members]
-    lines.append(f"fingerprint {fingerprint(seed, members)}")
+    lines.append(f"fingerprint {fingerprint(seed, members).hexdigest()}")
     packed = b"".join(struct.pack("<Q", position) + name for position, name in points)
     lines.append(f"points {len(points)} {blake3(packed).hexdigest()}")
     for key in keys(1000):
         position = token(seed, key)
         names = " ".join(name.hex() for name in replicas(points, position, 3))
         lines.append(f"key {key.hex() or '-'} {position:016x} {names}")
+    if len(members) < 100:
+        lines += placed(seed, members, points)
     path.write_text("\n".join(lines) + "\n")
+
+
+def placed(seed, members, points):
+    """What lists of all replicas decide: too slow here for many nodes."""
+    positions = [token(seed, key) for key in keys(1000)]
+    weights, zones = {name: weight for name, weight, _ in members}, {name: zone for name, _, zone in members}
+    spreads = [name for position in positions for name in spread(points, zones, position, 5)]
+    yield f"spread 5 {digest(spreads)}"
+    yield f"bounded 250 {digest(bounded(points, weights, positions, 250))}"
+    yield f"table 8 50 {digest(table(points, weights, 8, 50))}"
+    yield f"snapshot {snapshot(seed, members).hex()}"
 
 
 def main():
