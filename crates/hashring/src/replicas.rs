@@ -85,7 +85,7 @@ impl<'a, N: RingNode> Iterator for Replicas<'a, N> {
             left -= 1;
         }
         (self.new, self.left) = (new, left);
-        while let Some(node) = self.next() {
+        for node in self {
             told = f(told, node);
         }
         told
