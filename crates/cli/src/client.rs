@@ -43,6 +43,13 @@ impl Session {
         answer.map_err(|error| self.unanswered(C::NAME, self.timeout, error))
     }
 
+    /// Asks the node something that it may take `longer` to answer than other questions.
+    pub(crate) async fn ask_within<C: Command>(&self, command: &C, longer: Duration) -> Result<C::Answer> {
+        let within = self.timeout + longer;
+        let answer = self.client.run_within(command, within).await;
+        answer.map_err(|error| self.unanswered(C::NAME, within, error))
+    }
+
     /// Makes a change. With `wait` it is an error if not all reachable members have it in time.
     pub(crate) async fn change<C: Command<Answer = Done>>(&self, command: &C, wait: bool) -> Result<Done> {
         let spreading = if wait { self.timeout } else { Duration::ZERO };

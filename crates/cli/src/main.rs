@@ -5,6 +5,7 @@
 //! clusterluck start n1                      a node on 127.0.0.1:7022, with a cookie made for this user
 //! clusterluck inspect                       what its ring looks like
 //! clusterluck start n2 --listen 127.0.0.1:7023 --meet 127.0.0.1:7022
+//! clusterluck watch                         what happens, as it happens
 //! clusterluck --json members | jq           for programs
 //! ```
 //!
@@ -16,20 +17,23 @@
 //!
 //! Modules: [`args`] is the command tree, [`commands`] what each does, [`client`] the session with a node, [`cookie`]
 //! where the secret comes from, [`output`] and [`render`] what is printed, [`demo`] the demonstration, [`echo`] the
-//! server that stock nodes run.
+//! server that stock nodes run, [`exporter`] what Prometheus collects from them.
 
 mod args;
 mod client;
+mod clock;
 mod commands;
 mod completion;
 mod cookie;
 mod demo;
 mod echo;
+mod exporter;
 mod output;
 mod render;
 mod seeds;
 mod session;
 mod signals;
+mod through;
 mod usage;
 
 use std::env;
@@ -43,8 +47,6 @@ use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command};
-use crate::client::Session;
-use crate::commands::NodeCommand;
 use crate::output::{Format, print_failure};
 
 fn main() -> ExitCode {
@@ -76,7 +78,7 @@ fn run(cli: Cli, format: Format) -> Result<()> {
         }
         Some(Command::Node(command)) => {
             log("off")?;
-            on(Builder::new_current_thread(), ask(command, options, format))
+            on(Builder::new_current_thread(), command.run(options, format))
         }
         Some(Command::Start(start)) => {
             log("info")?;
@@ -90,13 +92,6 @@ fn run(cli: Cli, format: Format) -> Result<()> {
         Some(Command::Completions(completions)) => completions.run(),
         Some(Command::Man(man)) => man.run(),
     }
-}
-
-async fn ask(command: NodeCommand, options: &args::Options, format: Format) -> Result<()> {
-    let session = Session::open(options, format).await?;
-    let answered = command.run(&session).await;
-    session.close().await;
-    Ok(answered?.print(format)?)
 }
 
 fn runtime(mut builder: Builder) -> Result<Runtime> {

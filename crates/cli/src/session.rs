@@ -137,7 +137,7 @@ fn one(line: &str, options: &Options, format: Format, runtime: &Runtime) -> Resu
         }
         Err(error) => bail!(in_one_line(&error, "help")),
     };
-    runtime.block_on(crate::ask(command, options, format))?;
+    runtime.block_on(command.run(options, format))?;
     Ok(Next::Line)
 }
 

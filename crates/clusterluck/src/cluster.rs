@@ -16,6 +16,7 @@ use crate::builder::Builder;
 use crate::control;
 use crate::events::Events;
 use crate::journal::Journal;
+use crate::metrics::{self, Metric};
 use crate::router::Router;
 use crate::seeds;
 
@@ -28,6 +29,7 @@ pub struct Cluster {
     servers: System,
     tasks: TaskTracker,
     stop: CancellationToken,
+    started: Instant,
     _stop_on_drop: Arc<StopOnDrop>,
 }
 
@@ -87,6 +89,7 @@ impl Cluster {
         let servers = System::new(net, genserver::Config::default());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
+        let started = Instant::now();
         let journal = Arc::new(Journal::new(kernel.local().incarnation.0));
         let (kept, events) = (Arc::clone(&journal), Events::new(gossip.events(), kernel.events()));
         tasks.spawn(until(stop.clone(), async move { kept.keep(events).await }));
@@ -95,7 +98,7 @@ impl Cluster {
                 kernel: kernel.clone(),
                 gossip: gossip.clone(),
                 servers: servers.clone(),
-                started: Instant::now(),
+                started,
                 journal,
             },
             tasks.clone(),
@@ -114,7 +117,7 @@ impl Cluster {
             stop: stop.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
-        Self { kernel, gossip, servers, tasks, stop, _stop_on_drop: Arc::new(stop_on_drop) }
+        Self { kernel, gossip, servers, tasks, stop, started, _stop_on_drop: Arc::new(stop_on_drop) }
     }
 
     /// This node: its id, the address others reach it at, and its present incarnation.
@@ -146,6 +149,12 @@ impl Cluster {
     #[must_use]
     pub fn events(&self) -> Events {
         Events::new(self.gossip.events(), self.kernel.events())
+    }
+
+    /// The node's counters now, for whatever collects them.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        metrics::measure(&self.kernel, &self.gossip, &self.servers, self.started.elapsed())
     }
 
     /// Becomes one ring with the node at `address` (`host:port`) and all it knows.

@@ -74,6 +74,7 @@ fn document(report: &NodeReport) -> Value {
     let link = |link: &LinkInfo| {
         json!({
             "id": link.id,
+            "role": link.role,
             "connected": link.connected,
             "round_trip_us": link.round_trip_us,
             "queued_messages": link.queued_messages,

@@ -8,20 +8,47 @@ mod inspect;
 mod lookup;
 mod members;
 mod membership;
+mod metrics;
 mod owner;
 mod servers;
 pub(crate) mod start;
+mod watch;
 
 use anyhow::Result;
 use clap::Subcommand;
 use clusterluck::netkernel::NodeId;
 
+use crate::args::Options;
 use crate::client::Session;
-use crate::output::Answer;
+use crate::output::{Answer, Format};
 
-/// What a node can be asked.
+/// What is done with a node.
 #[derive(Debug, Subcommand)]
 pub(crate) enum NodeCommand {
+    #[command(flatten)]
+    Ask(Question),
+    /// Show what happens on the node, as it happens, until interrupted
+    Watch(watch::Watch),
+}
+
+impl NodeCommand {
+    /// Does it, and prints what comes of it.
+    pub(crate) async fn run(self, options: &Options, format: Format) -> Result<()> {
+        match self {
+            Self::Ask(question) => {
+                let session = Session::open(options, format).await?;
+                let answered = question.run(&session).await;
+                session.close().await;
+                Ok(answered?.print(format)?)
+            }
+            Self::Watch(watch) => watch.run(options, format).await,
+        }
+    }
+}
+
+/// What has one answer.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Question {
     /// Show the node's ring: who owns how much of it
     Inspect(inspect::Inspect),
     /// List the nodes of the ring
@@ -44,6 +71,8 @@ pub(crate) enum NodeCommand {
     Servers(servers::Servers),
     /// Show the node itself: release, uptime, links
     Info(info::Info),
+    /// Show the node's counters
+    Metrics(metrics::Metrics),
     /// Put the node into a ring; it must be in none
     Join(membership::Join),
     /// Let the node meet another: both come to know what either knows
@@ -62,9 +91,9 @@ pub(crate) enum NodeCommand {
     Mremove(change::Mremove),
 }
 
-impl NodeCommand {
+impl Question {
     /// Asks the node at the other end of the session.
-    pub(crate) async fn run(self, session: &Session) -> Result<Answer> {
+    async fn run(self, session: &Session) -> Result<Answer> {
         match self {
             Self::Inspect(command) => command.run(session).await,
             Self::Nodes(command) => command.run(session).await,
@@ -77,6 +106,7 @@ impl NodeCommand {
             Self::Owner(command) => command.run(session).await,
             Self::Servers(command) => command.run(session).await,
             Self::Info(command) => command.run(session).await,
+            Self::Metrics(command) => command.run(session).await,
             Self::Join(command) => command.run(session).await,
             Self::Meet(command) => command.run(session).await,
             Self::Leave(command) => command.run(session).await,

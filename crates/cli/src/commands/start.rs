@@ -1,5 +1,6 @@
 //! `start`: a stock node, until interrupted.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,10 +17,12 @@ use super::change::weight;
 use crate::args::{Options, duration};
 use crate::cookie::{self, Found, reason};
 use crate::echo::{self, Echo};
+use crate::exporter::Exporter;
 use crate::output::{self, Format, print_line};
 use crate::render::text::{FAINT, GOOD, STRONG};
 use crate::seeds::{Seed, meet_named};
 use crate::signals::Signals;
+use crate::through::Through;
 
 #[derive(Debug, Args)]
 pub(crate) struct Start {
@@ -64,6 +67,10 @@ pub(crate) struct Start {
     #[arg(long, value_name = "MEMBERS", default_value_t = 2, env = "CLUSTERLUCK_EXPECT")]
     expect: usize,
 
+    /// Where to serve the node's counters over HTTP, at /metrics, for Prometheus; whoever reaches it can read them
+    #[arg(long, value_name = "HOST:PORT", env = "CLUSTERLUCK_METRICS_LISTEN")]
+    metrics_listen: Option<Address>,
+
     /// Leave the ring for good when stopped, instead of staying a member that is away
     #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT", value_parser = FalseyValueParser::new())]
     leave_on_exit: bool,
@@ -76,19 +83,28 @@ pub(crate) struct Start {
     /// leave them behind
     #[arg(long, hide = true)]
     stop_on_eof: bool,
+
+    /// Dial by way of the demonstration's relay
+    #[arg(long, hide = true, value_name = "HOST:PORT")]
+    through: Option<Address>,
 }
 
 impl Start {
     pub(crate) async fn run(self, options: &Options, format: Format) -> Result<()> {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let Found { cookie, source } = cookie::find_or_make(options)?;
+        let exporter = self.exporter().await?;
         let cluster = self.start(cookie).await?;
-        self.announce(&cluster, &source, format)?;
+        let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
+        self.announce(&cluster, &source, metrics, format)?;
         tokio::select! {
             () = signals.next() => {}
             () = end_of_input(), if self.stop_on_eof => {}
             () = meet_named(&cluster, self.names(), self.expect) => {}
+            () = export(exporter.as_ref(), &cluster) => {}
         }
+        // Its port is free for a next run of the node.
+        drop(exporter);
         output::note(&format!(
             "stopping `{}` within {:?}; a second signal stops it at once",
             self.id, self.grace
@@ -122,6 +138,9 @@ impl Start {
         for (key, value) in &self.tags {
             builder = builder.tag(key, value);
         }
+        if let Some(relay) = &self.through {
+            builder = builder.transport(Through { relay: relay.clone(), id: self.id.clone() });
+        }
         for seed in &self.seeds {
             if let Seed::Node(address) = seed {
                 builder = builder.meet(address.to_string());
@@ -135,26 +154,54 @@ impl Start {
         Ok(cluster)
     }
 
+    async fn exporter(&self) -> Result<Option<Exporter>> {
+        let Some(address) = &self.metrics_listen else { return Ok(None) };
+        let exporter = Exporter::bind(address).await.map_err(|error| {
+            anyhow!(
+                "cannot serve metrics at {address} ({}): give another address with --metrics-listen; port 0 takes any \
+                 free port",
+                reason(&error)
+            )
+        })?;
+        Ok(Some(exporter))
+    }
+
     fn names(&self) -> Vec<Address> {
         let name = |seed: &Seed| if let Seed::Name(name) = seed { Some(name.clone()) } else { None };
         self.seeds.iter().filter_map(name).collect()
     }
 
     /// One line that says the node is ready, and how to look at it.
-    fn announce(&self, cluster: &Cluster, source: &cookie::Source, format: Format) -> Result<()> {
+    fn announce(
+        &self,
+        cluster: &Cluster,
+        source: &cookie::Source,
+        metrics: Option<SocketAddr>,
+        format: Format,
+    ) -> Result<()> {
         let (node, view) = (cluster.node(), cluster.view());
         let ring = view.ring_name().map(ToString::to_string);
         let (host, port) = (node.address.host(), node.address.port());
         let line = match format {
             Format::Json => {
-                let data = json!({"id": node.id.as_str(), "host": host, "port": port, "ring": ring, "pid": std::process::id()});
+                let data = json!({
+                    "id": node.id.as_str(),
+                    "host": host,
+                    "port": port,
+                    "ring": ring,
+                    "pid": std::process::id(),
+                    "metrics": metrics.map(|address| format!("http://{address}/metrics")),
+                });
                 json!({"ok": true, "data": data}).to_string()
             }
             Format::Text => {
                 let ring = ring.map_or("in no ring".to_owned(), |ring| format!("in ring `{ring}`"));
                 let command = inspect_command(&node.address, source);
+                let metrics = metrics
+                    .map(|address| format!(", metrics at http://{address}/metrics"))
+                    .unwrap_or_default();
                 format!(
-                    "{GOOD}ready{GOOD:#} {STRONG}{}{STRONG:#} at {}, {ring}  {FAINT}look at it: {command}{FAINT:#}",
+                    "{GOOD}ready{GOOD:#} {STRONG}{}{STRONG:#} at {}, {ring}{metrics}  {FAINT}look at it: {command}{FAINT:#}",
                     node.id, node.address
                 )
             }
@@ -224,6 +271,13 @@ fn inspect_command(address: &Address, source: &cookie::Source) -> String {
         command.push_str(&format!(" --cookie-file {}", path.display()));
     }
     command + " inspect"
+}
+
+async fn export(exporter: Option<&Exporter>, cluster: &Cluster) {
+    match exporter {
+        Some(exporter) => exporter.serve(cluster).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Waits for the end of standard input; for ever, once that has said to stay.

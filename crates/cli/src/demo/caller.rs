@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clusterluck::Cluster;
+use clusterluck::Client;
 use clusterluck::netkernel::{Executed, Net, NodeId};
 use tokio::time::Instant;
 
 use crate::echo::{self, Echo, Heard, Say};
 
-/// A client of the cluster: a member of weight 0, which owns no keys.
+/// Calls by way of a client of the cluster, which is no member.
 #[derive(Clone)]
 pub(super) struct Caller {
-    pub(super) cluster: Cluster,
+    pub(super) client: Client,
 }
 
 /// A call that was answered.
@@ -32,7 +32,7 @@ impl Caller {
         let Some(owner) = holders.first().cloned() else { bail!("the ring is empty") };
         let mut failures = Vec::new();
         for holder in self.reachable_first(holders) {
-            let server = self.cluster.addr::<Echo>(&holder, echo::NAME);
+            let server = self.client.addr::<Echo>(&holder, echo::NAME);
             match server.call(Say { text: key.to_owned() }).timeout(ATTEMPT).await {
                 Ok(Heard { text, node, .. }) => {
                     if text != key || node != holder.as_str() {
@@ -47,15 +47,20 @@ impl Caller {
         bail!("nobody answered for `{key}`: {}", failures.join("; "))
     }
 
+    /// Whether there is a session with this node, which is kept from now on.
+    pub(super) fn reaches(&self, node: &NodeId) -> bool {
+        let _kept = self.client.addr::<Echo>(node, echo::NAME);
+        self.client.is_connected(node)
+    }
+
     /// The key's owner, then those that stand in for it.
     pub(super) fn holders(&self, key: &str) -> Vec<NodeId> {
-        let view = self.cluster.view();
-        view.ring().replicas(key.as_bytes(), HOLDERS).map(|holder| holder.id.clone()).collect()
+        self.client.ring().replicas(key.as_bytes(), HOLDERS).map(|holder| holder.id.clone()).collect()
     }
 
     /// The same in the same order, but those without a session last.
     fn reachable_first(&self, mut holders: Vec<NodeId>) -> Vec<NodeId> {
-        let peers = self.cluster.kernel().peers();
+        let peers = self.client.kernel().peers();
         let connected: BTreeSet<NodeId> =
             peers.into_iter().filter(|peer| peer.connected).map(|peer| peer.id).collect();
         holders.sort_by_key(|holder| !connected.contains(holder));

@@ -1,10 +1,11 @@
-//! `demo`: five real nodes, one killed and brought back, in one command.
+//! `demo`: five real nodes, one killed and brought back, the network cut in two and healed, in one command.
 
 mod caller;
 mod kept;
 mod load;
 mod nodes;
 mod process;
+mod relay;
 mod report;
 mod script;
 mod stage;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use self::nodes::Nodes;
+use self::relay::Relay;
 use self::stage::Stage;
 use crate::output::{Answer, Format};
 use crate::signals::Signals;
@@ -38,7 +40,8 @@ impl Demo {
         let folder = folder.context("cannot make a temporary folder")?;
         let cookie = Cookie::generate()?;
         cookie.write_new_file(folder.path().join(nodes::COOKIE_FILE))?;
-        let mut nodes = Nodes::new(folder.path().to_owned(), cookie);
+        let relay = Relay::start().await.context("cannot listen on the loopback interface")?;
+        let mut nodes = Nodes::new(folder.path().to_owned(), cookie, relay);
         let played = tokio::select! {
             played = script::play(&mut nodes, &mut stage) => played,
             () = signals.next() => Err(anyhow!("interrupted: all that it had started is stopped")),

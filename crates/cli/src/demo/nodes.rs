@@ -4,23 +4,26 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
-use clusterluck::control::{self, Get, Inspect, Inspection, Members};
+use clusterluck::control::{Get, Has, Inspect, Inspection, Members};
 use clusterluck::netkernel::{Address, Cookie};
 use tokio::time::Instant;
 
 use super::kept::{Kept, KeptNode};
 use super::process::{Common, Process, log_tail};
+use super::relay::Relay;
 
 /// The nodes of the demonstration, in the order they were started.
 pub(super) struct Nodes {
     pub(super) common: Common,
     pub(super) running: Vec<Process>,
+    pub(super) relay: Relay,
 }
 
 impl Nodes {
-    pub(super) fn new(folder: PathBuf, cookie: Cookie) -> Self {
+    pub(super) fn new(folder: PathBuf, cookie: Cookie, relay: Relay) -> Self {
         let cookie_file = folder.join(COOKIE_FILE);
-        Self { common: Common { folder, cookie_file, cookie, ring: RING }, running: Vec::new() }
+        let common = Common { folder, cookie_file, cookie, ring: RING, relay: relay.address.clone() };
+        Self { common, running: Vec::new(), relay }
     }
 
     /// Starts all five at once.
@@ -28,8 +31,16 @@ impl Nodes {
         let common = &self.common;
         let [a, b, c, d, e] = IDS.map(|id| Process::start(common, id, None));
         let (a, b, c, d, e) = tokio::try_join!(a, b, c, d, e)?;
-        self.running = vec![a, b, c, d, e];
+        for node in [a, b, c, d, e] {
+            self.put(node);
+        }
         Ok(())
+    }
+
+    /// One more node runs.
+    pub(super) fn put(&mut self, node: Process) {
+        self.relay.place(node.id.as_str(), &node.address);
+        self.running.push(node);
     }
 
     /// Waits until all nodes see one ring of `members`, all of them connected, and gives it.
@@ -64,6 +75,23 @@ impl Nodes {
         .await
     }
 
+    /// Waits until no node of one side is connected to one of the other.
+    pub(super) async fn parted(&self, side: &[&str]) -> Result<()> {
+        let on_side = |id: &str| side.contains(&id);
+        until("each side sees that the other is gone", async || {
+            for node in &self.running {
+                let members = node.ask(&Members {}).await?;
+                let mut others =
+                    members.iter().filter(|member| on_side(&member.node.id) != on_side(node.id.as_str()));
+                if others.any(|member| member.connected) {
+                    return Ok(None);
+                }
+            }
+            Ok(Some(()))
+        })
+        .await
+    }
+
     /// Waits until every running node knows that `id` is at `address`.
     pub(super) async fn found(&self, id: &str, address: &Address) -> Result<()> {
         until("all know where it is now", async || {
@@ -77,20 +105,24 @@ impl Nodes {
         .await
     }
 
-    /// Waits until every running node has all of these members, or none of them.
-    pub(super) async fn all_have(&self, ids: &[&str], wanted: bool) -> Result<()> {
-        let what = if wanted { "all nodes know the new members" } else { "all nodes have let them go" };
+    /// Waits until every running node that `among` names has this member, or has it not.
+    pub(super) async fn have(&self, among: impl Fn(&str) -> bool, id: &str, wanted: bool) -> Result<()> {
+        let what = if wanted { "the nodes know a new member" } else { "the nodes have let a member go" };
         until(what, async || {
-            for node in &self.running {
-                let known = node.ask(&control::Nodes {}).await?;
-                let has = |id: &&str| known.iter().any(|node| node.id == *id);
-                if ids.iter().any(|id| has(id) != wanted) {
+            for node in self.running.iter().filter(|node| among(node.id.as_str())) {
+                if node.ask(&Has { id: id.to_owned() }).await? != wanted {
                     return Ok(None);
                 }
             }
             Ok(Some(()))
         })
         .await
+    }
+
+    /// The process of this id.
+    pub(super) fn node(&self, id: &str) -> Result<&Process> {
+        let found = self.running.iter().find(|node| node.id.as_str() == id);
+        found.ok_or_else(|| anyhow!("no node `{id}` runs"))
     }
 
     /// Takes the process of this id out of those that run.

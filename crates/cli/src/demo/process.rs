@@ -21,6 +21,8 @@ pub(super) struct Common {
     pub(super) cookie_file: PathBuf,
     pub(super) cookie: Cookie,
     pub(super) ring: &'static str,
+    /// What the nodes dial by way of.
+    pub(super) relay: Address,
 }
 
 /// A running `clusterluck start`, ended when this is dropped.
@@ -110,6 +112,7 @@ fn spawn(common: &Common, id: &str, meet: Option<&Address>) -> Result<Child> {
         .arg(&common.cookie_file)
         .arg("--data-dir")
         .arg(common.folder.join(id))
+        .arg(format!("--through={}", common.relay))
         .arg("--stop-on-eof")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

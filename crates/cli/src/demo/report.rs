@@ -21,6 +21,10 @@ pub(super) struct Figures {
     pub(super) noticed: Duration,
     /// From the start of the new process until it answered for its keys.
     pub(super) back: Duration,
+    /// From the cut until neither side was connected to the other.
+    pub(super) parted: Duration,
+    /// From the healing until all had what either side had changed.
+    pub(super) merged: Duration,
     /// From beginning to end.
     pub(super) whole: Duration,
 }
@@ -40,6 +44,8 @@ impl Figures {
             "answered_by_replica": self.by_replica(),
             "lost": self.load.lost.len(),
             "return_us": micros(self.back),
+            "parted_us": micros(self.parted),
+            "merged_us": micros(self.merged),
             "whole_us": micros(self.whole),
         })
     }
@@ -54,6 +60,7 @@ impl Figures {
             ("all nodes know that it is gone after", time(self.noticed)),
             ("the longest a caller waited meanwhile", time(self.load.quantile(1.0))),
             ("started again, it answers for its keys after", time(self.back)),
+            ("after a partition, all have both sides' changes in", time(self.merged)),
             (
                 "calls made, answered by a replica, lost",
                 format!("{}, {}, {}", count(self.calls()), count(self.by_replica()), self.load.lost.len()),
@@ -62,7 +69,7 @@ impl Figures {
         ];
         let mut text = "\n".to_owned();
         for (what, figure) in lines {
-            text.push_str(&format!("  {what:<46} {STRONG}{figure}{STRONG:#}\n"));
+            text.push_str(&format!("  {what:<51} {STRONG}{figure}{STRONG:#}\n"));
         }
         text
     }

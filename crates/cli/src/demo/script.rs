@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
-use clusterluck::Cluster;
+use anyhow::{Context, Result, ensure};
+use clusterluck::Client;
 use clusterluck::control::{Insert, Meet, NodeInfo, Owner, Remove};
-use clusterluck::netkernel::Net;
 use tokio::time::Instant;
 
 use super::caller::{Caller, HOLDERS};
@@ -25,8 +24,7 @@ pub(super) async fn play(nodes: &mut Nodes, stage: &mut Stage) -> Result<Figures
     ));
     start(nodes, stage).await?;
     let agree = meet(nodes, stage).await?;
-    insert_at_once(nodes, stage).await?;
-    let caller = join_as_client(nodes, stage).await?;
+    let caller = connect_client(nodes, stage).await?;
     place_keys(nodes, &caller, stage).await?;
     let calm = call_owners(&caller, stage).await?;
 
@@ -37,6 +35,8 @@ pub(super) async fn play(nodes: &mut Nodes, stage: &mut Stage) -> Result<Figures
     let back = bring_back(nodes, &load, &victim, stage).await?;
     stage.begin(&format!("{CALLERS} callers go on with {victim} back"));
     tokio::time::sleep(WATCHED).await;
+    let parted = part(nodes, stage).await?;
+    let merged = heal(nodes, stage).await?;
     seen.join(load.stop().await);
     ensure!(seen.lost.is_empty(), "{} calls were lost, the first because {}", seen.lost.len(), seen.lost[0]);
     let others = seen.by_replica.keys().filter(|owner| owner.as_str() != victim).count();
@@ -44,9 +44,8 @@ pub(super) async fn play(nodes: &mut Nodes, stage: &mut Stage) -> Result<Figures
     let calls = count(seen.times.len() as u64);
     stage.done(&format!("{calls} calls went on throughout, and none was lost"), began.elapsed());
 
-    caller.cluster.leave(false).await.context("the client could not leave")?;
-    caller.cluster.shutdown(CLIENT_STOPS_WITHIN).await;
-    Ok(Figures { agree, calm, load: seen, takeover, noticed, back, whole: Duration::ZERO })
+    caller.client.shutdown(CLIENT_STOPS_WITHIN).await;
+    Ok(Figures { agree, calm, load: seen, takeover, noticed, back, parted, merged, whole: Duration::ZERO })
 }
 
 async fn start(nodes: &mut Nodes, stage: &mut Stage) -> Result<()> {
@@ -72,39 +71,22 @@ async fn meet(nodes: &Nodes, stage: &mut Stage) -> Result<Duration> {
     Ok(took)
 }
 
-/// Two nodes change the ring at the same moment: neither change may undo the other.
-async fn insert_at_once(nodes: &Nodes, stage: &mut Stage) -> Result<()> {
-    stage.begin("two nodes insert a member each, at the same moment");
+/// A client sees the ring and is no member, so that the five nodes' ring stays as it is.
+async fn connect_client(nodes: &Nodes, stage: &mut Stage) -> Result<Caller> {
+    stage.begin("this process connects as a client");
     let began = Instant::now();
-    let (Some(one), Some(other)) = (nodes.running.first(), nodes.running.last()) else {
-        bail!("no node runs")
-    };
-    let [first, second] = INSERTED.map(insertion);
-    tokio::try_join!(one.ask(&first), other.ask(&second))?;
-    nodes.all_have(&INSERTED, true).await?;
-    let took = began.elapsed();
-    one.ask(&Remove { ids: INSERTED.map(str::to_owned).to_vec(), force: false, wait_ms: None }).await?;
-    nodes.all_have(&INSERTED, false).await?;
-    stage.done("two nodes inserted a member each at one moment: all know both", took);
-    Ok(())
-}
-
-/// A member of weight 0 owns no keys, so that the five nodes' ring stays as it is.
-async fn join_as_client(nodes: &Nodes, stage: &mut Stage) -> Result<Caller> {
-    stage.begin("this process joins as a client");
-    let began = Instant::now();
-    let common = &nodes.common;
-    let builder = Cluster::builder(CLIENT).cookie(common.cookie.clone()).ring(RING).weight(0);
-    let cluster = builder.start().await.context("the client did not start")?;
-    let first = nodes.running.first().context("no node runs")?;
-    cluster.meet(first.address.to_string()).await.context("the client met nobody")?;
-    until("the client is connected to all", async || {
-        let up = cluster.kernel().peers().iter().filter(|peer| peer.connected).count();
-        Ok((cluster.view().members().len() == IDS.len() + 1 && up == IDS.len()).then_some(()))
+    let builder = Client::builder().cookie(nodes.common.cookie.clone()).ring(RING);
+    let seeds = nodes.running.iter().map(|node| node.address.to_string());
+    let client = seeds.fold(builder, clusterluck::client::Builder::seed).connect().await;
+    let client = client.context("the client did not connect")?;
+    ensure!(client.ring().len() == IDS.len(), "the client sees {} nodes on the ring", client.ring().len());
+    let caller = Caller { client };
+    until("the client is connected to all nodes", async || {
+        Ok(nodes.running.iter().all(|node| caller.reaches(&node.id)).then_some(()))
     })
     .await?;
-    stage.done("this process is a client: a member of weight 0, which owns no keys", began.elapsed());
-    Ok(Caller { cluster })
+    stage.done("this process is a client: it has the ring, and is no member of it", began.elapsed());
+    Ok(caller)
 }
 
 async fn place_keys(nodes: &Nodes, caller: &Caller, stage: &mut Stage) -> Result<()> {
@@ -191,7 +173,7 @@ async fn bring_back(nodes: &mut Nodes, load: &Load, victim: &str, stage: &mut St
     let known = nodes.running.first().context("no node runs")?.address.clone();
     let process = Process::start(&nodes.common, victim, Some(&known)).await?;
     let (id, address) = (process.id.clone(), process.address.clone());
-    nodes.running.push(process);
+    nodes.put(process);
     let first = until("it answers for its keys again", async || {
         Ok(load.look(|tally| tally.first_answer.get(&id).copied()))
     });
@@ -199,10 +181,57 @@ async fn bring_back(nodes: &mut Nodes, load: &Load, victim: &str, stage: &mut St
     stage.done(&format!("{victim} was started again, met its way back and answers for its keys"), back);
 
     stage.begin("all agree again");
-    nodes.agreed(IDS.len() + 1).await?;
+    nodes.agreed(IDS.len()).await?;
     nodes.found(victim, &address).await?;
     stage.done("all agree again, and know its new port", began.elapsed());
     Ok(back)
+}
+
+/// Cuts the network in two. Each side goes on, and changes the ring by itself.
+async fn part(nodes: &Nodes, stage: &mut Stage) -> Result<Duration> {
+    let (first, second) = (SIDES[0].join(", "), SIDES[1].join(", "));
+    stage.begin(&format!("cutting the network in two: {first} | {second}"));
+    let cut = Instant::now();
+    nodes.relay.cut(SIDES[0]);
+    nodes.parted(SIDES[0]).await?;
+    let parted = cut.elapsed();
+    stage.done(&format!("the network is in two: {first} | {second}"), parted);
+    stage.begin("each side inserts a member of its own");
+    let began = Instant::now();
+    for (side, newcomer) in SIDES.iter().zip(INSERTED) {
+        nodes.node(side[0])?.ask(&insertion(newcomer)).await?;
+        nodes.have(|id| side.contains(&id), newcomer, true).await?;
+    }
+    let took = began.elapsed();
+    tokio::time::sleep(WATCHED).await;
+    for (side, newcomer) in SIDES.iter().zip(INSERTED) {
+        nodes.have(|id| !side.contains(&id), newcomer, false).await?;
+    }
+    let [one, other] = INSERTED;
+    stage.done(&format!("one side inserted {one}, the other {other}; neither knows both"), took);
+    Ok(parted)
+}
+
+/// Heals the network: what either side has changed is kept.
+async fn heal(nodes: &Nodes, stage: &mut Stage) -> Result<Duration> {
+    stage.begin("healing the network");
+    let healed = Instant::now();
+    nodes.relay.heal();
+    for newcomer in INSERTED {
+        nodes.have(|_| true, newcomer, true).await?;
+    }
+    let merged = healed.elapsed();
+    let [one, other] = INSERTED;
+    stage.done(&format!("the network is whole: all five nodes have both {one} and {other}"), merged);
+    stage.begin("taking them out again");
+    let ids = INSERTED.map(str::to_owned).to_vec();
+    nodes.node(IDS[0])?.ask(&Remove { ids, force: false, wait_ms: None }).await?;
+    for newcomer in INSERTED {
+        nodes.have(|_| true, newcomer, false).await?;
+    }
+    nodes.agreed(IDS.len()).await?;
+    stage.done("both are removed, and all agree again", healed.elapsed().saturating_sub(merged));
+    Ok(merged)
 }
 
 /// Nobody listens there, so it stays a member that has not been heard from.
@@ -220,9 +249,9 @@ fn meeting(known: &Process) -> Meet {
     }
 }
 
-/// This process, as a member.
-const CLIENT: &str = "client";
-/// Members that two nodes insert at the same moment.
+/// The two sides of the partition.
+const SIDES: [&[&str]; 2] = [&["ash", "birch"], &["cedar", "dogwood", "elm"]];
+/// The members they insert, one each.
 const INSERTED: [&str; 2] = ["fir", "gorse"];
 /// A port of the system's, at which no node listens.
 const DISCARD: u16 = 9;

@@ -34,6 +34,7 @@ impl Stage {
 
     /// A step begins.
     pub(super) fn begin(&mut self, what: &str) {
+        self.clear();
         if self.audience == Audience::Terminal {
             self.say(&format!("{NOTE}…{NOTE:#} {what}"), false);
         }

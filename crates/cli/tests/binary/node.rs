@@ -142,6 +142,7 @@ async fn what_is_ready_says_where_it_is() {
         "port": node.port.parse::<u16>().unwrap(),
         "ring": "r",
         "pid": node.child.id().unwrap(),
+        "metrics": null,
     });
     assert_eq!(*data, said);
 }

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
+use crate::schemas::assert_valid;
+
 /// A folder with a cookie, and a home of its own for whatever is run.
 pub(crate) struct Place {
     folder: TempDir,
@@ -84,6 +86,7 @@ impl Place {
         };
         let ready: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["ok"], true, "{line}");
+        assert_valid("start", &ready);
         let port = ready["data"]["port"].as_u64().unwrap().to_string();
         Node { place: self, id: id.to_owned(), port, ready, child, life }
     }
@@ -114,6 +117,7 @@ impl Node<'_> {
         let run = self.run(arguments).await;
         let document = run.document();
         assert_eq!(document["ok"], true, "{arguments:?}: {document}");
+        assert_valid(arguments[0], &document);
         assert!(run.success, "{arguments:?} ended with a failure");
         document["data"].clone()
     }
@@ -122,6 +126,7 @@ impl Node<'_> {
     pub(crate) async fn change(&self, arguments: &[&str]) {
         let document = self.run(arguments).await.document();
         assert_eq!(document, serde_json::json!({"ok": true}), "{arguments:?}");
+        assert_valid(arguments[0], &document);
     }
 
     /// The node still answers.
@@ -181,6 +186,7 @@ impl Run {
         let message = document["error"]["message"].as_str().expect("a failure has a message").to_owned();
         let whole = serde_json::json!({"ok": false, "error": {"message": message, "_error": true}});
         assert_eq!(document, whole);
+        assert_valid("failure", &document);
         message
     }
 

@@ -13,8 +13,8 @@ pub use client::{Client, ClientError};
 pub use live::{Follow, Followed, Place, RingNodeInfo, Watch, Watched, WatchedEvent};
 pub use protocol::{
     COMMANDS, Command, Done, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join,
-    Leave, LinkInfo, Meet, MemberInfo, Members, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, ServerInfo,
-    Servers, Update, Weight, Weights,
+    Leave, LinkInfo, Meet, MemberInfo, Members, Metrics, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove,
+    ServerInfo, Servers, Update, Weight, Weights,
 };
 pub(crate) use server::{Operated, Server};
 

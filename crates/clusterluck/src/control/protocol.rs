@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::live::{Follow, Followed, Watch, Watched};
+use crate::metrics::Metric;
 
 /// A command of the control server.
 pub trait Command: Serialize + DeserializeOwned + Send + Sync + 'static {
@@ -335,6 +336,10 @@ pub struct LinkInfo {
     pub role: Option<String>,
 }
 
+/// The node's counters.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Metrics {}
+
 macro_rules! commands {
     ($($name:literal $command:ty => $answer:ty,)*) => {
         $(impl Command for $command {
@@ -365,6 +370,7 @@ commands! {
     "owner" Owner => Vec<NodeInfo>,
     "servers" Servers => Vec<ServerInfo>,
     "info" Info => NodeReport,
+    "metrics" Metrics => Vec<Metric>,
     "follow" Follow => Followed,
     "watch" Watch => Watched,
 }

@@ -19,11 +19,12 @@ use tokio_util::task::TaskTracker;
 use super::live::{Follow, Watch};
 use super::protocol::{
     COMMANDS, Command, Done, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join,
-    Leave, LinkInfo, Meet, MemberInfo, Members, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, Request,
-    Response, ServerInfo, Servers, Update, Weight, Weights,
+    Leave, LinkInfo, Meet, MemberInfo, Members, Metrics, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove,
+    Request, Response, ServerInfo, Servers, Update, Weight, Weights,
 };
 use super::waiting::waits;
 use crate::journal::Journal;
+use crate::metrics::{self, Metric};
 
 /// What is operated.
 #[derive(Clone)]
@@ -126,6 +127,7 @@ impl Operated {
             Owner::NAME => run::<Owner>(self, arguments).await,
             Servers::NAME => run::<Servers>(self, arguments).await,
             Info::NAME => run::<Info>(self, arguments).await,
+            Metrics::NAME => run::<Metrics>(self, arguments).await,
             Follow::NAME => run::<Follow>(self, arguments).await,
             Watch::NAME => run::<Watch>(self, arguments).await,
             _ => Err(Failure::UnknownCommand {
@@ -367,6 +369,12 @@ impl Run for Info {
             uptime_ms: u64::try_from(node.started.elapsed().as_millis()).unwrap_or(u64::MAX),
             links: node.measured_links().await.values().map(link).collect(),
         })
+    }
+}
+
+impl Run for Metrics {
+    async fn run(self, node: &Operated) -> Result<Vec<Metric>, Failure> {
+        Ok(metrics::measure(&node.kernel, &node.gossip, &node.servers, node.started.elapsed()))
     }
 }
 

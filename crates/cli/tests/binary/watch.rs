@@ -1,0 +1,96 @@
+//! `watch`: events as they happen, and over the death of the node that tells them.
+
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout};
+
+use crate::schemas::assert_valid;
+use crate::support::{Place, in_time};
+
+struct Watcher {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Watcher {
+    fn of(place: &Place, port: &str, more: &[&str]) -> Self {
+        let mut command = place.binary();
+        command.args(["-p", port, "--cookie-file"]).arg(place.cookie()).args(more).arg("watch");
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// The next event of this name.
+    async fn until(&mut self, event: &str) -> Value {
+        loop {
+            let line = in_time(self.lines.next_line()).await.unwrap().expect("it watches on");
+            let document: Value = serde_json::from_str(&line).unwrap();
+            assert_valid("watch", &document);
+            if document["data"]["event"] == event {
+                return document["data"].clone();
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        let pid = i32::try_from(self.child.id().unwrap()).unwrap();
+        rustix::process::kill_process(Pid::from_raw(pid).unwrap(), Signal::INT).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_outlives_the_node_and_says_so() {
+    let place = Place::new();
+    let one = place.node("n1", &[]).await;
+    let mut watcher = Watcher::of(&place, &one.port, &[]);
+    // It watches from now on, whenever that is: something happens until it says so.
+    let changes = async {
+        loop {
+            one.change(&["update", "n1", "-w", "7"]).await;
+            one.change(&["update", "n1", "-w", "8"]).await;
+        }
+    };
+    let changed = tokio::select! {
+        changed = watcher.until("ring_changed") => changed,
+        () = changes => unreachable!("changes go on"),
+    };
+    assert_eq!(changed["details"]["nodes"], "1");
+
+    let port = one.port.clone();
+    one.signal(Signal::KILL);
+    let lost = watcher.until("connection_lost").await;
+    assert_eq!(lost["node"], "n1");
+    let listen = format!("127.0.0.1:{port}");
+    let mut again = place.binary();
+    again
+        .args(["--json", "start", "n1", "--listen", &listen, "--stop-on-eof", "--cookie-file"])
+        .arg(place.cookie());
+    let _again = place.started("n1", again).await;
+    watcher.until("connection_back").await;
+    watcher.until("node_restarted").await;
+    watcher.interrupt();
+    assert!(in_time(watcher.child.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_watcher_whose_reader_is_gone_ends() {
+    let place = Place::new();
+    let one = place.node("n1", &[]).await;
+    let Watcher { mut child, lines } = Watcher::of(&place, &one.port, &["--text"]);
+    drop(lines);
+    let ended = async { in_time(child.wait()).await.unwrap().success() };
+    let changes = async {
+        loop {
+            one.change(&["update", "n1", "-w", "7"]).await;
+            one.change(&["update", "n1", "-w", "8"]).await;
+        }
+    };
+    tokio::select! {
+        in_good_order = ended => assert!(in_good_order),
+        () = changes => unreachable!("changes go on"),
+    }
+}
