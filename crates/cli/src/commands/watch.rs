@@ -125,9 +125,10 @@ fn line(at: &str, event: &WatchedEvent) -> String {
 
 fn style(event: &str) -> Style {
     match event {
-        "link_up" | "member_up" | "converged" | "connection_back" | "member_alive" => GOOD,
+        "link_up" | "member_up" | "converged" | "connection_back" | "member_trusted"
+        | "majority_reachable" => GOOD,
         "link_down" | "link_unreachable" | "member_left" | "member_removed" | "member_down" | "evicted"
-        | "connection_lost" | "not_stored" | "duplicate_id" => BAD,
+        | "connection_lost" | "not_stored" | "duplicate_id" | "minority_partition" => BAD,
         _ => NOTE,
     }
 }
