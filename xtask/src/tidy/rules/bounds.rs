@@ -21,7 +21,10 @@ const TRACKER: &str = "tracker.rs";
 fn check(repo: &Repo, findings: &mut Findings) {
     for (file, source) in repo.rust() {
         for mention in &source.mentions {
-            queue(file, mention, findings);
+            // A peer is measured with the queues its users have.
+            if !file.is_under("bench") {
+                queue(file, mention, findings);
+            }
             if file.name() != TRACKER {
                 task(file, source, mention, findings);
             }
@@ -89,6 +92,13 @@ mod tests {
         );
         assert_eq!(lines("use std::sync::mpsc;\nfn f() { mpsc::channel(); }"), ["a.rs:2"]);
         assert_eq!(lines("struct S { q: flume::unbounded }"), ["a.rs:1"]);
+    }
+
+    #[test]
+    fn a_measured_peer_may_have_its_own_queues() {
+        let text = "fn f() { peer::mailbox::unbounded(); }";
+        assert_eq!(caught(&RULE, &Repo::made_of(&[("src/a.rs", text)])), ["src/a.rs:1"]);
+        assert!(caught(&RULE, &Repo::made_of(&[("bench/src/a.rs", text)])).is_empty());
     }
 
     #[test]
