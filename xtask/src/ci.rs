@@ -18,13 +18,15 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         }),
         Step::new("docs", || docs(root)),
         Step::new("tidy", || tidy::run(root).map(|()| Outcome::Passed)),
+        Step::new("guide", || guide(root)),
         // Word for word the README's command.
         Step::new("tests", || call(root, "test --workspace")),
         Step::new("no_std", || no_std::run(root).map(|()| Outcome::Passed)),
         Step::new("licences", || licences(root)),
         Step::new("package", || {
             // Each crate is built from what would be published.
-            call(root, "package --workspace --exclude xtask --allow-dirty --locked --quiet")
+            let words = "package --workspace --exclude xtask --exclude clusterluck-guide --allow-dirty --locked --quiet";
+            call(root, words)
         }),
     ];
     steps::run(steps)
@@ -43,6 +45,17 @@ fn run_command(command: &mut Command) -> Result<Outcome> {
 fn docs(root: &Path) -> Result<Outcome> {
     let words = "doc --workspace --no-deps --all-features --locked";
     run_command(cargo(root).args(words.split(' ')).env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// The book, of the pages that `tidy` has checked and `tests` compiles. mdBook takes minutes to build, so `.ci/run` installs
+/// it, and elsewhere it is used where it is.
+fn guide(root: &Path) -> Result<Outcome> {
+    let installed = root.join("target/tools/bin/mdbook");
+    let mdbook = if installed.is_file() { installed.as_path() } else { Path::new("mdbook") };
+    if !cargo::succeeds(Command::new(mdbook).arg("--version")) {
+        return Ok(Outcome::Skipped("no mdbook here (`.ci/run` installs it)"));
+    }
+    run_command(Command::new(mdbook).current_dir(root).args(["build", "docs"]))
 }
 
 /// Building cargo-deny takes minutes, so the gate uses it where it is and says so where it is not.

@@ -5,6 +5,7 @@ mod bounds;
 mod docs_snippets;
 mod exceptions;
 mod features;
+mod guide;
 mod length;
 mod links;
 mod machine_paths;
@@ -34,4 +35,5 @@ pub(super) const ALL: &[Rule] = &[
     length::RULE,
     machine_paths::RULE,
     links::RULE,
+    guide::RULE,
 ];

@@ -6,6 +6,7 @@ mod commands;
 mod demo;
 mod errors;
 mod forming;
+mod guide;
 mod local;
 mod metrics;
 mod node;

@@ -32,6 +32,8 @@ const DRAWN: &[Node] = &[
         may: &["clusterluck-vclock", "clusterluck-hashring", "clusterluck-netkernel"],
     },
     Node { package: "clusterluck-cli", on: &["clusterluck"], may: &[] },
+    // Its pages' Rust uses everything, as tests do: by development dependencies, which are no arrows.
+    Node { package: "clusterluck-guide", on: &[], may: &[] },
     Node { package: "xtask", on: &[], may: &[] },
 ];
 
