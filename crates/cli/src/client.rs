@@ -119,15 +119,10 @@ fn unconnected(address: &Address, source: &Source, timeout: Duration, error: Cli
             "nothing at {address} answered within {timeout:?}: check -H and -p and the way there, or give it longer with --timeout"
         ),
         ConnectError::Handshake { source: HandshakeError::Authentication, .. } => {
-            anyhow!("the node at {address} does not have {source}: use the cookie that node was started with")
+            anyhow!("the node at {address} refused {source}: use the cookie that node was started with")
         }
-        // A node tells a stranger nothing, not even that the cookie is wrong: other causes look the same from here.
-        ConnectError::Handshake { source: HandshakeError::Closed, .. } => anyhow!(
-            "what listens at {address} hung up on {source}: use the cookie that node was started with, \
-             or check -H and -p if it is no clusterluck node"
-        ),
         ConnectError::Handshake {
-            source: HandshakeError::NotClusterluck | HandshakeError::Malformed,
+            source: HandshakeError::Closed | HandshakeError::NotClusterluck | HandshakeError::Malformed,
             ..
         } => {
             anyhow!("what listens at {address} is no clusterluck node: check -H and -p")

@@ -160,7 +160,8 @@ async fn the_client_says_why_there_is_no_session() {
     let host = || network.host("operator");
     let (wrong, right) = (cookie(true), cookie(false));
     let error = Client::connect_over(host(), &node.address(), None, &wrong, SECOND).await.unwrap_err();
-    let ClientError::Connect(ConnectError::Handshake { source: HandshakeError::Closed, .. }) = error else {
+    let ClientError::Connect(ConnectError::Handshake { source: HandshakeError::Authentication, .. }) = error
+    else {
         panic!("{error:?}")
     };
     let instance = NodeId::new("m").unwrap();

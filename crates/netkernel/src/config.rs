@@ -29,6 +29,8 @@ pub(crate) struct Limits {
     pub(crate) queue_bytes_max: usize,
     pub(crate) offline_messages_max: usize,
     pub(crate) offline_age_max: Duration,
+    pub(crate) offline_policy: OfflinePolicy,
+    pub(crate) parked_bytes_max: usize,
     pub(crate) reassembly_bytes_max: usize,
     pub(crate) calls_max: usize,
     pub(crate) heartbeat_idle: Duration,
@@ -38,6 +40,7 @@ pub(crate) struct Limits {
     pub(crate) handshake_first: Duration,
     pub(crate) handshake_whole: Duration,
     pub(crate) handshakes_max: usize,
+    pub(crate) handshakes_per_host_max: usize,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) probe: Duration,
@@ -120,6 +123,37 @@ impl Config {
         self
     }
 
+    /// What happens to a message for a peer that is not connected when as many wait as may. Default
+    /// [`OfflinePolicy::FailNew`].
+    #[must_use]
+    pub fn offline_policy(mut self, policy: OfflinePolicy) -> Self {
+        self.limits.offline_policy = policy;
+        self
+    }
+
+    /// How many connections may be in mid-handshake: in all, and from one host (loopback addresses are exempt). At
+    /// either limit the oldest that has not shown the cookie is dropped. Defaults 128 and 32.
+    #[must_use]
+    pub fn handshakes(mut self, max: usize, per_host: usize) -> Self {
+        self.limits.handshakes_max = max.max(1);
+        self.limits.handshakes_per_host_max = per_host.max(1);
+        self
+    }
+
+    /// How long a peer may take nothing of what is written to it before its session is closed. Default 10 s.
+    #[must_use]
+    pub fn write_stall(mut self, stall: Duration) -> Self {
+        self.limits.write_stall = stall;
+        self
+    }
+
+    /// How many calls to one peer, and of one peer, may be under way. Default 65,536.
+    #[must_use]
+    pub fn calls_max(mut self, calls: usize) -> Self {
+        self.limits.calls_max = calls;
+        self
+    }
+
     /// When to ask a silent peer for a sign of life: after `idle`, or after `busy` while calls wait for it; and
     /// how long it may take to give one before the session is closed. Defaults 15 s, 2 s and 5 s.
     #[must_use]
@@ -140,6 +174,17 @@ impl Config {
     }
 }
 
+/// What happens to a message for a peer that is not connected when as many wait as may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OfflinePolicy {
+    /// It is not accepted: its sender gets it back as [`SendError::Busy`](crate::SendError::Busy).
+    #[default]
+    FailNew,
+    /// The oldest cast that waits is dropped for it, and counted.
+    DropOldest,
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -148,6 +193,9 @@ impl Default for Limits {
             queue_bytes_max: 8 << 20,
             offline_messages_max: 1_024,
             offline_age_max: Duration::from_secs(30),
+            offline_policy: OfflinePolicy::FailNew,
+            // All of a peer's offline queue, and a message of the largest size that follows it.
+            parked_bytes_max: 12 << 20,
             // Two messages of the largest size: one that arrives while the last is being put together.
             reassembly_bytes_max: 8 << 20,
             // Slots of some 100 bytes: a caller that outruns its peer by more than this has lost count.
@@ -160,7 +208,10 @@ impl Default for Limits {
             // A stranger's connection is held for half a second, an authenticated one until the rest has come.
             handshake_first: Duration::from_millis(500),
             handshake_whole: Duration::from_secs(3),
+            // Some kilobytes each: a flood costs a megabyte, a cluster of a hundred nodes may start at once.
             handshakes_max: 128,
+            // A quarter of all, so that one host cannot take every place.
+            handshakes_per_host_max: 32,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
             // A live node on a loaded host answers within this; a dead one delays its successor by no more.

@@ -234,9 +234,10 @@ pub enum ConnectError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum HandshakeError {
-    /// The peer closed the connection in mid-handshake. An acceptor does so when the cookies differ: it tells a
-    /// stranger nothing.
-    #[error("the peer closed the connection during the handshake; the usual cause is a different cookie")]
+    /// The peer closed the connection in mid-handshake without a word: it does not speak this protocol, or has too
+    /// many connections to look at. One whose cookie differs says so, see
+    /// [`Authentication`](HandshakeError::Authentication).
+    #[error("the peer closed the connection during the handshake without an answer")]
     Closed,
     /// The connection failed.
     #[error("the connection failed")]

@@ -82,11 +82,12 @@ mod session;
 mod transport;
 
 pub use call::{Call, Responder};
-pub use config::Config;
+pub use config::{Config, OfflinePolicy};
 pub use error::{CallError, ConnectError, Executed, HandshakeError, Refusal, SendError, Stage};
 pub use mesh::{BindError, Kernel, Stopped};
 pub use net::{
-    BoxFuture, Dispatch, DownReason, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerStatus, Traffic,
+    BoxFuture, Dispatch, DownReason, Dropped, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerStatus, Queued,
+    Traffic,
 };
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
 pub use security::{

@@ -57,6 +57,41 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// Dropping the future tells the peer that nobody waits any more.
     fn call(&self, to: &NodeId, server: &ServerName, body: Bytes, timeout: Duration) -> Call;
 
+    /// Queues one message for several nodes, sharing its bytes, and says for each whether it was accepted.
+    fn abcast(
+        &self,
+        to: &[NodeId],
+        server: &ServerName,
+        body: &Bytes,
+    ) -> Vec<(NodeId, Result<(), SendError>)> {
+        to.iter().map(|node| (node.clone(), self.try_cast(node, server, body.clone()))).collect()
+    }
+
+    /// Sends one request to several nodes, sharing its bytes, and gives each one's reply or error: a failure of
+    /// one says nothing of the others. All requests are queued before this returns.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it takes back the calls that have not ended.
+    fn multicall<'a>(
+        &self,
+        to: &[NodeId],
+        server: &ServerName,
+        body: &Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Vec<(NodeId, Result<Bytes, CallError>)>> {
+        let calls: Vec<(NodeId, Call)> =
+            to.iter().map(|node| (node.clone(), self.call(node, server, body.clone(), timeout))).collect();
+        Box::pin(async move {
+            let mut outcomes = Vec::with_capacity(calls.len());
+            for (node, call) in calls {
+                // In turn, but all are under way: the slowest decides how long it takes.
+                outcomes.push((node, call.await));
+            }
+            outcomes
+        })
+    }
+
     /// The time a probe takes to the kernel of `to` and back.
     ///
     /// # Errors
@@ -99,7 +134,9 @@ pub trait Dispatch: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] is counted as a drop under its name.
+    /// A [`Refusal`] is counted and reported to the sender's node, and the cast is dropped. Only
+    /// [`Refusal::Overloaded`] is not final: the cast is offered again until the server has room, and its sender
+    /// waits for credit meanwhile.
     fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal>;
 
     /// A request for a server, with what answers it. Dropping the responder answers `NoReply`.
@@ -137,8 +174,57 @@ pub struct PeerStatus {
     pub queued_messages: usize,
     /// Bytes waiting to be written.
     pub queued_bytes: usize,
+    /// Control frames waiting to be written.
+    pub queued_control: usize,
+    /// What waits in the lane of small messages.
+    pub queued_normal: Queued,
+    /// What waits in the lane of messages over 16 KiB.
+    pub queued_bulk: Queued,
+    /// Casts sent or queued that the peer's servers have not taken yet: credit in use.
+    pub casts_unacknowledged: Queued,
+    /// Casts of the peer that are held here because their servers' mailboxes are full.
+    pub casts_held: Queued,
+    /// Calls made to the peer that have not ended.
+    pub calls_pending: usize,
+    /// Calls of the peer that are being executed here.
+    pub calls_executing: usize,
     /// Messages and bytes over this link since it was first made.
     pub traffic: Traffic,
+}
+
+/// A number of messages, and of bytes they take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queued {
+    /// Messages.
+    pub messages: usize,
+    /// Bytes, those of queued messages with what keeping them costs.
+    pub bytes: usize,
+}
+
+/// Messages that this node gave up, by reason.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Dropped {
+    /// Dropped for newer ones while there was no session ([`OfflinePolicy::DropOldest`](crate::OfflinePolicy)).
+    pub queue_full: u64,
+    /// They waited too long for a session.
+    pub expired: u64,
+    /// Partly sent, or replies, when their session was lost.
+    pub link_lost: u64,
+    /// Their link was closed: the peer was disconnected from, or this node shut down.
+    pub closed: u64,
+    /// Replies over a limit; their callers were told.
+    pub replies: u64,
+    /// Control frames that a flooding peer left no room for; not counted as messages.
+    pub control_frames: u64,
+}
+
+impl Dropped {
+    /// All of them, control frames not counted.
+    #[must_use]
+    pub fn messages(&self) -> u64 {
+        self.queue_full + self.expired + self.link_lost + self.closed + self.replies
+    }
 }
 
 /// Counts of one link, since it was first made.
@@ -155,8 +241,12 @@ pub struct Traffic {
     pub bytes_received: u64,
     /// Casts that a full or missing mailbox here turned away.
     pub casts_refused: u64,
-    /// Queued messages given up: too old, or their link was closed.
+    /// Casts that the peer's servers turned away, as it reported.
+    pub casts_refused_by_peer: u64,
+    /// Messages given up on this side, before they were sent whole.
     pub messages_dropped: u64,
+    /// The same, by reason.
+    pub dropped: Dropped,
     /// Sessions made.
     pub sessions: u64,
 }
@@ -190,6 +280,13 @@ pub enum PeerEvent {
         address: Address,
         /// The incarnation of the instance that is already known there.
         incumbent: Incarnation,
+    },
+    /// Messages that waited for a node were given up, since the last such event.
+    Dropped {
+        /// The node.
+        id: NodeId,
+        /// How many.
+        messages: u64,
     },
     /// Nothing could be reached at a node's address; it will be tried again.
     Unreachable {

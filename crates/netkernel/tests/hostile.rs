@@ -28,19 +28,21 @@ async fn garbage_is_answered_by_silence_and_disturbs_nobody() {
     let network = MemoryNetwork::new();
     let (a, b) = (node(&network, "a").await, node(&network, "b").await);
     a.connect(&b);
-    let hellos: [&[u8]; 7] = [
-        b"",
-        b"GET / HTTP/1.1\r\n\r\n",
-        b"CLK1",
-        b"CLK1\x01\x01\xff\xff",
-        b"CLK1\x01\x01\x00\x00",
-        b"CLK1\x02\x01\x00\x10aaaaaaaaaaaaaaaa",
-        b"CLK1\x01\x00\x00\x10aaaaaaaaaaaaaaaa",
+    // Those who speak the protocol are told which one is spoken here, others nothing.
+    let refusal: &[u8] = b"CLK1\x01\x01\x00\x00";
+    let hellos: [(&[u8], &[u8]); 7] = [
+        (b"", b""),
+        (b"GET / HTTP/1.1\r\n\r\n", b""),
+        (b"CLK1", b""),
+        (b"CLK1\x01\x01\xff\xff", b""),
+        (b"CLK1\x01\x01\x00\x00", refusal),
+        (b"CLK1\x02\x01\x00\x10aaaaaaaaaaaaaaaa", refusal),
+        (b"CLK1\x01\x00\x00\x10aaaaaaaaaaaaaaaa", refusal),
     ];
-    for hello in hellos {
+    for (hello, answered) in hellos {
         let mut connection = stranger(&network, &b).await;
         connection.write.write_all(hello).await.unwrap();
-        assert_eq!(answer(&mut connection).await, b"", "{hello:?}");
+        assert_eq!(answer(&mut connection).await, answered, "{hello:?}");
     }
     a.echo(&b, "undisturbed").await.unwrap();
     assert_eq!(b.kernel.peers().len(), 1);

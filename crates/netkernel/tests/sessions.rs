@@ -88,7 +88,7 @@ async fn a_wrong_cookie_gets_nothing_and_disturbs_nobody() {
     let thief = start(thief).await;
     let dialed = thief.kernel.dial(&b.address(), None, SECOND).await;
     assert!(
-        matches!(dialed, Err(ConnectError::Handshake { source: HandshakeError::Closed, .. })),
+        matches!(dialed, Err(ConnectError::Handshake { source: HandshakeError::Authentication, .. })),
         "{dialed:?}"
     );
     assert!(thief.kernel.peers().is_empty());

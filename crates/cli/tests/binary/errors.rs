@@ -43,7 +43,7 @@ async fn whom_to_ask_can_be_wrong_in_many_ways() {
     fails(
         &place,
         &["-p", &node.port, "--cookie-file", &wrong, "ping"],
-        &["hung up on the cookie in", "was started with"],
+        &["refused the cookie in", "was started with"],
     )
     .await;
     fails(&place, &to(&["-I", "n2", "ping"]), &["is `n1`, not `n2`", "leave out -I"]).await;

@@ -89,6 +89,10 @@ impl PendingCalls {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.calls().len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.calls().is_empty()
     }

@@ -1,12 +1,16 @@
 //! Everything this node holds for one peer: what waits to be sent, the calls under way in both directions, and
 //! the sessions. A link outlives its sessions, so that messages wait for the next one.
 
+mod bulk;
 mod calls;
+mod intake;
 mod lanes;
+mod message;
 mod sessions;
+mod status;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,17 +19,22 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use lanes::{Control, Piece, Verdict};
+pub(crate) use lanes::Batch;
+pub(crate) use message::{Control, Message, Piece, Verdict};
 pub(crate) use sessions::{Activated, Ended, SessionHandle, Take};
+pub(crate) use status::{Counters, count};
 
 use self::calls::PendingCalls;
-use self::lanes::{Lanes, Message, Subject};
+use self::intake::Intake;
+use self::lanes::Lanes;
+use self::message::Subject;
 use self::sessions::Sessions;
 use crate::call::{CallId, Inbound, ReplySink, ReplySlot};
-use crate::config::Limits;
+use crate::config::{Limits, OfflinePolicy};
 use crate::error::{CallError, Refusal, SendError, Stage};
-use crate::net::{Peer, PeerStatus, Traffic};
+use crate::net::Peer;
 use crate::node::{Address, NodeId, ServerName};
+use crate::proto::credit::{Credit, Grant, Load};
 use crate::proto::hello::SessionId;
 use crate::proto::reassembly::Reassembly;
 use crate::proto::refusal;
@@ -38,6 +47,9 @@ pub(crate) struct Link {
     calls: PendingCalls,
     /// The peer's messages that are still arriving. They may begin on one session and end on its successor.
     arriving: Mutex<Reassembly<Arriving>>,
+    /// The peer's casts that wait for room in their mailboxes, and how many they are.
+    intake: Mutex<Intake>,
+    parked: AtomicUsize,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
     pub(crate) dialing: tokio::sync::Mutex<()>,
     /// How many tasks are about to give this link a session or a wish; changed under the lock of all links.
@@ -53,6 +65,12 @@ pub(crate) struct Link {
 
 struct State {
     lanes: Lanes,
+    /// What the peer's mailboxes have yet to take.
+    credit: Credit,
+    /// A writer found nothing to do, and waits to be told.
+    idle: bool,
+    /// Senders wait for room.
+    awaited: bool,
     sessions: Sessions,
     /// Calls of the peer that are being executed here, with the session they are answered by.
     inbound: HashMap<CallId, (Arc<Inbound>, SessionId)>,
@@ -80,34 +98,22 @@ pub(crate) struct Wish {
     pub(crate) changed: Arc<Notify>,
 }
 
-/// Counts since the link was first made.
-#[derive(Debug, Default)]
-pub(crate) struct Counters {
-    pub(crate) messages_sent: AtomicU64,
-    pub(crate) messages_received: AtomicU64,
-    pub(crate) bytes_sent: AtomicU64,
-    pub(crate) bytes_received: AtomicU64,
-    pub(crate) casts_refused: AtomicU64,
-    pub(crate) messages_dropped: AtomicU64,
-    pub(crate) sessions: AtomicU64,
-}
-
-/// Adds to a count that is only read for display.
-pub(crate) fn count(counter: &AtomicU64, more: usize) {
-    counter.fetch_add(more as u64, Ordering::Relaxed);
-}
-
 impl Link {
     pub(crate) fn new(id: NodeId, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             calls: PendingCalls::new(limits.calls_max),
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
+            intake: Mutex::new(Intake::default()),
+            parked: AtomicUsize::new(0),
             dialing: tokio::sync::Mutex::new(()),
             visitors: AtomicUsize::new(0),
             id,
             limits,
             state: Mutex::new(State {
                 lanes: Lanes::default(),
+                credit: Credit::default(),
+                idle: true,
+                awaited: false,
                 sessions: Sessions::default(),
                 inbound: HashMap::new(),
                 wish: None,
@@ -130,27 +136,64 @@ impl Link {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Tells the writers that there is something to do.
+    fn wake_writers(&self, mut state: MutexGuard<'_, State>) {
+        let idle = std::mem::take(&mut state.idle);
+        drop(state);
+        if idle {
+            self.work.notify_waiters();
+        }
+    }
+
     /// Queues a cast, or hands its body back.
     pub(crate) fn try_cast(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
-        let busy = |body| SendError::Busy { node: self.id.clone(), body };
-        {
-            let mut state = self.state();
-            if state.closed {
-                return Err(SendError::NotConnected { node: self.id.clone(), body });
-            }
-            let full = if state.sessions.sending() {
-                state.lanes.bytes() >= self.limits.queue_bytes_soft
-            } else {
-                state.lanes.messages() >= self.limits.offline_messages_max
-                    || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max
-            };
-            if full {
-                return Err(busy(body));
-            }
-            state.lanes.push(Message::new(Subject::Cast { server: server.clone() }, body));
+        self.queue_cast(server, body, false)
+    }
+
+    /// Queues a cast, or hands its body back; then, with `waits`, the caller is told when there may be room.
+    fn queue_cast(&self, server: &ServerName, body: Bytes, waits: bool) -> Result<(), SendError> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(SendError::NotConnected { node: self.id.clone(), body });
         }
-        self.work.notify_waiters();
+        let online = state.sessions.sending();
+        let admitted = if online {
+            state.lanes.bytes() < self.limits.queue_bytes_soft && state.credit.spend(server, body.len())
+        } else {
+            self.admit_offline(&mut state, body.len())
+        };
+        if !admitted {
+            state.awaited |= waits;
+            return Err(SendError::Busy { node: self.id.clone(), body });
+        }
+        let message = Message::new(Subject::Cast { server: server.clone() }, body);
+        if online {
+            state.lanes.push(message);
+        } else {
+            state.credit.overspend(server, message.body.len());
+            state.lanes.push(message.waiting_since(Instant::now()));
+        }
+        self.wake_writers(state);
         Ok(())
+    }
+
+    /// Whether one more message may wait for a session, after making room as the policy says.
+    fn admit_offline(&self, state: &mut State, bytes: usize) -> bool {
+        loop {
+            if state.lanes.messages() < self.limits.offline_messages_max
+                && state.lanes.bytes() + bytes <= self.limits.queue_bytes_max
+            {
+                return true;
+            }
+            if self.limits.offline_policy == OfflinePolicy::FailNew {
+                return false;
+            }
+            let Some(dropped) = state.lanes.drop_oldest_cast() else { return false };
+            if let Some(server) = dropped.server() {
+                state.credit.refund(server, Load::cast(dropped.body.len()));
+            }
+            count(&self.counters.dropped_full, 1);
+        }
     }
 
     /// Queues a cast, waiting until `deadline` for room.
@@ -164,13 +207,34 @@ impl Link {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            body = match self.try_cast(server, body) {
+            body = match self.queue_cast(server, body, true) {
                 Err(SendError::Busy { body, .. }) => body,
                 done => return done,
             };
             if tokio::time::timeout_at(deadline, room).await.is_err() {
                 return Err(SendError::Busy { node: self.id.clone(), body });
             }
+        }
+    }
+
+    /// The peer's mailboxes have taken casts.
+    pub(crate) fn granted(&self, grant: &Grant) {
+        let refused = usize::try_from(grant.refused).unwrap_or(usize::MAX);
+        if refused > 0 {
+            count(&self.counters.casts_refused_by_peer, refused);
+            tracing::debug!(peer = %self.id, server = %grant.server, refused, "the peer refused casts");
+        }
+        let mut state = self.state();
+        state.credit.refund(&grant.server, grant.load);
+        self.tell_senders(state);
+    }
+
+    /// Wakes the senders that wait for room.
+    fn tell_senders(&self, mut state: MutexGuard<'_, State>) {
+        let awaited = std::mem::take(&mut state.awaited);
+        drop(state);
+        if awaited {
+            self.room.notify_waiters();
         }
     }
 
@@ -184,36 +248,36 @@ impl Link {
         deadline: Instant,
     ) -> Result<(), CallError> {
         let busy = || CallError::Busy { node: self.id.clone() };
-        {
-            let mut state = self.state();
-            if state.closed {
-                return Err(CallError::NotConnected { node: self.id.clone() });
-            }
-            let offline = !state.sessions.sending();
-            if state.lanes.bytes() + body.len() > self.limits.queue_bytes_max
-                || (offline && state.lanes.messages() >= self.limits.offline_messages_max)
-            {
-                return Err(busy());
-            }
-            self.calls.insert(id, slot).map_err(|_slot| busy())?;
-            state.lanes.push(Message::new(Subject::Call { id, server: server.clone(), deadline }, body));
+        let mut state = self.state();
+        if state.closed {
+            return Err(CallError::NotConnected { node: self.id.clone() });
         }
-        self.work.notify_waiters();
+        let online = state.sessions.sending();
+        let admitted = if online {
+            state.lanes.bytes() + body.len() <= self.limits.queue_bytes_max
+        } else {
+            self.admit_offline(&mut state, body.len())
+        };
+        if !admitted {
+            return Err(busy());
+        }
+        self.calls.insert(id, slot).map_err(|_slot| busy())?;
+        let message = Message::new(Subject::Call { id, server: server.clone(), deadline }, body);
+        state.lanes.push(if online { message } else { message.waiting_since(Instant::now()) });
+        self.wake_writers(state);
         Ok(())
     }
 
     /// Asks for a sign of life; the slot is filled when it comes.
     pub(crate) fn ping(&self, id: CallId, slot: ReplySlot) -> Result<(), CallError> {
-        {
-            let mut state = self.state();
-            let Some(session) = state.sessions.owner() else {
-                return Err(CallError::NotConnected { node: self.id.clone() });
-            };
-            self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
-            self.calls.written(id, session);
-            state.lanes.control(Control::Ping(id.0));
-        }
-        self.work.notify_waiters();
+        let mut state = self.state();
+        let Some(session) = state.sessions.owner() else {
+            return Err(CallError::NotConnected { node: self.id.clone() });
+        };
+        self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
+        self.calls.written(id, session);
+        state.lanes.control(Control::Ping(id.0));
+        self.wake_writers(state);
         Ok(())
     }
 
@@ -226,12 +290,15 @@ impl Link {
         stage
     }
 
-    /// Queues a control frame.
-    pub(crate) fn control(&self, control: Control) {
-        if !self.state().lanes.control(control) {
-            count(&self.counters.messages_dropped, 1);
+    /// Queues a control frame; false if so many wait that the peer must be flooding, and it was dropped.
+    pub(crate) fn control(&self, control: Control) -> bool {
+        let mut state = self.state();
+        let queued = state.lanes.control(control);
+        if !queued {
+            count(&self.counters.control_dropped, 1);
         }
-        self.work.notify_waiters();
+        self.wake_writers(state);
+        queued
     }
 
     /// A reply to a call made here has come. One that nobody waits for is late, and dropped.
@@ -244,20 +311,23 @@ impl Link {
         !self.calls.is_empty()
     }
 
-    /// A call of the peer begins. `None` if too many are being executed.
+    /// A call of the peer begins.
     pub(crate) fn begin_inbound(
         self: &Arc<Self>,
         id: CallId,
         deadline: Instant,
         session: SessionId,
-    ) -> Option<Arc<Inbound>> {
+    ) -> Begun {
         let mut state = self.state();
+        if state.inbound.contains_key(&id) {
+            return Begun::Twice;
+        }
         if state.inbound.len() >= self.limits.calls_max {
-            return None;
+            return Begun::TooMany;
         }
         let inbound = Inbound::new(id, deadline, Arc::clone(self) as Arc<dyn ReplySink>);
         state.inbound.insert(id, (Arc::clone(&inbound), session));
-        Some(inbound)
+        Begun::Now(inbound)
     }
 
     /// The peer no longer waits for a call.
@@ -268,19 +338,17 @@ impl Link {
         }
     }
 
-    /// Drops what has waited too long for a session, and says how many messages that were.
-    pub(crate) fn expire(&self, now: Instant) -> usize {
+    /// Drops what has waited too long for a session.
+    pub(crate) fn expire(&self, now: Instant) {
         let mut state = self.state();
         if state.sessions.sending() {
-            return 0;
+            return;
         }
-        let dropped = state.lanes.expire(now, self.limits.offline_age_max);
-        drop(state);
+        let dropped = state.expire(now, self.limits.offline_age_max);
         if dropped > 0 {
-            count(&self.counters.messages_dropped, dropped);
-            self.room.notify_waiters();
+            count(&self.counters.dropped_expired, dropped);
+            self.tell_senders(state);
         }
-        dropped
     }
 
     pub(crate) fn wish(&self) -> Option<Wish> {
@@ -328,25 +396,6 @@ impl Link {
         self.state().round_trip = Some(round_trip);
     }
 
-    pub(crate) fn status(&self) -> PeerStatus {
-        let state = self.state();
-        let connected = state.sessions.sending();
-        let peer = state.peer.as_ref();
-        let wished = state.wish.as_ref().map(|wish| wish.address.clone());
-        PeerStatus {
-            id: self.id.clone(),
-            address: wished.or_else(|| peer.map(|peer| peer.node.address.clone())),
-            role: peer.map(|peer| peer.role),
-            incarnation: peer.filter(|_| connected).map(|peer| peer.node.incarnation),
-            connected,
-            sessions: state.sessions.len(),
-            round_trip: state.round_trip.filter(|_| connected),
-            queued_messages: state.lanes.messages(),
-            queued_bytes: state.lanes.bytes(),
-            traffic: self.counters.traffic(),
-        }
-    }
-
     /// Gives up everything that waits: the link is being removed or the kernel has stopped.
     pub(crate) fn close(&self) {
         let mut state = self.state();
@@ -354,7 +403,7 @@ impl Link {
         let dropped = state.lanes.clear();
         let inbound = std::mem::take(&mut state.inbound);
         drop(state);
-        count(&self.counters.messages_dropped, dropped);
+        count(&self.counters.dropped_closed, dropped);
         for (inbound, _) in inbound.into_values() {
             inbound.cancel();
         }
@@ -367,39 +416,50 @@ impl Link {
 impl ReplySink for Link {
     /// A reply over a limit is dropped, counted, and its caller told; one whose caller's link is lost is dropped.
     fn reply(&self, id: CallId, outcome: Result<Bytes, Refusal>) {
-        {
-            let mut state = self.state();
-            if state.inbound.remove(&id).is_none() {
-                return;
-            }
-            let (refused, body) = match outcome {
-                Ok(body) => (false, body),
-                Err(refusal) => (true, refusal::encode(&refusal)),
-            };
-            let too_large = body.len() > self.limits.message_bytes_max;
-            if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
-                tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
-                count(&self.counters.messages_dropped, 1);
-                state.lanes.control(Control::Refuse(id.0, Verdict::NoReply));
-            } else {
-                state.lanes.push(Message::new(Subject::Reply { id, refused }, body));
-            }
+        let mut state = self.state();
+        if state.inbound.remove(&id).is_none() {
+            return;
         }
-        self.work.notify_waiters();
+        let (refused, body) = match outcome {
+            Ok(body) => (false, body),
+            Err(refusal) => (true, refusal::encode(&refusal)),
+        };
+        let too_large = body.len() > self.limits.message_bytes_max;
+        if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
+            tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
+            count(&self.counters.dropped_replies, 1);
+            state.lanes.control(Control::Refuse(id.0, Verdict::NoReply));
+        } else {
+            state.lanes.push(Message::new(Subject::Reply { id, refused }, body));
+        }
+        self.wake_writers(state);
     }
 }
 
-impl Counters {
-    fn traffic(&self) -> Traffic {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Traffic {
-            messages_sent: read(&self.messages_sent),
-            messages_received: read(&self.messages_received),
-            bytes_sent: read(&self.bytes_sent),
-            bytes_received: read(&self.bytes_received),
-            casts_refused: read(&self.casts_refused),
-            messages_dropped: read(&self.messages_dropped),
-            sessions: read(&self.sessions),
+/// Whether a call of the peer begins.
+pub(crate) enum Begun {
+    Now(Arc<Inbound>),
+    /// As many as may be are being executed.
+    TooMany,
+    /// One of this id is being executed: the peer broke the protocol.
+    Twice,
+}
+
+impl State {
+    /// Drops what has waited too long for a session.
+    fn expire(&mut self, now: Instant, age: Duration) -> usize {
+        let dropped = self.lanes.expire(now, age);
+        if dropped > 0 {
+            self.recount_credit();
+        }
+        dropped
+    }
+
+    /// What was under way is lost or dropped: only what still waits is to be taken by the peer's mailboxes.
+    fn recount_credit(&mut self) {
+        self.credit.clear();
+        for (server, bytes) in self.lanes.casts() {
+            self.credit.overspend(server, bytes);
         }
     }
 }

@@ -12,11 +12,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::Piece;
+use super::lanes::Batch;
 use super::{Link, State, count};
-use crate::net::{DownReason, Peer};
+use crate::net::{Dispatch, DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::{Arbiter, Confirmed, Verdict};
 use crate::proto::hello::{Goaway, SessionId};
@@ -63,8 +64,8 @@ pub(crate) enum Take {
     Nothing,
     /// The first frame of the session's direction.
     Mark(Vec<Predecessor>),
-    /// Pieces were put into its list.
-    Pieces,
+    /// What waits was put into its batch.
+    Batch,
     /// The last frame.
     Goaway(Goaway),
     /// The session is over.
@@ -250,6 +251,7 @@ impl Link {
     /// A session was confirmed at both ends: it takes over, or ends.
     pub(crate) fn activate(&self, confirmed: Confirmed) -> Activated {
         let mut state = self.state();
+        let known_offline = !state.sessions.sending();
         let sessions = &mut state.sessions;
         if !sessions.live.get(&confirmed.session).is_some_and(|live| matches!(live.part, Part::Waiting)) {
             return Activated::default();
@@ -270,7 +272,11 @@ impl Link {
         let same = known.as_ref().is_some_and(|known| known.node.incarnation == peer.node.incarnation);
         let replaced = known.filter(|_| !same);
         state.peer = Some(Arc::clone(&peer));
+        // What has waited too long is not sent late; what is left no longer waits.
+        let expired =
+            if known_offline { state.expire(Instant::now(), self.limits.offline_age_max) } else { 0 };
         drop(state);
+        count(&self.counters.dropped_expired, expired);
         if replaced.is_some() {
             // What the earlier instance had begun to send will not be completed by this one.
             self.arriving().clear();
@@ -282,25 +288,30 @@ impl Link {
     }
 
     /// Work for a session's writer.
-    pub(crate) fn take(&self, session: SessionId, pieces: &mut Vec<Piece>) -> Take {
+    pub(crate) fn take(&self, session: SessionId, batch: &mut Batch) -> Take {
         let mut state = self.state();
-        let State { sessions, lanes, .. } = &mut *state;
+        let State { sessions, lanes, idle, .. } = &mut *state;
         let Some(live) = sessions.live.get_mut(&session) else { return Take::Gone };
         let drains = match &mut live.part {
-            Part::Waiting => return Take::Nothing,
+            Part::Waiting => {
+                *idle = true;
+                return Take::Nothing;
+            }
             Part::Ended => return Take::Gone,
             Part::Sending { mark } => match mark.take() {
                 Some(mark) => return Take::Mark(mark),
-                None if lanes.is_empty() => return Take::Nothing,
+                None if lanes.is_empty() => {
+                    *idle = true;
+                    return Take::Nothing;
+                }
                 None => true,
             },
             Part::Ending { drain, .. } => *drain && !lanes.is_empty(),
         };
         if drains {
-            lanes.take(pieces, session, &self.calls, BATCH_BYTES);
-            drop(state);
-            self.room.notify_waiters();
-            return Take::Pieces;
+            lanes.take(batch, session, &self.calls);
+            self.tell_senders(state);
+            return Take::Batch;
         }
         let Part::Ending { goaway, .. } = std::mem::replace(&mut live.part, Part::Ended) else {
             return Take::Nothing;
@@ -355,14 +366,15 @@ impl Link {
         } else if !clean {
             state.sessions.broke(session);
             let dropped = state.lanes.session_lost(session);
-            count(&self.counters.messages_dropped, dropped);
+            state.recount_credit();
+            count(&self.counters.dropped_lost, dropped);
             cancelled.extend(state.inbound.extract_if(|_, (_, by)| *by == session).map(|(_, call)| call.0));
             let alive: Vec<SessionId> = state.sessions.live.keys().copied().collect();
             self.calls.fail_unless(|by| by.is_none_or(|by| alive.contains(&by)), &self.id);
         }
         let sending = state.sessions.sending();
         let announced = state.sessions.announced.is_some();
-        drop(state);
+        self.tell_senders(state);
         for inbound in cancelled {
             inbound.cancel();
         }
@@ -374,18 +386,23 @@ impl Link {
         }
     }
 
-    /// No session is left and none has come: what was under way has ended. The peer, if it was known as connected.
-    pub(crate) fn declare_down(&self) -> Option<Arc<Peer>> {
+    /// No session is left and none has come: what was under way has ended, and what had arrived is handed on now
+    /// or never. The peer, if it was known as connected.
+    pub(crate) fn declare_down(&self, dispatch: Option<&dyn Dispatch>) -> Option<Arc<Peer>> {
         let mut state = self.state();
         if state.sessions.sending() {
             return None;
         }
         let peer = state.sessions.announced.take()?;
-        let dropped = state.lanes.link_lost();
+        let dropped = state.lanes.link_lost(Instant::now());
+        state.recount_credit();
         let inbound = std::mem::take(&mut state.inbound);
-        drop(state);
-        count(&self.counters.messages_dropped, dropped);
+        self.tell_senders(state);
+        count(&self.counters.dropped_lost, dropped);
         self.arriving().clear();
+        if let Some(dispatch) = dispatch {
+            self.end_intake(dispatch);
+        }
         self.calls.fail_unless(|session| session.is_none(), &self.id);
         for (inbound, _) in inbound.into_values() {
             inbound.cancel();
@@ -395,7 +412,5 @@ impl Link {
     }
 }
 
-/// What one turn of a writer takes: two records. More would make control frames wait, less costs system calls.
-const BATCH_BYTES: usize = 128 * 1_024;
 /// Broken sessions remembered for the peer.
 const LOST_MAX: usize = 8;

@@ -26,8 +26,13 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
         match accepted {
             Ok(connection) => {
                 errors.reset();
-                let handshake = handshakes.admit(limits.handshakes_max);
-                shared.spawn(one(Arc::clone(&shared), connection, handshake));
+                let host = connection.remote.host();
+                match handshakes.admit(host, limits.handshakes_max, limits.handshakes_per_host_max) {
+                    Some(handshake) => shared.spawn(one(Arc::clone(&shared), connection, handshake)),
+                    None => {
+                        tracing::info!(node = %shared.config.id, host, "connection refused: too many wait")
+                    }
+                }
             }
             // One client hung up while it waited; that says nothing about the next.
             Err(error) if is_of_client(&error) => {}
@@ -55,6 +60,8 @@ struct Handshakes(VecDeque<Handshake>);
 /// One connection on its way to a session.
 #[derive(Clone, Default)]
 struct Handshake {
+    /// Where it comes from; none for loopback, where every client of the machine has one address.
+    host: Option<Arc<str>>,
     /// The peer has shown that it holds the cookie.
     authentic: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
@@ -62,18 +69,30 @@ struct Handshake {
 }
 
 impl Handshakes {
-    /// Admits one more. At the limit, the oldest that has not shown the cookie makes room.
-    fn admit(&mut self, max: usize) -> Handshake {
+    /// Admits one more. At a limit, the oldest that has not shown the cookie makes room; if all have, the newcomer
+    /// is refused.
+    fn admit(&mut self, host: &str, max: usize, per_host: usize) -> Option<Handshake> {
         self.0.retain(|handshake| !handshake.over.load(Ordering::Relaxed));
-        if self.0.len() >= max {
-            let stranger = self.0.iter().position(|handshake| !handshake.authentic.load(Ordering::Relaxed));
-            if let Some(evicted) = self.0.remove(stranger.unwrap_or(0)) {
-                evicted.evict.cancel();
-            }
+        let loopback = host.parse().is_ok_and(|ip: std::net::IpAddr| ip.to_canonical().is_loopback());
+        let host: Option<Arc<str>> = (!loopback).then(|| host.into());
+        let from_there = |handshake: &Handshake| host.is_some() && handshake.host == host;
+        if self.0.iter().filter(|handshake| from_there(handshake)).count() >= per_host {
+            self.evict(from_there)?;
         }
-        let handshake = Handshake::default();
+        if self.0.len() >= max {
+            self.evict(|_| true)?;
+        }
+        let handshake = Handshake { host, ..Handshake::default() };
         self.0.push_back(handshake.clone());
-        handshake
+        Some(handshake)
+    }
+
+    /// Drops the oldest stranger of those given.
+    fn evict(&mut self, of: impl Fn(&Handshake) -> bool) -> Option<()> {
+        let stranger = |handshake: &Handshake| !handshake.authentic.load(Ordering::Relaxed) && of(handshake);
+        let oldest = self.0.iter().position(stranger)?;
+        self.0.remove(oldest)?.evict.cancel();
+        Some(())
     }
 }
 
@@ -107,22 +126,50 @@ async fn one(shared: Arc<Shared>, connection: Connection, handshake: Handshake) 
 mod tests {
     use super::*;
 
+    fn stranger(handshakes: &mut Handshakes, host: &str, max: usize, per_host: usize) -> Handshake {
+        handshakes.admit(host, max, per_host).expect("a stranger can be evicted")
+    }
+
     #[test]
-    fn a_flood_of_strangers_evicts_strangers_only() {
+    fn a_flood_of_strangers_evicts_the_oldest_strangers_only() {
         let mut handshakes = Handshakes::default();
-        let good = handshakes.admit(4);
+        let good = stranger(&mut handshakes, "10.0.0.1", 4, 4);
         good.authentic.store(true, Ordering::Relaxed);
-        let strangers: Vec<Handshake> = (0..100).map(|_| handshakes.admit(4)).collect();
+        let strangers: Vec<Handshake> =
+            (0..100).map(|_| stranger(&mut handshakes, "127.0.0.1", 4, 4)).collect();
         assert!(!good.evict.is_cancelled());
-        assert_eq!(strangers.iter().filter(|stranger| !stranger.evict.is_cancelled()).count(), 3);
+        let evicted: Vec<bool> = strangers.iter().map(|stranger| stranger.evict.is_cancelled()).collect();
+        assert_eq!(evicted, [vec![true; 97], vec![false; 3]].concat());
+    }
+
+    #[test]
+    fn one_host_takes_no_more_than_its_share_and_loopback_is_exempt() {
+        let mut handshakes = Handshakes::default();
+        let other = stranger(&mut handshakes, "10.0.0.2", 100, 2);
+        let greedy: Vec<Handshake> = (0..5).map(|_| stranger(&mut handshakes, "10.0.0.1", 100, 2)).collect();
+        assert_eq!(greedy.iter().filter(|stranger| !stranger.evict.is_cancelled()).count(), 2);
+        assert!(!other.evict.is_cancelled());
+        let local: Vec<Handshake> = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "127.9.9.9"]
+            .map(|host| stranger(&mut handshakes, host, 100, 2))
+            .into();
+        assert!(local.iter().all(|stranger| !stranger.evict.is_cancelled()));
+    }
+
+    #[test]
+    fn holders_of_the_cookie_are_not_evicted_for_newcomers() {
+        let mut handshakes = Handshakes::default();
+        for _ in 0..3 {
+            stranger(&mut handshakes, "10.0.0.1", 3, 3).authentic.store(true, Ordering::Relaxed);
+        }
+        assert!(handshakes.admit("10.0.0.2", 3, 3).is_none());
     }
 
     #[test]
     fn finished_handshakes_leave_their_places() {
         let mut handshakes = Handshakes::default();
-        let first = handshakes.admit(1);
+        let first = stranger(&mut handshakes, "10.0.0.1", 1, 1);
         first.over.store(true, Ordering::Relaxed);
-        handshakes.admit(1);
+        stranger(&mut handshakes, "10.0.0.1", 1, 1);
         assert!(!first.evict.is_cancelled());
     }
 }

@@ -291,7 +291,7 @@ async fn live(shared: Arc<Shared>, session: Session) {
         let _came = tokio::time::timeout(shared.config.limits.handshake_whole, up.changed()).await;
     }
     if !matches!(ended, Ended::Continues)
-        && let Some(peer) = link.declare_down()
+        && let Some(peer) = link.declare_down(shared.dispatch().as_deref())
         && peer.role != Role::Control
     {
         shared.emit(PeerEvent::Down { peer, reason });

@@ -30,6 +30,8 @@ pub(crate) enum Kind {
     Chunk = 0x04,
     /// The caller of this id no longer waits.
     Cancel = 0x05,
+    /// Casts that a server here has taken: the sender may send as many more (see `proto::credit`).
+    Credit = 0x06,
     /// "Are you there?", answered with PONG of the same id.
     Ping = 0x07,
     /// The answer to a PING.
@@ -53,6 +55,7 @@ impl Kind {
             0x03 => Self::Reply,
             0x04 => Self::Chunk,
             0x05 => Self::Cancel,
+            0x06 => Self::Credit,
             0x07 => Self::Ping,
             0x08 => Self::Pong,
             0x09 => Self::Define,

@@ -1,6 +1,10 @@
 //! Server names travel once per session and direction; afterwards a small number stands for each.
+//!
+//! Numbers count up from 1 and are never used twice. Both ends remember the last [`NAMES_MAX`] names: naming one more
+//! makes both forget the oldest, which is named anew when it is needed again. So a session may name any number of
+//! servers in its life, and memory stays bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use thiserror::Error;
@@ -11,6 +15,9 @@ use crate::node::ServerName;
 #[derive(Debug, Default)]
 pub(crate) struct Interned {
     ids: BTreeMap<ServerName, u64>,
+    /// The names known to the receiver, oldest first.
+    order: VecDeque<ServerName>,
+    defined: u64,
 }
 
 /// A number for a name.
@@ -22,24 +29,29 @@ pub(crate) enum Lookup {
 }
 
 impl Interned {
-    /// The number of a name. `None` once the table is full: the receiver would refuse more.
-    pub(crate) fn lookup(&mut self, name: &ServerName) -> Option<Lookup> {
+    /// The number of a name.
+    pub(crate) fn lookup(&mut self, name: &ServerName) -> Lookup {
         if let Some(&id) = self.ids.get(name) {
-            return Some(Lookup::Known(id));
+            return Lookup::Known(id);
         }
-        if self.ids.len() == NAMES_MAX {
-            return None;
+        if self.order.len() == NAMES_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ids.remove(&oldest);
         }
-        let id = self.ids.len() as u64 + 1;
-        self.ids.insert(name.clone(), id);
-        Some(Lookup::New(id))
+        self.defined += 1;
+        self.ids.insert(name.clone(), self.defined);
+        self.order.push_back(name.clone());
+        Lookup::New(self.defined)
     }
 }
 
 /// The receiving side: which name a number stands for.
 #[derive(Debug, Default)]
 pub(crate) struct Defined {
-    names: Vec<ServerName>,
+    /// The names remembered, the last defined at the back.
+    names: VecDeque<ServerName>,
+    defined: u64,
 }
 
 /// Why a DEFINE was refused. The session is closed.
@@ -47,8 +59,6 @@ pub(crate) struct Defined {
 pub(crate) enum DefineError {
     #[error("a server name is not defined in sequence")]
     OutOfSequence,
-    #[error("more than {NAMES_MAX} server names")]
-    TooMany,
     #[error("a server name is malformed")]
     Name,
 }
@@ -56,26 +66,29 @@ pub(crate) enum DefineError {
 impl Defined {
     /// Takes in a DEFINE frame.
     pub(crate) fn define(&mut self, id: u64, name: &Bytes) -> Result<(), DefineError> {
-        if self.names.len() == NAMES_MAX {
-            return Err(DefineError::TooMany);
-        }
-        if id != self.names.len() as u64 + 1 {
+        if id != self.defined + 1 {
             return Err(DefineError::OutOfSequence);
         }
         let name = std::str::from_utf8(name).map_err(|_| DefineError::Name)?;
-        self.names.push(ServerName::try_from(name.to_owned()).map_err(|_| DefineError::Name)?);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| DefineError::Name)?;
+        if self.names.len() == NAMES_MAX {
+            self.names.pop_front();
+        }
+        self.names.push_back(name);
+        self.defined = id;
         Ok(())
     }
 
-    /// The name a number stands for.
+    /// The name a number stands for, if it is remembered.
     pub(crate) fn name(&self, id: u64) -> Option<&ServerName> {
-        self.names.get(usize::try_from(id).ok()?.checked_sub(1)?)
+        let forgotten = self.defined - self.names.len() as u64;
+        self.names.get(usize::try_from(id.checked_sub(forgotten + 1)?).ok()?)
     }
 }
 
-/// Names one direction of a session may define: at most 64 Ki names × 255 bytes, which a peer that holds the
-/// cookie has to send in full before they are kept.
-const NAMES_MAX: usize = 65_536;
+/// Names one direction of a session remembers: 1 MiB at their longest. More servers than this take turns in being
+/// named, at a cost of one small frame each.
+pub(crate) const NAMES_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -86,10 +99,10 @@ mod tests {
         let (mut interned, mut defined) = (Interned::default(), Defined::default());
         for name in ["a", "b"] {
             let name = ServerName::new(name).unwrap();
-            let Some(Lookup::New(id)) = interned.lookup(&name) else { panic!("{name} was known") };
+            let Lookup::New(id) = interned.lookup(&name) else { panic!("{name} was known") };
             defined.define(id, &Bytes::copy_from_slice(name.as_str().as_bytes())).unwrap();
             assert_eq!(defined.name(id), Some(&name));
-            assert!(matches!(interned.lookup(&name), Some(Lookup::Known(known)) if known == id));
+            assert!(matches!(interned.lookup(&name), Lookup::Known(known) if known == id));
         }
     }
 
@@ -103,5 +116,25 @@ mod tests {
         assert_eq!(defined.define(1, &Bytes::from_static(&[0xff])), Err(DefineError::Name));
         assert_eq!(defined.name(0), None);
         assert_eq!(defined.name(1), None);
+    }
+
+    #[test]
+    fn both_ends_forget_the_oldest_name_together() {
+        let (mut interned, mut defined) = (Interned::default(), Defined::default());
+        let name = |number: usize| ServerName::new(format!("server {number}")).unwrap();
+        for number in (0..3 * NAMES_MAX).chain([0, 3 * NAMES_MAX - 1]) {
+            let name = name(number);
+            let id = match interned.lookup(&name) {
+                Lookup::Known(id) => id,
+                Lookup::New(id) => {
+                    defined.define(id, &Bytes::copy_from_slice(name.as_str().as_bytes())).unwrap();
+                    id
+                }
+            };
+            assert_eq!(defined.name(id), Some(&name));
+        }
+        assert_eq!((interned.ids.len(), interned.order.len()), (NAMES_MAX, NAMES_MAX));
+        assert_eq!(defined.names.len(), NAMES_MAX);
+        assert_eq!((defined.name(1), defined.name(u64::MAX)), (None, None));
     }
 }

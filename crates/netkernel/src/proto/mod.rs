@@ -3,6 +3,7 @@
 
 pub(crate) mod arbiter;
 pub(crate) mod backoff;
+pub(crate) mod credit;
 pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod interning;

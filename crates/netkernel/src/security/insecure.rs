@@ -3,7 +3,8 @@
 use tokio::io::AsyncWriteExt;
 
 use super::{
-    Channel, Open, RecordError, Seal, Security, preamble, read_message, read_preamble, write_message,
+    Channel, Open, RecordError, Seal, Security, preamble, read_answer, read_preamble, say_who_refuses,
+    write_message,
 };
 use crate::error::HandshakeError;
 use crate::net::BoxFuture;
@@ -24,7 +25,7 @@ impl Security for Insecure {
             let preamble = preamble(MODE, hello.len())?;
             connection.write.write_all(&[&preamble[..], &hello].concat()).await?;
             connection.write.flush().await?;
-            let welcome = read_message(&mut connection.read).await?;
+            let welcome = read_answer(&mut connection.read, MODE).await?;
             Ok((Channel::new(connection, Box::new(Plain), Box::new(Plain)), welcome))
         })
     }
@@ -36,9 +37,15 @@ impl Security for Insecure {
         authentic: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, Result<(Channel, Vec<u8>), HandshakeError>> {
         Box::pin(async move {
-            let (_, hello) = read_preamble(&mut connection.read, MODE).await?;
+            let hello = match read_preamble(&mut connection.read, MODE).await {
+                Ok((_, hello)) => hello,
+                Err(error) => {
+                    say_who_refuses(&mut connection, MODE, &error).await;
+                    return Err(error);
+                }
+            };
             authentic();
-            write_message(&mut connection.write, &welcome).await?;
+            write_message(&mut connection.write, MODE, &welcome).await?;
             Ok((Channel::new(connection, Box::new(Plain), Box::new(Plain)), hello))
         })
     }

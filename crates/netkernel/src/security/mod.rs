@@ -106,8 +106,9 @@ pub trait Open: Send {
 #[error("a record failed authentication")]
 pub struct RecordError;
 
-/// The first bytes a dialer sends: magic, version, mode and the length of what follows. They are bound into the
-/// handshake, so changing them makes it fail: nothing can be negotiated down.
+/// The first bytes each end sends: magic, version, mode and the length of what follows. The dialer's are bound into
+/// the handshake, so changing them makes it fail; each end accepts its own version and mode only: nothing can be
+/// negotiated down.
 pub(crate) const PREAMBLE_BYTES: usize = 8;
 const MAGIC: [u8; 4] = *b"CLK1";
 const VERSION: u8 = 1;
@@ -134,31 +135,43 @@ async fn read_preamble(
     if preamble[..4] != MAGIC {
         return Err(HandshakeError::NotClusterluck);
     }
+    let message = read_body(read, [preamble[6], preamble[7]]).await?;
     let (version, mode) = (preamble[4], preamble[5]);
     if version != VERSION || mode != expected_mode {
         return Err(HandshakeError::Version { version, mode });
     }
-    let message = read_body(read, [preamble[6], preamble[7]]).await?;
     Ok((preamble, message))
 }
 
-/// Reads a message that follows its length.
-async fn read_message(read: &mut (dyn AsyncRead + Send + Unpin)) -> Result<Vec<u8>, HandshakeError> {
-    let mut length = [0; 2];
-    read_exact(read, &mut length).await?;
-    read_body(read, length).await
+/// Reads the acceptor's answer. An empty one is a refusal: the acceptor could not open the dialer's message.
+async fn read_answer(
+    read: &mut (dyn AsyncRead + Send + Unpin),
+    expected_mode: u8,
+) -> Result<Vec<u8>, HandshakeError> {
+    let (_, message) = read_preamble(read, expected_mode).await?;
+    if message.is_empty() { Err(HandshakeError::Authentication) } else { Ok(message) }
 }
 
-/// Writes a message after its length.
+/// Tells a dialer that speaks this protocol, but in another version, in another mode or with another cookie, what
+/// it has reached: the preamble alone. To others nothing is said.
+async fn say_who_refuses(connection: &mut Connection, mode: u8, error: &HandshakeError) {
+    if !matches!(error, HandshakeError::Version { .. } | HandshakeError::Authentication) {
+        return;
+    }
+    if let Ok(notice) = preamble(mode, 0) {
+        // One that has gone meanwhile need not know.
+        let _gone = connection.write.write_all(&notice).await;
+        let _closed = connection.write.shutdown().await;
+    }
+}
+
+/// Writes a message after a preamble.
 async fn write_message(
     write: &mut (dyn AsyncWrite + Send + Unpin),
+    mode: u8,
     message: &[u8],
 ) -> Result<(), HandshakeError> {
-    if message.len() > MESSAGE_BYTES_MAX {
-        return Err(HandshakeError::Malformed);
-    }
-    let length = u16::try_from(message.len()).map_err(|_| HandshakeError::Malformed)?.to_be_bytes();
-    write.write_all(&[&length[..], message].concat()).await?;
+    write.write_all(&[&preamble(mode, message.len())?[..], message].concat()).await?;
     write.flush().await?;
     Ok(())
 }

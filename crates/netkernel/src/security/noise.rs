@@ -3,7 +3,7 @@
 //! ```text
 //! dialer                                          acceptor
 //!   preamble, psk, e, {hello}          ──────▶     wrong cookie fails here, before any state changes
-//!                                      ◀──────     e, ee, {welcome}
+//!                                      ◀──────     preamble, e, ee, {welcome}; or the preamble alone: refused
 //!   record 0: FINISH                   ──────▶     keys confirmed
 //!                                      ◀──────     record 0: READY or a refusal
 //! ```
@@ -24,8 +24,8 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::record::{DirectionKey, Opener, Sealer};
 use super::{
-    Channel, Cookie, MESSAGE_BYTES_MAX, PREAMBLE_BYTES, Security, preamble, read_message, read_preamble,
-    write_message,
+    Channel, Cookie, MESSAGE_BYTES_MAX, PREAMBLE_BYTES, Security, preamble, read_answer, read_preamble,
+    say_who_refuses, write_message,
 };
 use crate::error::HandshakeError;
 use crate::net::BoxFuture;
@@ -51,6 +51,14 @@ impl Noise {
             .and_then(|builder| builder.prologue(prologue))
             .map_err(internal)
     }
+
+    /// Reads a dialer's first message and opens it.
+    async fn answer(&self, connection: &mut Connection) -> Result<(HandshakeState, Vec<u8>), HandshakeError> {
+        let (preamble, first) = read_preamble(&mut connection.read, MODE).await?;
+        let mut handshake = self.builder(&preamble)?.build_responder().map_err(internal)?;
+        let hello = open(&mut handshake, &first)?;
+        Ok((handshake, hello))
+    }
 }
 
 impl fmt::Debug for Noise {
@@ -73,7 +81,7 @@ impl Security for Noise {
             let bytes = handshake.write_message(&hello, &mut first[PREAMBLE_BYTES..]).map_err(internal)?;
             connection.write.write_all(&first[..PREAMBLE_BYTES + bytes]).await?;
             connection.write.flush().await?;
-            let second = read_message(&mut connection.read).await?;
+            let second = read_answer(&mut connection.read, MODE).await?;
             let welcome = open(&mut handshake, &second)?;
             Ok((channel(connection, handshake), welcome))
         })
@@ -86,13 +94,17 @@ impl Security for Noise {
         authentic: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, Result<(Channel, Vec<u8>), HandshakeError>> {
         Box::pin(async move {
-            let (preamble, first) = read_preamble(&mut connection.read, MODE).await?;
-            let mut handshake = self.builder(&preamble)?.build_responder().map_err(internal)?;
-            let hello = open(&mut handshake, &first)?;
+            let (mut handshake, hello) = match self.answer(&mut connection).await {
+                Ok(answered) => answered,
+                Err(error) => {
+                    say_who_refuses(&mut connection, MODE, &error).await;
+                    return Err(error);
+                }
+            };
             authentic();
             let mut second = vec![0; MESSAGE_BYTES_MAX];
             let bytes = handshake.write_message(&welcome, &mut second).map_err(internal)?;
-            write_message(&mut connection.write, &second[..bytes]).await?;
+            write_message(&mut connection.write, MODE, &second[..bytes]).await?;
             Ok((channel(connection, handshake), hello))
         })
     }

@@ -5,9 +5,10 @@ use std::io;
 use bytes::BufMut;
 use thiserror::Error;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::records::HEADER_BYTES;
-use crate::link::Piece;
+use crate::link::{Message, Piece};
 use crate::node::ServerName;
 use crate::proto::frame::{self, Flags, Head, Kind};
 use crate::proto::interning::{Interned, Lookup};
@@ -18,6 +19,8 @@ pub(crate) struct Encoder {
     write: Box<dyn AsyncWrite + Send + Unpin>,
     seal: Box<dyn Seal>,
     interned: Interned,
+    /// The server of the last message: the next is likely for it, too.
+    last: Option<(ServerName, u64)>,
     buffer: Vec<u8>,
     /// Where the record that is being filled begins.
     record: Option<usize>,
@@ -34,21 +37,26 @@ pub(crate) enum WriteError {
 
 impl Encoder {
     pub(crate) fn new(write: Box<dyn AsyncWrite + Send + Unpin>, seal: Box<dyn Seal>) -> Self {
-        Self { write, seal, interned: Interned::default(), buffer: Vec::new(), record: None }
+        Self { write, seal, interned: Interned::default(), last: None, buffer: Vec::new(), record: None }
     }
 
-    /// Appends a piece. False if its server's name could not be interned: the session has named too many.
-    pub(super) fn piece(&mut self, piece: &Piece) -> Result<bool, RecordError> {
+    /// Appends a piece.
+    pub(super) fn piece(&mut self, piece: &Piece) -> Result<(), RecordError> {
         let head = match &piece.head {
             None => None,
             Some((None, head)) => Some(*head),
-            Some((Some(server), head)) => {
-                let Some(destination) = self.destination(server)? else { return Ok(false) };
-                Some(Head { destination, ..*head })
-            }
+            Some((Some(server), head)) => Some(Head { destination: self.destination(server)?, ..*head }),
         };
-        self.frame(piece.kind, piece.flags, piece.id, head.as_ref(), &piece.body)?;
-        Ok(true)
+        self.frame(piece.kind, piece.flags, piece.id, head.as_ref(), &piece.body)
+    }
+
+    /// Appends a message that fits one frame.
+    pub(super) fn message(&mut self, message: &Message, now: Instant) -> Result<(), RecordError> {
+        let envelope = message.envelope(0, now);
+        let destination = envelope.server.map_or(Ok(0), |server| self.destination(server))?;
+        let head = Head { destination, ..envelope.head };
+        let flags = if envelope.refused { Flags::WHOLE.with(Flags::REFUSED) } else { Flags::WHOLE };
+        self.frame(envelope.kind, flags, envelope.id, Some(&head), &message.body)
     }
 
     /// Appends a frame.
@@ -93,15 +101,21 @@ impl Encoder {
         let _closed = self.write.shutdown().await;
     }
 
-    fn destination(&mut self, server: &ServerName) -> Result<Option<u64>, RecordError> {
-        Ok(match self.interned.lookup(server) {
-            None => None,
-            Some(Lookup::Known(id)) => Some(id),
-            Some(Lookup::New(id)) => {
+    fn destination(&mut self, server: &ServerName) -> Result<u64, RecordError> {
+        if let Some((last, id)) = &self.last
+            && last == server
+        {
+            return Ok(*id);
+        }
+        let id = match self.interned.lookup(server) {
+            Lookup::Known(id) => id,
+            Lookup::New(id) => {
                 self.frame(Kind::Define, Flags::default(), id, None, server.as_str().as_bytes())?;
-                Some(id)
+                id
             }
-        })
+        };
+        self.last = Some((server.clone(), id));
+        Ok(id)
     }
 
     /// Begins a record, or a next one if this many bytes do not fit the present one.

@@ -12,9 +12,10 @@ use super::Heard;
 use super::records::{ReadError, RecordReader};
 use crate::call::{CallId, Responder};
 use crate::error::Refusal;
-use crate::link::{Arriving, Control, Link, SessionHandle, Verdict, count};
+use crate::link::{Arriving, Begun, Control, Link, SessionHandle, Verdict, count};
 use crate::net::Dispatch;
 use crate::node::{Role, ServerName};
+use crate::proto::credit::{Due, Grant};
 use crate::proto::frame::{self, Flags, Frame, FrameError, Head, Kind};
 use crate::proto::hello::{self, Goaway};
 use crate::proto::interning::{DefineError, Defined};
@@ -42,6 +43,10 @@ pub(super) struct Reader {
     activate: Option<Activate>,
     heard: Arc<Heard>,
     defined: Defined,
+    /// What mailboxes here have taken, to be told to the peer.
+    due: Due,
+    /// How long to wait before full mailboxes are offered their casts again.
+    patience: Duration,
 }
 
 /// Why a session cannot go on.
@@ -57,6 +62,8 @@ enum Violation {
     Control,
     #[error("a message for a server that was never named")]
     UnknownServer,
+    #[error("a call under the number of one that is being executed")]
+    CallTwice,
 }
 
 impl Reader {
@@ -67,18 +74,41 @@ impl Reader {
         activate: Activate,
         heard: Arc<Heard>,
     ) -> Self {
-        Self { link, handle, dispatch, activate: Some(activate), heard, defined: Defined::default() }
+        Self {
+            link,
+            handle,
+            dispatch,
+            activate: Some(activate),
+            heard,
+            defined: Defined::default(),
+            due: Due::default(),
+            patience: OFFER_FIRST,
+        }
     }
 
     pub(super) async fn run(mut self, mut records: RecordReader) -> ReaderEnd {
         let end = self.read(&mut records).await;
+        for grant in self.due.rest() {
+            self.link.control(Control::Credit(grant));
+        }
         self.handle.drained.cancel();
         end
     }
 
     async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
         loop {
-            let (mut record, bytes) = match records.next().await {
+            let next = if self.link.holds_casts() {
+                match tokio::time::timeout(self.patience, records.next()).await {
+                    Ok(next) => next,
+                    Err(_elapsed) => {
+                        self.offer_again();
+                        continue;
+                    }
+                }
+            } else {
+                records.next().await
+            };
+            let (mut record, bytes) = match next {
                 Ok(record) => record,
                 Err(ReadError::Ended | ReadError::Io(_)) => return ReaderEnd::Lost,
                 Err(error @ ReadError::Record(_)) => return self.violation(&error),
@@ -99,6 +129,20 @@ impl Reader {
                     Err(error) => return self.violation(&error),
                 }
             }
+            self.give_credit();
+        }
+    }
+
+    /// Offers full mailboxes what is held for them, ever more rarely while they stay full.
+    fn offer_again(&mut self) {
+        let taken = self.link.offer_casts(&*self.dispatch, &mut self.due);
+        self.patience = if taken { OFFER_FIRST } else { (self.patience * 2).min(OFFER_MAX) };
+        self.give_credit();
+    }
+
+    fn give_credit(&mut self) {
+        for grant in self.due.ripe() {
+            self.link.control(Control::Credit(grant));
         }
     }
 
@@ -118,7 +162,11 @@ impl Reader {
                 self.link.cancel_inbound(CallId(frame.id));
             }
             Kind::Reset => self.link.arriving().forget(key(&frame)),
-            Kind::Ping => self.link.control(Control::Pong(frame.id)),
+            Kind::Credit => self.link.granted(&Grant::decode(frame.body).ok_or(Violation::Control)?),
+            Kind::Ping => {
+                // One dropped for want of room goes to a peer that floods; another answer shows it that we live.
+                let _queued = self.link.control(Control::Pong(frame.id));
+            }
             Kind::Pong => self.link.replied(CallId(frame.id), Ok(Bytes::new())),
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {
@@ -142,7 +190,7 @@ impl Reader {
         let head = frame.head.ok_or(Violation::Control)?;
         let arriving = self.arriving(&frame, &head)?;
         if frame.flags.contains(Flags::LAST) {
-            self.deliver(arriving, frame.body);
+            self.deliver(arriving, frame.body)?;
         } else {
             self.link.arriving().begin(key(&frame), arriving, head.total_bytes, &frame.body)?;
         }
@@ -153,7 +201,7 @@ impl Reader {
         let last = frame.flags.contains(Flags::LAST);
         let whole = self.link.arriving().proceed(key(frame), &frame.body, last)?;
         if let Some((arriving, body)) = whole {
-            self.deliver(arriving, body);
+            self.deliver(arriving, body)?;
         }
         Ok(())
     }
@@ -172,33 +220,50 @@ impl Reader {
         })
     }
 
-    fn deliver(&self, arriving: Arriving, body: Bytes) {
+    fn deliver(&mut self, arriving: Arriving, body: Bytes) -> Result<(), Violation> {
         count(&self.link.counters.messages_received, 1);
         match arriving {
-            Arriving::Cast { server } => {
-                let outcome = if self.handle.peer.role == Role::Control {
-                    Err(Refusal::NotAllowed)
-                } else {
-                    self.dispatch.cast(&self.handle.peer, &server, body)
-                };
-                if let Err(refusal) = outcome {
-                    count(&self.link.counters.casts_refused, 1);
-                    tracing::debug!(peer = %self.link.id(), %server, %refusal, "cast refused");
-                }
-            }
-            Arriving::Call { id, server, deadline } => {
-                match self.link.begin_inbound(id, deadline, self.handle.id) {
-                    Some(inbound) => {
-                        self.dispatch.call(&self.handle.peer, &server, body, Responder::new(inbound));
-                    }
-                    None => self.link.control(Control::Refuse(id.0, Verdict::Overloaded)),
-                }
-            }
+            Arriving::Cast { server } => self.cast(&server, &body),
+            Arriving::Call { id, server, deadline } => self.call(id, &server, deadline, body)?,
             Arriving::Reply { id, refused } => {
                 let outcome = if refused { Err(crate::proto::refusal::decode(body)) } else { Ok(body) };
                 self.link.replied(id, outcome);
             }
         }
+        Ok(())
+    }
+
+    fn cast(&mut self, server: &ServerName, body: &Bytes) {
+        let peer = &self.handle.peer;
+        let outcome = if peer.role == Role::Control {
+            self.due.took(server, body.len(), true);
+            Err(Refusal::NotAllowed)
+        } else {
+            self.link.take_in(&*self.dispatch, peer, server, body, &mut self.due)
+        };
+        if let Err(refusal) = outcome {
+            count(&self.link.counters.casts_refused, 1);
+            tracing::debug!(peer = %self.link.id(), %server, %refusal, "cast refused");
+        }
+    }
+
+    fn call(&self, id: CallId, server: &ServerName, deadline: Instant, body: Bytes) -> Result<(), Violation> {
+        // It would overtake casts that wait for the same mailbox, which is full anyway.
+        let begun = if self.link.holds_casts_for(server) {
+            Begun::TooMany
+        } else {
+            self.link.begin_inbound(id, deadline, self.handle.id)
+        };
+        match begun {
+            Begun::Now(inbound) => {
+                self.dispatch.call(&self.handle.peer, server, body, Responder::new(inbound));
+            }
+            Begun::TooMany => {
+                self.link.control(Control::Refuse(id.0, Verdict::Overloaded));
+            }
+            Begun::Twice => return Err(Violation::CallTwice),
+        }
+        Ok(())
     }
 }
 
@@ -209,3 +274,7 @@ fn key(frame: &Frame) -> PartialKey {
 
 /// A day: a call that waits longer is as good as one without a deadline, and clocks do not overflow.
 const TTL_MS_MAX: u64 = 24 * 3_600 * 1_000;
+/// A mailbox that was full is looked at again after this long, a millisecond being the least a timer can wait, and
+/// then ever more rarely.
+const OFFER_FIRST: Duration = Duration::from_millis(1);
+const OFFER_MAX: Duration = Duration::from_millis(32);

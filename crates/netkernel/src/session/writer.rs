@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::encoder::{Encoder, WriteError};
-use crate::call::CallId;
-use crate::error::Refusal;
-use crate::link::{Link, Piece, Take, count};
+use crate::link::{Batch, Link, Take, count};
 use crate::proto::frame::{Flags, Kind};
 use crate::proto::hello::{self, Goaway, SessionId};
 use crate::proto::mark;
@@ -30,67 +30,72 @@ pub(super) async fn run(
     mut encoder: Encoder,
     stall: Duration,
 ) -> WriterEnd {
-    let mut pieces = Vec::new();
+    let mut batch = Batch::default();
     loop {
-        let work = link.work.notified();
-        tokio::pin!(work);
-        work.as_mut().enable();
-        let last = match link.take(session, &mut pieces) {
-            Take::Nothing => {
+        let mut step = link.take(session, &mut batch);
+        if matches!(step, Take::Nothing) {
+            let work = link.work.notified();
+            tokio::pin!(work);
+            work.as_mut().enable();
+            step = link.take(session, &mut batch);
+            if matches!(step, Take::Nothing) {
                 work.await;
                 continue;
             }
-            Take::Gone => return WriterEnd::Gone,
-            step => match append(&mut encoder, &link, step, &mut pieces) {
-                Ok(last) => last,
-                Err(_spent_key) => return WriterEnd::Lost,
-            },
+        }
+        let last = match append(&mut encoder, &link, step, &mut batch) {
+            Ok(Some(last)) => last,
+            Ok(None) => return WriterEnd::Gone,
+            Err(_spent_key) => return WriterEnd::Lost,
         };
         match tokio::time::timeout(stall, encoder.flush()).await {
             Err(_elapsed) => return WriterEnd::Stalled,
             Ok(Err(_broken)) => return WriterEnd::Lost,
             Ok(Ok(bytes)) => count(&link.counters.bytes_sent, bytes),
         }
-        if let Some(goaway) = last {
+        if let Last::Goaway(goaway) = last {
             encoder.shutdown().await;
             return WriterEnd::Goaway(goaway);
         }
     }
 }
 
-/// Appends what was taken; gives the GOAWAY if that was the last.
+/// Whether anything follows what was appended.
+enum Last {
+    No,
+    Goaway(Goaway),
+}
+
+/// Appends what was taken; `None` if the session is over.
 fn append(
     encoder: &mut Encoder,
     link: &Link,
     step: Take,
-    pieces: &mut Vec<Piece>,
-) -> Result<Option<Goaway>, WriteError> {
+    batch: &mut Batch,
+) -> Result<Option<Last>, WriteError> {
     match step {
         Take::Mark(before) => {
             encoder.frame(Kind::Mark, Flags::default(), 0, None, &mark::encode(&before))?;
         }
         Take::Goaway(goaway) => {
             encoder.frame(Kind::Goaway, Flags::default(), 0, None, &hello::encode(&goaway))?;
-            return Ok(Some(goaway));
+            return Ok(Some(Last::Goaway(goaway)));
         }
-        _ => {
-            for piece in pieces.drain(..) {
-                let interned = encoder.piece(&piece)?;
-                if interned {
-                    count(&link.counters.messages_sent, usize::from(piece.head.is_some()));
-                } else {
-                    refuse(link, &piece);
-                }
+        Take::Batch => {
+            let begun = batch.messages.len() + batch.bulk.iter().filter(|piece| piece.head.is_some()).count();
+            let now = Instant::now();
+            for piece in batch.control.drain(..) {
+                encoder.piece(&piece)?;
             }
+            for message in batch.messages.drain(..) {
+                encoder.message(&message, now)?;
+            }
+            for piece in batch.bulk.drain(..) {
+                encoder.piece(&piece)?;
+            }
+            count(&link.counters.messages_sent, begun);
         }
+        Take::Nothing | Take::Gone => return Ok(None),
     }
-    Ok(None)
-}
-
-/// A message whose server cannot be named any more on this session.
-fn refuse(link: &Link, piece: &Piece) {
-    count(&link.counters.messages_dropped, 1);
-    if piece.kind == Kind::Call {
-        link.replied(CallId(piece.id), Err(Refusal::Overloaded));
-    }
+    Ok(Some(Last::No))
 }

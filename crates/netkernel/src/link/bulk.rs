@@ -1,0 +1,187 @@
+//! The lane of large messages: one queue for each destination, served in turn, a piece at a time.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::message::{Control, Message, Piece, Subject};
+use crate::node::ServerName;
+use crate::proto::frame::{Flags, Kind};
+use crate::proto::hello::SessionId;
+
+/// Messages that are sent in pieces between the others.
+#[derive(Debug, Default)]
+pub(super) struct Bulk {
+    turns: VecDeque<Turn>,
+    messages: usize,
+    bytes: usize,
+    casts: u64,
+}
+
+/// The messages for one server, in order; or one reply, which keeps no order with others.
+#[derive(Debug)]
+struct Turn {
+    server: Option<ServerName>,
+    messages: VecDeque<Message>,
+    /// How far the first message has been sent, under which number, and by which session last.
+    sent: Option<Sent>,
+}
+
+#[derive(Debug)]
+struct Sent {
+    bytes: usize,
+    id: u64,
+    by: SessionId,
+}
+
+impl Bulk {
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages == 0
+    }
+
+    /// Whether messages for a server wait here: then a small one for it waits behind them, not to overtake.
+    pub(super) fn serves(&self, server: &ServerName) -> bool {
+        self.turns.iter().any(|turn| turn.server.as_ref() == Some(server))
+    }
+
+    pub(super) fn push(&mut self, message: Message) {
+        self.messages += 1;
+        self.bytes += message.cost_bytes();
+        let server = message.server();
+        let turn =
+            server.and_then(|server| self.turns.iter_mut().find(|turn| turn.server.as_ref() == Some(server)));
+        match turn {
+            Some(turn) => turn.messages.push_back(message),
+            None => self.turns.push_back(Turn {
+                server: server.cloned(),
+                messages: VecDeque::from([message]),
+                sent: None,
+            }),
+        }
+    }
+
+    /// The next piece; `None` if nothing waits. A message that `wanted` refuses is passed over.
+    pub(super) fn piece(
+        &mut self,
+        session: SessionId,
+        now: Instant,
+        wanted: impl Fn(&Message) -> bool,
+    ) -> Option<Piece> {
+        loop {
+            let mut turn = self.turns.pop_front()?;
+            let begun = turn.sent.is_some();
+            if !begun && !turn.messages.front().is_some_and(&wanted) {
+                self.finish(turn);
+                continue;
+            }
+            if !begun {
+                self.casts += 1;
+            }
+            let piece = turn.piece(self.casts | CAST_IDS, session, now)?;
+            if piece.flags.contains(Flags::LAST) {
+                self.finish(turn);
+            } else {
+                self.turns.push_back(turn);
+            }
+            return Some(piece);
+        }
+    }
+
+    /// Drops the first message of a turn, and gives the next one its turn.
+    fn finish(&mut self, mut turn: Turn) {
+        if let Some(message) = turn.messages.pop_front() {
+            self.messages -= 1;
+            self.bytes -= message.cost_bytes();
+        }
+        turn.sent = None;
+        if !turn.messages.is_empty() {
+            self.turns.push_back(turn);
+        }
+    }
+
+    /// Drops the messages that a broken session had partly sent: no other can complete them. Gives what tells the
+    /// peer.
+    pub(super) fn session_lost(&mut self, session: SessionId) -> Vec<Control> {
+        let mut resets = Vec::new();
+        for _ in 0..self.turns.len() {
+            let Some(turn) = self.turns.pop_front() else { break };
+            match &turn.sent {
+                Some(sent) if sent.by == session => {
+                    let reply = turn.messages.front().is_some_and(|message| message.server().is_none());
+                    resets.push(Control::Reset { id: sent.id, reply });
+                    self.finish(turn);
+                }
+                _ => self.turns.push_back(turn),
+            }
+        }
+        resets
+    }
+
+    /// Keeps only what `keep` accepts; it is told whether a message was partly sent.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) {
+        for turn in &mut self.turns {
+            let begun = turn.sent.is_some();
+            let (mut first, mut kept_first) = (true, false);
+            turn.messages.retain(|message| {
+                let is_first = std::mem::take(&mut first);
+                let kept = keep(message, begun && is_first);
+                kept_first |= is_first && kept;
+                kept
+            });
+            turn.sent.take_if(|_| !kept_first);
+        }
+        self.turns.retain(|turn| !turn.messages.is_empty());
+        self.messages = self.turns.iter().map(|turn| turn.messages.len()).sum();
+        self.bytes = self.iter().map(Message::cost_bytes).sum();
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Message> {
+        self.turns.iter().flat_map(|turn| &turn.messages)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Message> {
+        self.turns.iter_mut().flat_map(|turn| &mut turn.messages)
+    }
+}
+
+impl Turn {
+    /// The next piece of the first message.
+    fn piece(&mut self, cast_id: u64, session: SessionId, now: Instant) -> Option<Piece> {
+        let message = self.messages.front()?;
+        let (start, cast_id) = self.sent.as_ref().map_or((0, cast_id), |sent| (sent.bytes, sent.id));
+        let envelope = message.envelope(cast_id, now);
+        let end = message.body.len().min(start + PIECE_BYTES_MAX);
+        self.sent = Some(Sent { bytes: end, id: envelope.id, by: session });
+        let first = start == 0;
+        let mut flags = if first { Flags::FIRST } else { Flags::default() };
+        for (set, flag) in [
+            (end == message.body.len(), Flags::LAST),
+            (envelope.refused, Flags::REFUSED),
+            (!first && matches!(message.subject, Subject::Reply { .. }), Flags::REPLY),
+        ] {
+            if set {
+                flags = flags.with(flag);
+            }
+        }
+        Some(Piece {
+            kind: if first { envelope.kind } else { Kind::Chunk },
+            flags,
+            id: envelope.id,
+            head: first.then(|| (envelope.server.cloned(), envelope.head)),
+            body: message.body.slice(start..end),
+        })
+    }
+}
+
+/// What one frame carries of a large message: nearly a whole record, with room beside it for small frames.
+pub(super) const PIECE_BYTES_MAX: usize = 60 * 1_024;
+/// Casts sent in pieces are numbered from here, calls from below, so the two do not meet at the receiver.
+const CAST_IDS: u64 = 1 << 63;

@@ -1,0 +1,229 @@
+//! How many casts a sender may have under way to one server before that server's mailbox has taken them.
+//!
+//! Each destination has a window, known to both ends: a sender spends of it with every cast, and the receiver gives
+//! back what its mailbox has taken (or refused for good), in CREDIT frames. A cast that finds the mailbox full waits
+//! at the receiver, which can hold a whole window; so a sender that keeps to its credit never loses a cast to a full
+//! mailbox. Calls need no credit: they are answered.
+//!
+//! Source: credit-based flow control as in H. T. Kung and R. Morris, "Credit-Based Flow Control for ATM Networks",
+//! IEEE Network 9(2), 1995.
+
+use std::collections::BTreeMap;
+
+use bytes::{BufMut, Bytes};
+
+use super::varint;
+use crate::node::ServerName;
+
+/// Messages and bytes of casts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Load {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Load {
+    /// One cast of this many bytes.
+    pub(crate) fn cast(bytes: usize) -> Self {
+        Self { messages: 1, bytes: bytes as u64 }
+    }
+
+    pub(crate) fn add(&mut self, more: Self) {
+        self.messages = self.messages.saturating_add(more.messages);
+        self.bytes = self.bytes.saturating_add(more.bytes);
+    }
+
+    fn less(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+}
+
+/// The sending side: what was spent and not yet given back, for each destination that has any.
+#[derive(Debug, Default)]
+pub(crate) struct Credit {
+    spent: BTreeMap<ServerName, Load>,
+}
+
+impl Credit {
+    /// Spends for one cast; false if the window is used up.
+    pub(crate) fn spend(&mut self, server: &ServerName, bytes: usize) -> bool {
+        let Some(spent) = self.spent.get_mut(server) else {
+            self.spent.insert(server.clone(), Load::cast(bytes));
+            return true;
+        };
+        let open = spent.messages < WINDOW.messages && spent.bytes < WINDOW.bytes;
+        if open {
+            spent.add(Load::cast(bytes));
+        }
+        open
+    }
+
+    /// Spends for a cast that was queued while there was no session, whatever the window says.
+    pub(crate) fn overspend(&mut self, server: &ServerName, bytes: usize) {
+        self.spent.entry(server.clone()).or_default().add(Load::cast(bytes));
+    }
+
+    /// Takes back what the receiver gives. One that gives more than was spent gives nothing extra.
+    pub(crate) fn refund(&mut self, server: &ServerName, load: Load) {
+        if let Some(spent) = self.spent.get_mut(server) {
+            *spent = spent.less(load);
+            if spent.messages == 0 {
+                self.spent.remove(server);
+            }
+        }
+    }
+
+    /// The link was lost: what was under way will not be given back.
+    pub(crate) fn clear(&mut self) {
+        self.spent.clear();
+    }
+
+    /// Everything spent and not given back.
+    pub(crate) fn outstanding(&self) -> Load {
+        let mut sum = Load::default();
+        for spent in self.spent.values() {
+            sum.add(*spent);
+        }
+        sum
+    }
+}
+
+/// What a CREDIT frame says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) server: ServerName,
+    pub(crate) load: Load,
+    /// How many of these casts were refused for good.
+    pub(crate) refused: u64,
+}
+
+impl Grant {
+    /// The body of the frame: three varints, then the server's name.
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut body = Vec::with_capacity(3 * varint::BYTES_MAX + self.server.as_str().len());
+        for number in [self.load.messages, self.load.bytes, self.refused] {
+            varint::put(&mut body, number);
+        }
+        body.put_slice(self.server.as_str().as_bytes());
+        body.into()
+    }
+
+    pub(crate) fn decode(mut body: Bytes) -> Option<Self> {
+        let (messages, bytes, refused) =
+            (varint::take(&mut body)?, varint::take(&mut body)?, varint::take(&mut body)?);
+        let server = ServerName::try_from(std::str::from_utf8(&body).ok()?.to_owned()).ok()?;
+        Some(Self { server, load: Load { messages, bytes }, refused })
+    }
+}
+
+/// The receiving side: what mailboxes have taken and has not been given back yet.
+#[derive(Debug, Default)]
+pub(crate) struct Due {
+    taken: BTreeMap<ServerName, (Load, u64)>,
+    ripe: Vec<ServerName>,
+}
+
+impl Due {
+    /// A mailbox took a cast, or refused it for good.
+    pub(crate) fn took(&mut self, server: &ServerName, bytes: usize, refused: bool) {
+        let Some((load, refusals)) = self.taken.get_mut(server) else {
+            self.taken.insert(server.clone(), Default::default());
+            return self.took(server, bytes, refused);
+        };
+        let was_ripe = is_ripe(*load, *refusals);
+        load.add(Load::cast(bytes));
+        *refusals += u64::from(refused);
+        if !was_ripe && is_ripe(*load, *refusals) {
+            self.ripe.push(server.clone());
+        }
+    }
+
+    /// The grants that are worth a frame now.
+    pub(crate) fn ripe(&mut self) -> impl Iterator<Item = Grant> {
+        let taken = &mut self.taken;
+        self.ripe.drain(..).filter_map(|server| {
+            let (load, refused) = taken.remove(&server)?;
+            Some(Grant { server, load, refused })
+        })
+    }
+
+    /// All grants: nothing more is read of this session.
+    pub(crate) fn rest(&mut self) -> impl Iterator<Item = Grant> {
+        self.ripe.clear();
+        std::mem::take(&mut self.taken).into_iter().map(|(server, (load, refused))| Grant {
+            server,
+            load,
+            refused,
+        })
+    }
+}
+
+/// A quarter of the window: rare frames, and a sender that keeps sending never waits for one. Refusals are told at
+/// once.
+fn is_ripe(load: Load, refused: u64) -> bool {
+    refused > 0 || load.messages >= WINDOW.messages / 4 || load.bytes >= WINDOW.bytes / 4
+}
+
+/// The window of one destination: as many messages as a mailbox holds by default, and the bytes of one connected
+/// queue. One message may exceed the bytes, so that no message is too large for an empty window.
+pub(crate) const WINDOW: Load = Load { messages: 1_024, bytes: 1 << 20 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(name: &str) -> ServerName {
+        ServerName::new(name).unwrap()
+    }
+
+    #[test]
+    fn a_window_closes_when_spent_and_opens_with_credit() {
+        let (mut credit, a, b) = (Credit::default(), server("a"), server("b"));
+        let accepted = (0..2_000).filter(|_| credit.spend(&a, 8)).count();
+        assert_eq!(accepted as u64, WINDOW.messages);
+        assert!(credit.spend(&b, 8), "each destination has a window of its own");
+        credit.refund(&a, Load { messages: 2, bytes: 16 });
+        assert!(credit.spend(&a, 8) && credit.spend(&a, 8) && !credit.spend(&a, 8));
+        assert!(credit.spend(&b, 5 << 20), "one message may exceed the window");
+        assert!(!credit.spend(&b, 0));
+    }
+
+    #[test]
+    fn more_credit_than_was_spent_opens_no_more_than_the_window() {
+        let (mut credit, a) = (Credit::default(), server("a"));
+        assert!(credit.spend(&a, 1));
+        credit.refund(&a, Load { messages: u64::MAX, bytes: u64::MAX });
+        credit.refund(&server("never heard of"), Load { messages: 9, bytes: 9 });
+        assert_eq!(credit.outstanding(), Load::default());
+        assert_eq!((0..2_000).filter(|_| credit.spend(&a, 1)).count() as u64, WINDOW.messages);
+    }
+
+    #[test]
+    fn a_quarter_of_the_window_or_a_refusal_is_worth_a_frame() {
+        let (mut due, a, b, c) = (Due::default(), server("a"), server("b"), server("c"));
+        for _ in 0..WINDOW.messages / 4 - 1 {
+            due.took(&a, 1, false);
+        }
+        assert_eq!(due.ripe().count(), 0);
+        due.took(&a, 1, false);
+        due.took(&b, 1, true);
+        due.took(&c, 1, false);
+        let granted: Vec<_> =
+            due.ripe().map(|grant| (grant.server, grant.load.messages, grant.refused)).collect();
+        assert_eq!(granted, [(a, WINDOW.messages / 4, 0), (b, 1, 1)]);
+        assert_eq!(due.rest().map(|grant| grant.server).collect::<Vec<_>>(), [c]);
+        assert_eq!(due.rest().count(), 0);
+    }
+
+    #[test]
+    fn grants_round_trip_and_malformed_ones_are_refused() {
+        let grant = Grant { server: server("a"), load: Load { messages: 300, bytes: 1 << 40 }, refused: 2 };
+        assert_eq!(Grant::decode(grant.encode()), Some(grant));
+        for body in [&[][..], &[1], &[1, 1], &[1, 1, 1], &[0x80, 0, 1, b'a'], &[1, 1, 1, 0xff]] {
+            assert_eq!(Grant::decode(Bytes::copy_from_slice(body)), None, "{body:?}");
+        }
+    }
+}
