@@ -311,6 +311,11 @@ impl Link {
         !self.calls.is_empty()
     }
 
+    /// Whether more than one call made here waits for the peer.
+    pub(crate) fn has_several_callers(&self) -> bool {
+        self.calls.len() > 1
+    }
+
     /// A call of the peer begins.
     pub(crate) fn begin_inbound(
         self: &Arc<Self>,

@@ -46,13 +46,15 @@ impl Net for Kernel {
         body: Bytes,
         timeout: Duration,
     ) -> BoxFuture<'a, Result<(), SendError>> {
-        let deadline = deadline_after(timeout);
         Box::pin(async move {
             if *to == self.shared.config.id {
                 return self.shared.cast_here(server, body);
             }
             let (link, body) = self.shared.outgoing(to, body)?;
-            link.cast(server, body, deadline).await
+            match link.try_cast(server, body) {
+                Err(SendError::Busy { body, .. }) => link.cast(server, body, deadline_after(timeout)).await,
+                done => done,
+            }
         })
     }
 
