@@ -144,7 +144,7 @@ async fn every_changed_byte_of_the_handshake_makes_it_fail() {
 
 /// Fault 22 of the original: a recorded message was accepted again.
 #[tokio::test(start_paused = true)]
-async fn a_recorded_connection_played_again_is_worth_nothing() {
+async fn fault_22_a_recorded_connection_played_again_is_worth_nothing() {
     let network = MemoryNetwork::new();
     let mut b = node(&network, "b").await;
     let (victim, sent) = tampered(&network, None).await;

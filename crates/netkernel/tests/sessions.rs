@@ -266,7 +266,7 @@ async fn shutdown_sends_what_waits_and_leaves_nothing_behind() {
 
 /// Fault 26 of the original: a graceful stop with a queued message never ended.
 #[tokio::test(start_paused = true)]
-async fn shutdown_ends_also_when_the_peer_is_away() {
+async fn fault_26_shutdown_ends_also_when_the_peer_is_away() {
     let network = MemoryNetwork::new();
     let a = node(&network, "a").await;
     a.kernel.connect(&id("b"), &"b:1".parse().unwrap());

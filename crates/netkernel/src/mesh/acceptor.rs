@@ -30,7 +30,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
                 match handshakes.admit(host, limits.handshakes_max, limits.handshakes_per_host_max) {
                     Some(handshake) => shared.spawn(one(Arc::clone(&shared), connection, handshake)),
                     None => {
-                        tracing::info!(node = %shared.config.id, host, "connection refused: too many wait")
+                        tracing::info!(node = %shared.config.id, host, "connection refused: too many wait");
                     }
                 }
             }

@@ -141,23 +141,31 @@ impl Due {
         }
     }
 
-    /// The grants that are worth a frame now.
-    pub(crate) fn ripe(&mut self) -> impl Iterator<Item = Grant> {
+    /// The grants that are worth a frame now: those that are ripe, or all when there are many.
+    pub(crate) fn ripe(&mut self) -> Vec<Grant> {
+        if self.taken.len() > FLOWS_MAX {
+            return self.rest();
+        }
         let taken = &mut self.taken;
-        self.ripe.drain(..).filter_map(|server| {
+        let grant = |server: ServerName| {
             let (load, refused) = taken.remove(&server)?;
             Some(Grant { server, load, refused })
-        })
+        };
+        self.ripe.drain(..).filter_map(grant).collect()
+    }
+
+    /// Keeps a grant that could not be sent.
+    pub(crate) fn keep(&mut self, grant: Grant) {
+        let (load, refused) = self.taken.entry(grant.server).or_default();
+        load.add(grant.load);
+        *refused += grant.refused;
     }
 
     /// All grants: nothing more is read of this session.
-    pub(crate) fn rest(&mut self) -> impl Iterator<Item = Grant> {
+    pub(crate) fn rest(&mut self) -> Vec<Grant> {
         self.ripe.clear();
-        std::mem::take(&mut self.taken).into_iter().map(|(server, (load, refused))| Grant {
-            server,
-            load,
-            refused,
-        })
+        let taken = std::mem::take(&mut self.taken).into_iter();
+        taken.map(|(server, (load, refused))| Grant { server, load, refused }).collect()
     }
 }
 
@@ -167,6 +175,8 @@ fn is_ripe(load: Load, refused: u64) -> bool {
     refused > 0 || load.messages >= WINDOW.messages / 4 || load.bytes >= WINDOW.bytes / 4
 }
 
+/// Servers whose credit may be due at once.
+const FLOWS_MAX: usize = 1_024;
 /// The window of one destination: as many messages as a mailbox holds by default, and the bytes of one connected
 /// queue. One message may exceed the bytes, so that no message is too large for an empty window.
 pub(crate) const WINDOW: Load = Load { messages: 1_024, bytes: 1 << 20 };
@@ -207,15 +217,25 @@ mod tests {
         for _ in 0..WINDOW.messages / 4 - 1 {
             due.took(&a, 1, false);
         }
-        assert_eq!(due.ripe().count(), 0);
+        assert!(due.ripe().is_empty());
         due.took(&a, 1, false);
         due.took(&b, 1, true);
         due.took(&c, 1, false);
         let granted: Vec<_> =
-            due.ripe().map(|grant| (grant.server, grant.load.messages, grant.refused)).collect();
+            due.ripe().into_iter().map(|grant| (grant.server, grant.load.messages, grant.refused)).collect();
         assert_eq!(granted, [(a, WINDOW.messages / 4, 0), (b, 1, 1)]);
-        assert_eq!(due.rest().map(|grant| grant.server).collect::<Vec<_>>(), [c]);
-        assert_eq!(due.rest().count(), 0);
+        assert_eq!(due.rest().into_iter().map(|grant| grant.server).collect::<Vec<_>>(), [c]);
+        assert!(due.rest().is_empty());
+    }
+
+    #[test]
+    fn credit_of_many_servers_is_not_kept_back() {
+        let mut due = Due::default();
+        for number in 0..=FLOWS_MAX {
+            due.took(&server(&format!("server {number}")), 1, false);
+        }
+        assert_eq!(due.ripe().len(), FLOWS_MAX + 1);
+        assert!(due.taken.is_empty());
     }
 
     #[test]

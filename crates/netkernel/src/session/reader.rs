@@ -142,7 +142,9 @@ impl Reader {
 
     fn give_credit(&mut self) {
         for grant in self.due.ripe() {
-            self.link.control(Control::Credit(grant));
+            if !self.link.control(Control::Credit(grant.clone())) {
+                self.due.keep(grant);
+            }
         }
     }
 

@@ -1,0 +1,89 @@
+//! ractor_cluster, in plain text: an actor in a process group at the receiver, found by the sender.
+
+use bytes::Bytes;
+use ::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use ractor_cluster::node::NodeConnectionMode;
+use ractor_cluster::{NodeServer, RactorClusterMessage};
+
+use crate::drive::{self, Client};
+
+#[derive(RactorClusterMessage)]
+pub enum Message {
+    Cast(Vec<u8>),
+    #[rpc]
+    Call(Vec<u8>, RpcReplyPort<Vec<u8>>),
+}
+
+struct Sink;
+
+impl Actor for Sink {
+    type Msg = Message;
+    type State = u64;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Message>, (): ()) -> Result<u64, ActorProcessingErr> {
+        ::ractor::pg::join(GROUP.to_owned(), vec![myself.get_cell()]);
+        Ok(0)
+    }
+
+    async fn handle(&self, _: ActorRef<Message>, message: Message, casts: &mut u64) -> Result<(), ActorProcessingErr> {
+        match message {
+            Message::Cast(_body) => *casts += 1,
+            Message::Call(body, reply) => reply.send(drive::reply(body.into(), *casts).to_vec())?,
+        }
+        Ok(())
+    }
+}
+
+const GROUP: &str = "sink";
+
+async fn node(port: u16, name: &str) -> ActorRef<ractor_cluster::NodeServerMessage> {
+    let server = NodeServer::new(
+        port,
+        "cookie".to_owned(),
+        name.to_owned(),
+        "localhost".to_owned(),
+        None,
+        Some(NodeConnectionMode::Isolated),
+    );
+    let (actor, _ended) = Actor::spawn(None, server, ()).await.expect("the node starts");
+    actor
+}
+
+pub async fn serve() -> String {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    let address = free.expect("a port is free");
+    std::mem::forget(node(address.port(), "receiver").await);
+    let (_sink, _ended) = Actor::spawn(None, Sink, ()).await.expect("the actor starts");
+    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    address.to_string()
+}
+
+#[derive(Clone)]
+pub struct Remote(ActorRef<Message>);
+
+pub async fn connect(address: &str) -> Remote {
+    let server = node(0, "sender").await;
+    ractor_cluster::client_connect(&server, address).await.expect("the receiver listens");
+    std::mem::forget(server);
+    loop {
+        if let Some(sink) = ::ractor::pg::get_members(&GROUP.to_owned()).into_iter().next() {
+            return Remote(sink.into());
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+impl Client for Remote {
+    async fn cast(&self, body: Bytes) {
+        self.0.cast(Message::Cast(body.to_vec())).expect("the actor lives");
+    }
+
+    async fn call(&self, body: Bytes) -> Bytes {
+        let called = self.0.call(|reply| Message::Call(body.to_vec(), reply), None).await;
+        match called.expect("the actor lives") {
+            ::ractor::rpc::CallResult::Success(reply) => reply.into(),
+            other => panic!("{other:?}"),
+        }
+    }
+}

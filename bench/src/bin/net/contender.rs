@@ -1,0 +1,152 @@
+//! The contenders, and a run of one: two processes, one load.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use crate::job::{Job, Outcome, Usage};
+use crate::{drive, erlang, limit, nats, ours, process, raw};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    Sealed,
+    Insecure,
+    Raw,
+    SealedLimit,
+    Mux,
+    Erlang,
+    Nats,
+    Ractor,
+}
+
+pub const ALL: [Contender; 8] = [
+    Contender::Sealed,
+    Contender::Insecure,
+    Contender::Raw,
+    Contender::SealedLimit,
+    Contender::Mux,
+    Contender::Erlang,
+    Contender::Nats,
+    Contender::Ractor,
+];
+
+impl Contender {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sealed => "clusterluck",
+            Self::Insecure => "clusterluck, Insecure",
+            Self::Raw => "raw tokio TCP",
+            Self::SealedLimit => "sealed limit",
+            Self::Mux => "plain tokio mux",
+            Self::Erlang => "Erlang/OTP",
+            Self::Nats => "NATS",
+            Self::Ractor => "ractor_cluster 0.16",
+        }
+    }
+
+    pub fn named(name: &str) -> Self {
+        let found = ALL.into_iter().find(|contender| contender.name() == name);
+        found.unwrap_or_else(|| panic!("no contender is named {name}"))
+    }
+
+    /// What is missing on this machine to run it.
+    pub fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Erlang if !installed("erlc") => Some("Erlang (Debian: erlang-base)"),
+            Self::Ractor if !self.program().exists() => {
+                Some("its program (cargo build --release --manifest-path bench/ractor_cluster/Cargo.toml --target-dir bench/target)")
+            }
+            Self::Nats if !installed("nats-server") => Some("NATS (Debian: nats-server)"),
+            _ => None,
+        }
+    }
+
+    /// The program that plays it: this one, or one beside it.
+    fn program(self) -> PathBuf {
+        let this = std::env::current_exe().expect("this program has a path");
+        match self {
+            Self::Ractor => this.with_file_name("clusterluck-bench-ractor-cluster"),
+            _ => this,
+        }
+    }
+
+    pub fn takes(self, job: Job) -> bool {
+        match self {
+            Self::Raw => !matches!(job, Job::Calls { callers: 64, .. }),
+            Self::SealedLimit => matches!(job, Job::Casts { .. }),
+            _ => true,
+        }
+    }
+
+    /// How many times less it is given to do, so that a sample takes about a second.
+    fn divisor(self) -> u64 {
+        match self {
+            Self::Erlang | Self::Ractor => 5,
+            _ => 1,
+        }
+    }
+}
+
+fn installed(program: &str) -> bool {
+    let probe = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    probe.is_ok_and(|status| status.success())
+}
+
+/// One run: starts a receiver and a sender, and gives what both report.
+pub fn measure(contender: Contender, name: &str, job: Job) -> Outcome {
+    if contender == Contender::Erlang {
+        return erlang::measure(name, job.scaled(contender.divisor()));
+    }
+    let _server = (contender == Contender::Nats).then(nats::Server::start);
+    let program = contender.program();
+    let mut receiver = Command::new(&program)
+        .args(["receive", contender.name()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the receiver starts");
+    let mut said = BufReader::new(receiver.stdout.take().expect("its output is piped"));
+    let mut address = String::new();
+    said.read_line(&mut address).expect("the receiver says where it is");
+    let sent = Command::new(&program).args(["send", contender.name(), name, address.trim()]).output();
+    let sent = sent.expect("the sender runs");
+    assert!(sent.status.success(), "{}: {}", contender.name(), String::from_utf8_lossy(&sent.stderr));
+    let mut outcome: Outcome = serde_json::from_slice(&sent.stdout).expect("the sender reports its figures");
+    drop(receiver.stdin.take());
+    let mut report = String::new();
+    said.read_to_string(&mut report).expect("the receiver reports its usage");
+    let usage: Usage = serde_json::from_str(&report).expect("the receiver reports its usage");
+    receiver.wait().expect("the receiver ends");
+    outcome.cpu_us = (outcome.cpu_us + usage.cpu_us) / outcome.messages as f64;
+    outcome.receiver_peak_mb = usage.peak_mb;
+    outcome
+}
+
+/// The sending process.
+pub fn send(contender: Contender, job: Job, address: &str) {
+    let (job, address) = (job.scaled(contender.divisor()), address.to_owned());
+    match contender {
+        Contender::Sealed | Contender::Insecure => {
+            process::send(async move { drive::run(ours::connect(contender, &address).await, job).await });
+        }
+        Contender::Raw => process::send(async move { drive::run(raw::connect(&address).await, job).await }),
+        Contender::SealedLimit => {
+            process::send(async move { drive::run(limit::connect_sealed(&address).await, job).await });
+        }
+        Contender::Mux => process::send(async move { drive::run(limit::connect_mux(&address).await, job).await }),
+        Contender::Nats => process::send(async move { drive::run(nats::connect(&address).await, job).await }),
+        Contender::Erlang | Contender::Ractor => unreachable!("a program of its own"),
+    }
+}
+
+/// The receiving process.
+pub fn receive(contender: Contender) {
+    match contender {
+        Contender::Sealed | Contender::Insecure => process::receive(ours::serve(contender)),
+        Contender::Raw => process::receive(raw::serve()),
+        Contender::SealedLimit => process::receive(limit::serve_sealed()),
+        Contender::Mux => process::receive(limit::serve_mux()),
+        Contender::Nats => process::receive(nats::serve()),
+        Contender::Erlang | Contender::Ractor => unreachable!("a program of its own"),
+    }
+}

@@ -1,0 +1,162 @@
+//! A peer that holds the cookie and speaks the protocol by hand, rightly or wrongly as a test wishes.
+#![expect(dead_code, clippy::unwrap_used, reason = "test support: each file uses its own part")]
+
+use std::time::Duration;
+
+use netkernel::{
+    Address, Channel, Incarnation, MemoryNetwork, Node, NodeId, Noise, Role, Security, Transport,
+};
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::common::{TestNode, cookie};
+
+pub(crate) const CAST: u8 = 0x01;
+pub(crate) const CALL: u8 = 0x02;
+pub(crate) const REPLY: u8 = 0x03;
+pub(crate) const CHUNK: u8 = 0x04;
+pub(crate) const CANCEL: u8 = 0x05;
+pub(crate) const CREDIT: u8 = 0x06;
+pub(crate) const PING: u8 = 0x07;
+pub(crate) const DEFINE: u8 = 0x09;
+pub(crate) const RESET: u8 = 0x0b;
+pub(crate) const FIRST: u8 = 1;
+pub(crate) const WHOLE: u8 = 3;
+
+#[derive(Serialize, Deserialize)]
+struct Hello {
+    node: Node,
+    role: Role,
+    instance: u64,
+    connection: u64,
+    features: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Welcome {
+    hello: Hello,
+    session: u64,
+}
+
+/// A session that a test drives byte by byte.
+pub(crate) struct Shim {
+    pub(crate) channel: Channel,
+}
+
+/// A frame of the wire format; `head` is destination, time to live and total bytes.
+pub(crate) fn frame(kind: u8, flags: u8, id: u64, head: Option<(u64, u64, u64)>, body: &[u8]) -> Vec<u8> {
+    let mut rest = vec![kind, flags];
+    put_varint(&mut rest, id);
+    if let Some((destination, ttl_ms, total)) = head {
+        for number in [destination, 0, ttl_ms, total, 0] {
+            put_varint(&mut rest, number);
+        }
+    }
+    rest.extend_from_slice(body);
+    let mut frame = Vec::new();
+    put_varint(&mut frame, rest.len() as u64);
+    frame.extend(rest);
+    frame
+}
+
+pub(crate) fn define(id: u64, name: &str) -> Vec<u8> {
+    frame(DEFINE, 0, id, None, name.as_bytes())
+}
+
+pub(crate) fn cast(to: u64, body: &[u8]) -> Vec<u8> {
+    frame(CAST, WHOLE, 0, Some((to, 0, body.len() as u64)), body)
+}
+
+pub(crate) fn call(id: u64, to: u64, body: &[u8]) -> Vec<u8> {
+    frame(CALL, WHOLE, id, Some((to, 60_000, body.len() as u64)), body)
+}
+
+/// The body of a CREDIT frame.
+pub(crate) fn credit(server: &str, messages: u64, bytes: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    for number in [messages, bytes, 0] {
+        put_varint(&mut body, number);
+    }
+    body.extend_from_slice(server.as_bytes());
+    frame(CREDIT, 0, 0, None, &body)
+}
+
+pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        buffer.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    buffer.push(value as u8);
+}
+
+impl Shim {
+    /// Makes a session with a node, as the node `name`, up to its READY.
+    pub(crate) async fn connect(network: &MemoryNetwork, to: &TestNode, name: &str) -> Self {
+        let connection = network.host(name).connect(&to.address()).await.unwrap();
+        let node = Node {
+            id: NodeId::new(name).unwrap(),
+            address: Address::new(name, 1).unwrap(),
+            incarnation: Incarnation(1),
+        };
+        let hello = Hello { node, role: Role::Node, instance: 7, connection: 0, features: 0 };
+        let noise = Noise::new(&cookie(false));
+        let hello = postcard::to_allocvec(&hello).unwrap();
+        let (channel, welcome) = noise.client(connection, hello).await.unwrap();
+        let _welcome: Welcome = postcard::from_bytes(&welcome).unwrap();
+        let mut shim = Self { channel };
+        let finish = postcard::to_allocvec(&(*b"FINISH", Vec::<u64>::new())).unwrap();
+        shim.record(&finish).await;
+        shim.next_record().await.expect("READY");
+        shim
+    }
+
+    /// Seals a record, without sending it.
+    pub(crate) fn sealed(&mut self, plain: &[u8]) -> Vec<u8> {
+        let bytes = plain.len() + self.channel.seal.overhead_bytes();
+        let header = u16::try_from(bytes).unwrap().to_be_bytes();
+        let mut record = header.to_vec();
+        record.extend_from_slice(plain);
+        self.channel.seal.seal(header, &mut record, 2).unwrap();
+        record
+    }
+
+    /// Sends bytes as they are; false if the node has hung up.
+    pub(crate) async fn raw(&mut self, bytes: &[u8]) -> bool {
+        self.channel.write.write_all(bytes).await.is_ok()
+    }
+
+    /// Sends frames as one record; false if the node has hung up.
+    pub(crate) async fn record(&mut self, frames: &[u8]) -> bool {
+        let record = self.sealed(frames);
+        self.raw(&record).await
+    }
+
+    /// The plaintext of the node's next record; `None` once it has hung up.
+    pub(crate) async fn next_record(&mut self) -> Option<Vec<u8>> {
+        let record = self.next_sealed().await?;
+        let (header, mut record) = ([record[0], record[1]], record[2..].to_vec());
+        let bytes = self.channel.open.open(header, &mut record).ok()?;
+        record.truncate(bytes);
+        Some(record)
+    }
+
+    /// The node's next record as it came.
+    pub(crate) async fn next_sealed(&mut self) -> Option<Vec<u8>> {
+        let mut record = vec![0; 2];
+        self.channel.read.read_exact(&mut record).await.ok()?;
+        let bytes = usize::from(u16::from_be_bytes([record[0], record[1]]));
+        record.resize(2 + bytes, 0);
+        self.channel.read.read_exact(&mut record[2..]).await.ok()?;
+        Some(record)
+    }
+
+    /// Waits until the node hangs up.
+    pub(crate) async fn hung_up(&mut self) {
+        let read = async {
+            let mut sink = Vec::new();
+            // An error is a hang-up, too.
+            let _end = self.channel.read.read_to_end(&mut sink).await;
+        };
+        tokio::time::timeout(Duration::from_secs(120), read).await.expect("the node hangs up");
+    }
+}

@@ -1,0 +1,280 @@
+//! Flow: casts that a full mailbox holds back, queues that are full, and what is told of it.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "common/shim.rs"]
+mod shim;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{SECOND, config, id, next, node, server, settle};
+use netkernel::{
+    CallError, Dispatch, Kernel, MemoryNetwork, Net, OfflinePolicy, Peer, PeerEvent, Refusal, Responder,
+    SendError, ServerName,
+};
+use shim::{Shim, cast, define};
+use tokio::sync::mpsc;
+
+/// One small mailbox for everybody; calls are echoed if it has room.
+struct Small(mpsc::Sender<(Arc<Peer>, Bytes)>);
+
+impl Dispatch for Small {
+    fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal> {
+        if server.as_str() == "nobody" {
+            return Err(Refusal::NoProc);
+        }
+        self.0.try_send((Arc::clone(from), body)).map_err(|_| Refusal::Overloaded)
+    }
+
+    fn call(&self, _from: &Arc<Peer>, _server: &ServerName, body: Bytes, responder: Responder) {
+        if self.0.capacity() == 0 { responder.refuse(Refusal::Overloaded) } else { responder.reply(body) }
+    }
+}
+
+/// A node whose mailbox holds so many messages.
+async fn small(
+    network: &MemoryNetwork,
+    name: &str,
+    room: usize,
+) -> (Kernel, mpsc::Receiver<(Arc<Peer>, Bytes)>) {
+    let kernel = Kernel::bind(config(network, name, 1)).await.unwrap();
+    let (sender, mailbox) = mpsc::channel(room);
+    kernel.serve(Arc::new(Small(sender)));
+    (kernel, mailbox)
+}
+
+fn number(body: &[u8]) -> u32 {
+    u32::from_be_bytes(body[..4].try_into().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_tight_cast_loops_at_one_slow_server_drop_nothing_and_keep_their_orders() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 16).await;
+    let mut casters = Vec::new();
+    for name in ["x", "y", "z"] {
+        let caster = node(&network, name).await;
+        caster.kernel.connect(&id("b"), &b.local().address);
+        casters.push(caster);
+    }
+    let count = 5_000u32;
+    let casting = |caster: usize| {
+        let kernel = casters[caster].kernel.clone();
+        async move {
+            for number in 0..count {
+                let body = Bytes::copy_from_slice(&number.to_be_bytes());
+                kernel.cast(&id("b"), &server("sink"), body, 60 * SECOND).await.unwrap();
+            }
+        }
+    };
+    let receiving = async {
+        let mut next = std::collections::HashMap::new();
+        for step in 0..3 * count {
+            let (from, body) = mailbox.recv().await.unwrap();
+            let expected: &mut u32 = next.entry(from.node.id.clone()).or_default();
+            assert_eq!(number(&body), *expected);
+            *expected += 1;
+            if step % 100 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    };
+    tokio::join!(casting(0), casting(1), casting(2), receiving);
+    settle().await;
+    let refused: u64 = b.peers().iter().map(|peer| peer.traffic.casts_refused).sum();
+    assert_eq!(refused, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_full_servers_that_cast_to_each_other_end() {
+    let network = MemoryNetwork::new();
+    let (a, _full_a) = small(&network, "a", 8).await;
+    let (b, _full_b) = small(&network, "b", 8).await;
+    a.connect(&id("b"), &b.local().address);
+    let casting = async |kernel: &Kernel, to: &str| {
+        let mut accepted = 0;
+        loop {
+            let body = Bytes::from_static(b"mine");
+            match kernel.cast(&id(to), &server("full"), body, SECOND).await {
+                Ok(()) => accepted += 1,
+                Err(SendError::Busy { body, .. }) => return (accepted, body),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    };
+    a.call(&id("b"), &server("up"), Bytes::new(), SECOND).await.unwrap();
+    let (one, other) = tokio::join!(casting(&a, "b"), casting(&b, "a"));
+    for (accepted, returned) in [one, other] {
+        assert_eq!(returned, "mine");
+        // The window, and what the mailboxes took and gave credit for.
+        assert!((1_024..1_024 + 300).contains(&accepted), "{accepted}");
+    }
+    let held = &b.peers()[0].casts_held;
+    assert!(held.messages <= 1_024, "{held:?}");
+    let call = a.call(&id("b"), &server("full"), Bytes::new(), SECOND).await.unwrap_err();
+    assert_eq!(call, CallError::Refused(Refusal::Overloaded), "a call needs no credit and is answered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_ignores_its_credit_loses_only_its_own_casts_and_is_told() {
+    let network = MemoryNetwork::new();
+    let (kernel, mut mailbox) = small(&network, "b", 1).await;
+    let b = common::TestNode { kernel, casts: mpsc::channel(1).1, held: mpsc::channel(1).1 };
+    let mut greedy = Shim::connect(&network, &b, "greedy").await;
+    greedy.record(&define(1, "sink")).await;
+    for _ in 0..50 {
+        let record: Vec<u8> = (0..100).flat_map(|_| cast(1, b"more")).collect();
+        greedy.record(&record).await;
+    }
+    settle().await;
+    let status = &b.kernel.peers()[0];
+    assert_eq!(status.casts_held.messages, 2_048);
+    assert_eq!(status.traffic.casts_refused, 5_000 - 2_048 - 1);
+    let mut arrived = 0;
+    while arrived < 2_049 {
+        mailbox.recv().await.unwrap();
+        arrived += 1;
+    }
+    settle().await;
+    assert_eq!(b.kernel.peers()[0].casts_held.messages, 0);
+    assert!(mailbox.try_recv().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_cast_is_reported_to_its_sender() {
+    let network = MemoryNetwork::new();
+    let (b, _mailbox) = small(&network, "b", 8).await;
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &b.local().address);
+    for _ in 0..7 {
+        a.kernel.cast(&id("b"), &server("nobody"), Bytes::new(), SECOND).await.unwrap();
+    }
+    settle().await;
+    assert_eq!(a.kernel.peers()[0].traffic.casts_refused_by_peer, 7);
+    assert_eq!(b.peers()[0].traffic.casts_refused, 7);
+}
+
+/// Fault 27 of the original: the 1,025th queued message silently dropped the first, while `send` reported success.
+#[tokio::test(start_paused = true)]
+async fn fault_27_the_1025th_queued_message_is_refused_or_displaces_the_oldest_and_is_counted() {
+    let network = MemoryNetwork::new();
+    for policy in [OfflinePolicy::FailNew, OfflinePolicy::DropOldest] {
+        let a = common::start(config(&network, "a", 1).offline_policy(policy)).await;
+        a.kernel.connect(&id("away"), &"away:1".parse().unwrap());
+        let mut events = a.kernel.events();
+        let send = |number: u32| {
+            a.kernel.try_cast(&id("away"), &server("sink"), Bytes::copy_from_slice(&number.to_be_bytes()))
+        };
+        let refused = (0..1_100).filter(|&number| send(number).is_err()).count() as u64;
+        let status = &a.kernel.peers()[0];
+        assert_eq!(status.queued_messages, 1_024);
+        match policy {
+            OfflinePolicy::DropOldest => {
+                assert_eq!((refused, status.traffic.dropped.queue_full), (0, 76));
+                let told = next(&mut events, |event| matches!(event, PeerEvent::Dropped { .. })).await;
+                assert_eq!(told, PeerEvent::Dropped { id: id("away"), messages: 76 });
+            }
+            _ => assert_eq!((refused, status.traffic.messages_dropped), (76, 0)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_offline_queue_is_bounded_in_bytes_too() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("away"), &"away:1".parse().unwrap());
+    let body = Bytes::from(vec![0; 1 << 20]);
+    let accepted =
+        (0..20).filter(|_| a.kernel.try_cast(&id("away"), &server("sink"), body.clone()).is_ok()).count();
+    assert_eq!(accepted, 7);
+    assert!(a.kernel.peers()[0].queued_bytes <= 8 << 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_servers_than_a_session_remembers_are_reached_all_the_same() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 20_000).await;
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &b.local().address);
+    let count = 10_000u32;
+    for round in 0..count {
+        let body = Bytes::copy_from_slice(&round.to_be_bytes());
+        a.kernel.cast(&id("b"), &server(&format!("server {round}")), body, SECOND).await.unwrap();
+    }
+    for round in 0..count {
+        assert_eq!(number(&mailbox.recv().await.unwrap().1), round);
+    }
+    assert_eq!(b.peers()[0].traffic.sessions, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_is_down_only_after_its_last_message() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 100_000).await;
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &b.local().address);
+    let mut events = b.events();
+    for number in 0..1_000u32 {
+        let body = Bytes::copy_from_slice(&number.to_be_bytes());
+        a.kernel.cast(&id("b"), &server("sink"), body, SECOND).await.unwrap();
+    }
+    a.kernel.shutdown(5 * SECOND).await;
+    next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    let arrived = std::iter::from_fn(|| mailbox.try_recv().ok()).count();
+    assert_eq!(arrived, 1_000);
+}
+
+/// Fault 30 of the original: a multicall failed as a whole on its first error.
+#[tokio::test(start_paused = true)]
+async fn fault_30_a_multicall_gives_each_nodes_own_outcome() {
+    let network = MemoryNetwork::new();
+    let (a, b, c) = (node(&network, "a").await, node(&network, "b").await, node(&network, "c").await);
+    a.connect(&b);
+    a.connect(&c);
+    a.kernel.connect(&id("away"), &"away:1".parse().unwrap());
+    let to = [id("b"), id("stranger"), id("away"), id("c"), id("a")];
+    let outcomes = a.kernel.multicall(&to, &server("echo"), &Bytes::from("hello"), SECOND).await;
+    let nodes: Vec<_> = outcomes.iter().map(|(node, _)| node.clone()).collect();
+    assert_eq!(nodes, to);
+    let outcomes: Vec<_> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+    for answered in [0, 3, 4] {
+        assert_eq!(outcomes[answered].as_ref().unwrap(), "hello");
+    }
+    assert_eq!(outcomes[1], Err(CallError::NotConnected { node: id("stranger") }));
+    assert!(matches!(outcomes[2], Err(CallError::Timeout { .. })));
+    let sent = a.kernel.abcast(&to[..3], &server("sink"), &Bytes::from("all"));
+    let accepted: Vec<bool> = sent.iter().map(|(_, outcome)| outcome.is_ok()).collect();
+    assert_eq!(accepted, [true, false, true]);
+}
+
+/// Fault 31 of the original: two senders of large messages shared a buffer, and most messages vanished.
+#[tokio::test(start_paused = true)]
+async fn fault_31_large_messages_of_two_senders_all_arrive() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 1_000).await;
+    let senders = [node(&network, "x").await, node(&network, "y").await];
+    let sending = |sender: usize| {
+        let kernel = senders[sender].kernel.clone();
+        kernel.connect(&id("b"), &b.local().address);
+        async move {
+            for number in 0..200u32 {
+                let mut body = number.to_be_bytes().to_vec();
+                body.resize(80_000, sender as u8);
+                kernel.cast(&id("b"), &server("sink"), body.into(), 60 * SECOND).await.unwrap();
+            }
+        }
+    };
+    tokio::join!(sending(0), sending(1));
+    let mut next = [0; 2];
+    for _ in 0..400 {
+        let (_, body) = mailbox.recv().await.unwrap();
+        let sender = usize::from(body[79_999]);
+        assert!(body[4..].iter().all(|&byte| usize::from(byte) == sender));
+        assert_eq!(number(&body), next[sender]);
+        next[sender] += 1;
+    }
+    assert_eq!(next, [200, 200]);
+}

@@ -1,0 +1,277 @@
+//! Peers that hold the cookie and break the protocol: each case of the design's adversarial list.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+#[path = "common/shim.rs"]
+mod shim;
+
+use bytes::Bytes;
+use common::{SECOND, TestNode, id, next, node, server, settle};
+use netkernel::{DownReason, MemoryNetwork, Net, PeerEvent, PeerStatus};
+use shim::{
+    CALL, CANCEL, CAST, CHUNK, CREDIT, FIRST, PING, REPLY, RESET, Shim, WHOLE, call, cast, credit, define,
+    frame,
+};
+
+/// A node with a good peer, and a bad one.
+struct Scene {
+    a: TestNode,
+    b: TestNode,
+    bad: Shim,
+}
+
+async fn scene(network: &MemoryNetwork) -> Scene {
+    let (a, b) = (node(network, "a").await, node(network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "before").await.unwrap();
+    let bad = Shim::connect(network, &b, "mallory").await;
+    Scene { a, b, bad }
+}
+
+impl Scene {
+    fn status(&self) -> Option<PeerStatus> {
+        self.b.kernel.peers().into_iter().find(|peer| peer.id == id("mallory"))
+    }
+
+    /// The bad peer's session is closed for breaking the protocol, and the good one's is not disturbed.
+    async fn expect_closed(mut self, what: &str) {
+        self.bad.hung_up().await;
+        settle().await;
+        assert!(self.status().is_none(), "{what}: something is left of the bad peer");
+        self.a.echo(&self.b, "undisturbed").await.unwrap();
+        assert_eq!(self.b.sessions(&self.a), 1, "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_malformed_record_closes_its_session_and_no_other() {
+    let huge = u64::MAX;
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("a frame that claims more than its record", vec![0xff, 0xff, 0x7f, CAST, WHOLE]),
+        ("a frame of 2^64 bytes", vec![0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01]),
+        ("a frame without a kind", vec![0]),
+        ("an unknown kind that may not be skipped", frame(0x3f, 0, 0, None, b"")),
+        ("a message without its head", frame(CAST, 0, 0, None, b"x")),
+        ("a server that was never named", cast(1, b"x")),
+        ("a name out of sequence", define(2, "sink")),
+        ("a name that is none", define(1, "\n")),
+        (
+            "a message of 2^64 bytes",
+            [define(1, "sink"), frame(CAST, FIRST, 1, Some((1, 0, huge)), b"x")].concat(),
+        ),
+        (
+            "a message longer than it said",
+            [define(1, "sink"), frame(CAST, FIRST, 1, Some((1, 0, 2)), b"xyz")].concat(),
+        ),
+        (
+            "a message that begins twice",
+            [
+                define(1, "sink"),
+                frame(CAST, FIRST, 1, Some((1, 0, 9)), b"x"),
+                frame(CAST, FIRST, 1, Some((1, 0, 9)), b"x"),
+            ]
+            .concat(),
+        ),
+        (
+            "a call under the number of another",
+            [define(1, "hold"), call(5, 1, b""), call(5, 1, b"")].concat(),
+        ),
+        ("credit that is none", frame(CREDIT, 0, 0, None, &[0x80])),
+    ];
+    for (what, bytes) in cases {
+        let network = MemoryNetwork::new();
+        let mut scene = scene(&network).await;
+        let mut events = scene.b.kernel.events();
+        scene.bad.record(&bytes).await;
+        let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+        assert!(matches!(down, PeerEvent::Down { reason: DownReason::Protocol, .. }), "{what}: {down:?}");
+        scene.expect_closed(what).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_kinds_from_0x40_up_and_stray_frames_are_passed_over() {
+    let network = MemoryNetwork::new();
+    let mut scene = scene(&network).await;
+    let stray = [
+        frame(0x40, 0, 0, None, b"later"),
+        frame(CHUNK, 2, 77, None, b"of nothing"),
+        frame(CANCEL, 0, 78, None, b""),
+        frame(RESET, 0, 79, None, b""),
+        frame(REPLY, WHOLE, 80, Some((0, 0, 1)), b"x"),
+        credit("nobody", 5, 5),
+        define(1, "sink"),
+        cast(1, b"still heard"),
+    ];
+    scene.bad.record(&stray.concat()).await;
+    assert_eq!(scene.b.casts.recv().await.unwrap(), (id("mallory"), Bytes::from("still heard")));
+}
+
+/// The sender is whoever the handshake proved, whatever a message says of itself: fault 23 of the original.
+#[tokio::test(start_paused = true)]
+async fn fault_23_the_sender_is_the_sessions_peer() {
+    let network = MemoryNetwork::new();
+    let mut scene = scene(&network).await;
+    let mut forged = cast(1, b"from a?");
+    // The source field of the head, which is a name of the sender's own: it means nothing to the receiver.
+    forged[5] = 1;
+    scene.bad.record(&[define(1, "sink"), forged].concat()).await;
+    assert_eq!(scene.b.casts.recv().await.unwrap().0, id("mallory"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replayed_reordered_truncated_or_reflected_record_closes_the_session() {
+    for what in ["replayed", "reordered", "truncated", "reflected"] {
+        let network = MemoryNetwork::new();
+        let mut scene = scene(&network).await;
+        let first = scene.bad.sealed(&frame(PING, 0, 1, None, b""));
+        let second = scene.bad.sealed(&frame(PING, 0, 2, None, b""));
+        let bytes = match what {
+            "replayed" => [first.clone(), first].concat(),
+            "reordered" => [second, first].concat(),
+            "truncated" => {
+                let mut short = first[..first.len() - 1].to_vec();
+                short[1] -= 1;
+                short
+            }
+            _ => scene.bad.next_sealed().await.unwrap(),
+        };
+        scene.bad.raw(&bytes).await;
+        scene.expect_closed(what).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_flipped_byte_of_a_record_closes_the_session() {
+    let bytes = 2 + frame(PING, 0, 1, None, b"").len() + 16;
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    for index in 0..bytes {
+        let mut bad = Shim::connect(&network, &b, "mallory").await;
+        let mut record = bad.sealed(&frame(PING, 0, 1, None, b""));
+        record[index] ^= 0x40;
+        bad.raw(&record).await;
+        // A changed length makes the node wait for more, which then does not open either.
+        bad.raw(&[0; 0x5000]).await;
+        bad.hung_up().await;
+        settle().await;
+        assert!(b.kernel.peers().is_empty(), "byte {index}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_reset_in_mid_record_or_mid_message_leaves_nothing_behind() {
+    for in_record in [true, false] {
+        let network = MemoryNetwork::new();
+        let mut scene = scene(&network).await;
+        let begun =
+            [define(1, "sink"), frame(CAST, FIRST, 1 << 63, Some((1, 0, 1 << 20)), &[7; 1_000])].concat();
+        let mut record = scene.bad.sealed(&begun);
+        if in_record {
+            record.truncate(500);
+        }
+        scene.bad.raw(&record).await;
+        settle().await;
+        let Scene { a, mut b, bad } = scene;
+        drop(bad);
+        settle().await;
+        assert!(b.kernel.peers().iter().all(|peer| peer.id != id("mallory")));
+        let mut again = Shim::connect(&network, &b, "mallory").await;
+        // The rest of a message of the lost session, then a whole one.
+        let rest = [frame(CHUNK, 2, 1 << 63, None, b"rest"), define(1, "sink"), cast(1, b"new")].concat();
+        again.record(&rest).await;
+        assert_eq!(b.casts.recv().await.unwrap().1, "new");
+        a.echo(&b, "undisturbed").await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn floods_of_control_frames_take_no_memory_and_disturb_nobody() {
+    let network = MemoryNetwork::new();
+    let mut scene = scene(&network).await;
+    let mut named = 0;
+    for round in 0..200u64 {
+        let mut record = Vec::new();
+        for index in 0..500 {
+            let id = round * 500 + index;
+            match index % 4 {
+                0 => record.extend(frame(CANCEL, 0, id, None, b"")),
+                1 => record.extend(frame(RESET, 0, id, None, b"")),
+                2 => record.extend(frame(PING, 0, id, None, b"")),
+                _ => {
+                    named += 1;
+                    record.extend(define(named, &format!("server {named}")));
+                }
+            }
+        }
+        // The flooding peer reads nothing, so what answers it waits, up to a limit.
+        if !scene.bad.record(&record).await {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    let status = scene.status().unwrap();
+    assert!(status.queued_control <= 4_096, "{status:?}");
+    scene.a.echo(&scene.b, "undisturbed").await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_credit_than_was_spent_opens_no_more_than_the_window() {
+    let network = MemoryNetwork::new();
+    let mut scene = scene(&network).await;
+    scene.bad.record(&[credit("x", u64::MAX, u64::MAX), credit("x", u64::MAX, u64::MAX)].concat()).await;
+    settle().await;
+    let to = id("mallory");
+    let sent =
+        (0..5_000).filter(|_| scene.b.kernel.try_cast(&to, &server("x"), Bytes::new()).is_ok()).count();
+    assert_eq!(sent, 1_024);
+    scene.bad.record(&credit("x", 10, 0)).await;
+    settle().await;
+    let sent = (0..50).filter(|_| scene.b.kernel.try_cast(&to, &server("x"), Bytes::new()).is_ok()).count();
+    assert_eq!(sent, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_is_held_within_limits_and_then_closed() {
+    let network = MemoryNetwork::new();
+    let scene = scene(&network).await;
+    let mut events = scene.b.kernel.events();
+    let (to, body) = (id("mallory"), Bytes::from(vec![1; 100_000]));
+    for number in 0..500 {
+        let _busy = scene.b.kernel.try_cast(&to, &server(&format!("x{number}")), body.clone());
+        tokio::task::yield_now().await;
+    }
+    let status = scene.status().unwrap();
+    assert!(status.queued_bytes < (1 << 20) + 200_000, "{status:?}");
+    scene.a.echo(&scene.b, "undisturbed").await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    let stalled = matches!(&down, PeerEvent::Down { reason: DownReason::Stalled | DownReason::Silent, .. });
+    assert!(stalled, "{down:?}");
+    assert!(begun.elapsed() <= 21 * SECOND, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_of_one_peer_are_bounded_and_the_rest_is_answered_overloaded() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let b = common::start(common::config(&network, "b", 1).calls_max(10)).await;
+    a.connect(&b);
+    let mut bad = Shim::connect(&network, &b, "mallory").await;
+    let calls: Vec<u8> = (0..20).flat_map(|id| call(id, 1, b"")).collect();
+    bad.record(&[define(1, "hold"), calls].concat()).await;
+    let mut refused = 0;
+    while refused < 10 {
+        // The empty MARK comes first; then refusals, each a reply of one byte.
+        let record = bad.next_record().await.unwrap();
+        refused += record.windows(2).filter(|pair| *pair == [REPLY, WHOLE | 4]).count();
+    }
+    assert_eq!(refused, 10);
+    let status = b.kernel.peers().into_iter().find(|peer| peer.id == id("mallory")).unwrap();
+    assert_eq!(status.calls_executing, 10);
+    assert_eq!(
+        frame(CALL, WHOLE, 300, Some((3, 5_000, 2)), b"hi"),
+        [12, 2, 3, 0xac, 2, 3, 0, 0x88, 0x27, 2, 0, b'h', b'i']
+    );
+    a.echo(&b, "undisturbed").await.unwrap();
+}
