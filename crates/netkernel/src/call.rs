@@ -3,8 +3,8 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -135,10 +135,26 @@ impl Inbound {
         Arc::new(Self { id, deadline, cancelled: AtomicBool::new(false), wake: Notify::new(), sink })
     }
 
+    /// A call that a node makes to itself: its reply goes straight to its caller.
+    pub(crate) fn local(slot: ReplySlot, deadline: Instant) -> Arc<Self> {
+        Self::new(CallId(0), deadline, Arc::new(ReplyHere(Mutex::new(Some(slot)))))
+    }
+
     /// The caller no longer waits.
     pub(crate) fn cancel(&self) {
         self.cancelled.store(true, Ordering::Release);
         self.wake.notify_waiters();
+    }
+}
+
+/// Answers a call that a node makes to itself.
+struct ReplyHere(Mutex<Option<ReplySlot>>);
+
+impl ReplySink for ReplyHere {
+    fn reply(&self, _id: CallId, outcome: Result<Bytes, Refusal>) {
+        if let Some(slot) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _gone = slot.send(outcome.map_err(CallError::from));
+        }
     }
 }
 

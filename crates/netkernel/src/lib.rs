@@ -44,8 +44,22 @@
 //! | order | as sent, for each pair of nodes and destination server, also while one session replaces another |
 //! | a call | ends exactly once: reply, refusal, [`CallError::LinkDown`] or its deadline; never sent twice |
 //! | [`CallError::executed`] | says whether a failed call may have been carried out |
-//! | queues | bounded in messages, bytes and age; a full one says so to the sender, drops are counted |
+//! | a full mailbox | its casts wait, and so do their senders, to their deadlines; none is dropped |
+//! | queues | bounded in messages, bytes and age; a full one says so to the sender, drops are counted by reason |
+//! | [`PeerEvent::Down`] | comes after the last message of the node's last session |
 //! | a stranger | without the cookie learns nothing and changes nothing |
+//!
+//! What is lost, and how it shows:
+//!
+//! | message | when | shown by |
+//! |---|---|---|
+//! | a cast or call not written when its session is lost | it waits for the next session, up to 30 s or its deadline | [`Dropped::expired`], [`CallError::Timeout`] |
+//! | a cast written when its link is lost | the peer may or may not have it | [`PeerEvent::Down`] |
+//! | a large cast partly written when its session is lost | always | [`Dropped::link_lost`] |
+//! | a call written when its link is lost | never sent again | [`CallError::LinkDown`] |
+//! | a reply whose link is lost | its caller has [`CallError::LinkDown`] already | |
+//! | a cast to no server, or to a foreign ring | always | [`Traffic::casts_refused_by_peer`] |
+//! | a cast to a peer away, beyond the offline queue | it is handed back, or displaces the oldest | [`SendError::Busy`], [`Dropped::queue_full`] |
 //!
 //! It does not decide who is a member or whether a node is alive (that is `gossip`), and knows no types: bodies
 //! are bytes, given meaning by the layers above (`genserver`). The cookie proves that a peer belongs to the
@@ -65,13 +79,16 @@
 //! - [`Security`] makes them safe: [`Noise`] with the cluster's [`Cookie`], or [`Insecure`] by explicit choice.
 //! - `proto` is the pure part: frames, interning, reassembly, and the rule which of two sessions stays.
 //!
+//! - [`wire_v1`] describes every byte that travels, [`threat_model`] what the cookie proves and what it does not.
+//!
 //! An acceptor task takes connections in; a supervisor for each wished-for peer dials; each session has a reader,
-//! a writer and a task that watches over both. The wire format is documented in `proto::frame` and
-//! `security::noise`.
-
+//! a writer and a task that watches over both.
 mod call;
 mod config;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod link;
 mod mesh;
 mod net;
@@ -79,6 +96,8 @@ mod node;
 mod proto;
 mod security;
 mod session;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod transport;
 
 pub use call::{Call, Responder};
@@ -94,6 +113,12 @@ pub use security::{
     Channel, Cookie, CookieError, Insecure, Noise, Open, RecordError, Revealed, Seal, Security,
 };
 pub use transport::{Connection, Listener, MemoryHost, MemoryNetwork, Tcp, Transport};
+
+#[doc = include_str!("../docs/wire-v1.md")]
+pub mod wire_v1 {}
+
+#[doc = include_str!("../docs/threat-model.md")]
+pub mod threat_model {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

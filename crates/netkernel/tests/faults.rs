@@ -46,8 +46,7 @@ async fn bytes_of_an_echo(network: &MemoryNetwork, b: &TestNode, body: &Bytes) -
     let honest = dialer(wire).await;
     honest.kernel.dial(&b.address(), None, SECOND).await.unwrap();
     honest.kernel.call(&b.id(), &server("echo"), body.clone(), SECOND).await.unwrap();
-    let counted = *bytes.lock().unwrap();
-    counted
+    *bytes.lock().unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,6 +230,7 @@ async fn heartbeats_survive_bulk() {
     let network = MemoryNetwork::new();
     let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
     a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
     let body = Bytes::from(vec![1; 1 << 20]);
     let casting = async {
         for _ in 0..100 {
@@ -268,7 +268,11 @@ async fn a_future_dropped_at_any_await_leaks_nothing() {
         poll_and_drop(kernel.call(&to, &server("hold"), Bytes::from(vec![0; 50_000]), SECOND), times).await;
         poll_and_drop(kernel.ping(&to, SECOND), times).await;
         poll_and_drop(kernel.cast(&to, &server("nobody"), Bytes::from(vec![0; 50_000]), SECOND), times).await;
-        poll_and_drop(kernel.multicall(&[to.clone()], &server("hold"), &Bytes::new(), SECOND), times).await;
+        poll_and_drop(
+            kernel.multicall(std::slice::from_ref(&to), &server("hold"), &Bytes::new(), SECOND),
+            times,
+        )
+        .await;
     }
     settle().await;
     tokio::time::sleep(2 * SECOND).await;

@@ -275,3 +275,29 @@ async fn calls_of_one_peer_are_bounded_and_the_rest_is_answered_overloaded() {
     );
     a.echo(&b, "undisturbed").await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_ignores_its_credit_loses_only_its_own_casts_and_is_told() {
+    let network = MemoryNetwork::new();
+    let (kernel, mut mailbox) = common::small(&network, "b", 1).await;
+    let b =
+        TestNode { kernel, casts: tokio::sync::mpsc::channel(1).1, held: tokio::sync::mpsc::channel(1).1 };
+    let mut greedy = Shim::connect(&network, &b, "greedy").await;
+    greedy.record(&define(1, "sink")).await;
+    for _ in 0..50 {
+        let record: Vec<u8> = (0..100).flat_map(|_| cast(1, b"more")).collect();
+        greedy.record(&record).await;
+    }
+    settle().await;
+    let status = &b.kernel.peers()[0];
+    assert_eq!(status.casts_held.messages, 2_048);
+    assert_eq!(status.traffic.casts_refused, 5_000 - 2_048 - 1);
+    let mut arrived = 0;
+    while arrived < 2_049 {
+        mailbox.recv().await.unwrap();
+        arrived += 1;
+    }
+    settle().await;
+    assert_eq!(b.kernel.peers()[0].casts_held.messages, 0);
+    assert!(mailbox.try_recv().is_err());
+}

@@ -74,6 +74,8 @@ impl Contender {
         match self {
             Self::Raw => !matches!(job, Job::Calls { callers: 64, .. }),
             Self::SealedLimit => matches!(job, Job::Casts { .. }),
+            // Its one queue makes a call wait for a gigabyte.
+            Self::Mux => !matches!(job, Job::Saturated { .. }),
             _ => true,
         }
     }

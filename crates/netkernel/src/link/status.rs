@@ -20,6 +20,8 @@ pub(crate) struct Counters {
     pub(crate) dropped_closed: AtomicU64,
     pub(crate) dropped_replies: AtomicU64,
     pub(crate) control_dropped: AtomicU64,
+    /// Of the messages dropped, those that were reported as an event.
+    pub(crate) dropped_reported: AtomicU64,
     pub(crate) sessions: AtomicU64,
 }
 
@@ -61,9 +63,10 @@ impl Counters {
 }
 
 impl Link {
-    /// How many messages were dropped since the link was first made.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.counters.dropped().messages()
+    /// How many messages were dropped since this was last asked.
+    pub(crate) fn newly_dropped(&self) -> u64 {
+        let dropped = self.counters.dropped().messages();
+        dropped - self.counters.dropped_reported.swap(dropped, Ordering::Relaxed)
     }
 
     pub(crate) fn status(&self) -> PeerStatus {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::net::ping;
 use super::shared::{Shared, random};
@@ -275,7 +276,8 @@ impl<'a> Making<'a> {
             dispatch,
             limits: self.shared.config.limits.clone(),
         };
-        self.shared.spawn(live(Arc::clone(self.shared), session));
+        let span = tracing::info_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
+        self.shared.spawn(live(Arc::clone(self.shared), session).instrument(span));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! The kernel as the layers above see it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use super::kernel::Kernel;
 use super::shared::Shared;
 use super::{establish, supervisor};
-use crate::call::{Call, CallId, Inbound, ReplySink, ReplySlot, Responder, deadline_after};
-use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
+use crate::call::{Call, Inbound, ReplySlot, Responder, deadline_after};
+use crate::error::{CallError, ConnectError, SendError, Stage};
 use crate::link::Link;
 use crate::net::{BoxFuture, Net, Peer, PeerEvents, PeerStatus};
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
@@ -202,19 +202,8 @@ impl Shared {
         let Some(dispatch) = self.dispatch() else {
             return Err(CallError::NotConnected { node: self.config.id.clone() });
         };
-        let inbound = Inbound::new(self.call_id(), deadline, Arc::new(ReplyHere(Mutex::new(Some(slot)))));
+        let inbound = Inbound::local(slot, deadline);
         dispatch.call(&self.myself(), server, body, Responder::new(Arc::clone(&inbound)));
         Ok(inbound)
-    }
-}
-
-/// Answers a call this node made to itself.
-struct ReplyHere(Mutex<Option<ReplySlot>>);
-
-impl ReplySink for ReplyHere {
-    fn reply(&self, _id: CallId, outcome: Result<Bytes, Refusal>) {
-        if let Some(slot) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            let _gone = slot.send(outcome.map_err(CallError::from));
-        }
     }
 }

@@ -26,7 +26,6 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
     let limits = &shared.config.limits;
     let mut backoff = Backoff::new(limits.backoff_first, limits.backoff_max);
     let mut up = link.up.subscribe();
-    let mut dropped = link.dropped();
     loop {
         // The sender lives in the link, which this function borrows.
         if up.wait_for(|up| !up).await.is_err() {
@@ -48,7 +47,7 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
                     () = wish.changed.notified() => backoff.reset(),
                 }
                 link.expire(Instant::now());
-                let messages = link.dropped() - std::mem::replace(&mut dropped, link.dropped());
+                let messages = link.newly_dropped();
                 if messages > 0 {
                     shared.emit(PeerEvent::Dropped { id: link.id().clone(), messages });
                 }

@@ -105,6 +105,13 @@ impl<T> Reassembly<T> {
         self.bytes = 0;
     }
 
+    /// Bytes of unfinished messages.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn held_bytes(&self) -> usize {
+        debug_assert_eq!(self.bytes, self.partial.values().map(|partial| partial.body.len()).sum::<usize>());
+        self.bytes
+    }
+
     fn extend(&mut self, key: PartialKey, part: &[u8]) -> Result<(), ReassemblyError> {
         let Some(partial) = self.partial.get_mut(&key) else { return Ok(()) };
         if partial.body.len() + part.len() > partial.total_bytes {

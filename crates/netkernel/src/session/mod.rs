@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::Instrument;
 
 pub(crate) use encoder::Encoder;
 pub(crate) use reader::Activate;
@@ -68,8 +69,8 @@ pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownRe
     let heard = Heard::new();
     let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
     let writer = writer::run(Arc::clone(&link), handle.id, encoder, limits.write_stall);
-    let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records)));
-    let mut writer = AbortOnDropHandle::new(tasks.spawn(writer));
+    let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
+    let mut writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
     let end = tokio::select! {
         ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
         reason = handle.kill.asked() => End::broken(reason),

@@ -136,3 +136,31 @@ pub(crate) async fn settle() {
     tokio::time::advance(Duration::ZERO).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
 }
+
+/// One small mailbox for everybody; calls are echoed if it has room.
+struct Small(mpsc::Sender<(Arc<Peer>, Bytes)>);
+
+impl Dispatch for Small {
+    fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal> {
+        if server.as_str() == "nobody" {
+            return Err(Refusal::NoProc);
+        }
+        self.0.try_send((Arc::clone(from), body)).map_err(|_| Refusal::Overloaded)
+    }
+
+    fn call(&self, _from: &Arc<Peer>, _server: &ServerName, body: Bytes, responder: Responder) {
+        if self.0.capacity() == 0 { responder.refuse(Refusal::Overloaded) } else { responder.reply(body) }
+    }
+}
+
+/// A node whose mailbox holds so many messages.
+pub(crate) async fn small(
+    network: &MemoryNetwork,
+    name: &str,
+    room: usize,
+) -> (Kernel, mpsc::Receiver<(Arc<Peer>, Bytes)>) {
+    let kernel = Kernel::bind(config(network, name, 1)).await.unwrap();
+    let (sender, mailbox) = mpsc::channel(room);
+    kernel.serve(Arc::new(Small(sender)));
+    (kernel, mailbox)
+}

@@ -1,5 +1,5 @@
 //! A peer that holds the cookie and speaks the protocol by hand, rightly or wrongly as a test wishes.
-#![expect(dead_code, clippy::unwrap_used, reason = "test support: each file uses its own part")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

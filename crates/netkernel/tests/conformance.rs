@@ -1,0 +1,67 @@
+//! The crate's own implementations of its traits, each by the suite of that trait.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::{cookie, id, node, server};
+use netkernel::testing::{self, Recorder};
+use netkernel::{
+    Address, Config, Dispatch, Insecure, Kernel, MemoryNetwork, Net, Noise, Security, Tcp, Transport,
+};
+
+#[tokio::test]
+async fn memory_is_a_transport() {
+    testing::transport(&MemoryNetwork::new().host("a"), &"a:0".parse().unwrap()).await;
+}
+
+#[tokio::test]
+async fn tcp_is_a_transport() {
+    testing::transport(&Tcp, &"127.0.0.1:0".parse().unwrap()).await;
+}
+
+async fn kernel(
+    name: &str,
+    transport: impl Transport,
+    security: impl Security,
+    listen: Address,
+) -> (Kernel, Arc<Recorder>) {
+    let config = Config::new(id(name), security).transport(transport).listen(listen);
+    let (kernel, recorder) = (Kernel::bind(config).await.unwrap(), Arc::new(Recorder::default()));
+    kernel.serve(Arc::clone(&recorder) as Arc<dyn Dispatch>);
+    (kernel, recorder)
+}
+
+#[tokio::test]
+async fn a_kernel_over_memory_is_a_net() {
+    let network = MemoryNetwork::new();
+    let noise = || Noise::new(&cookie(false));
+    let (a, _) = kernel("a", network.host("a"), noise(), "a:0".parse().unwrap()).await;
+    let (b, at_b) = kernel("b", network.host("b"), noise(), "b:0".parse().unwrap()).await;
+    testing::net(&a, &b, &at_b).await;
+}
+
+#[tokio::test]
+async fn a_kernel_over_tcp_is_a_net() {
+    let listen: Address = "127.0.0.1:0".parse().unwrap();
+    let noise = || Noise::new(&cookie(false));
+    let (a, _) = kernel("a", Tcp, noise(), listen.clone()).await;
+    let (b, at_b) = kernel("b", Tcp, noise(), listen).await;
+    testing::net(&a, &b, &at_b).await;
+}
+
+#[tokio::test]
+async fn a_kernel_without_security_is_a_net() {
+    let network = MemoryNetwork::new();
+    let (a, _) = kernel("a", network.host("a"), Insecure, "a:0".parse().unwrap()).await;
+    let (b, at_b) = kernel("b", network.host("b"), Insecure, "b:0".parse().unwrap()).await;
+    testing::net(&a, &b, &at_b).await;
+}
+
+#[tokio::test]
+async fn a_recorder_is_a_dispatch() {
+    let network = MemoryNetwork::new();
+    let from = node(&network, "a").await.kernel.local();
+    testing::dispatch(&Recorder::default(), &from, &server("absent")).await;
+}
