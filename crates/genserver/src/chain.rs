@@ -5,20 +5,19 @@
 //! refused. Calls that cross (A calls B while B calls A) share no chain and end by their deadlines.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::pid::Pid;
 
 /// The servers that wait for one call.
 pub(crate) struct Chain {
-    links: Vec<Pid>,
+    links: Arc<[Pid]>,
     answered: AtomicBool,
 }
 
 impl Chain {
-    pub(crate) fn new(mut links: Vec<Pid>) -> Self {
-        let surplus = links.len().saturating_sub(LINKS_MAX);
-        links.drain(..surplus);
+    pub(crate) fn new(links: Arc<[Pid]>) -> Self {
         Self { links, answered: AtomicBool::new(false) }
     }
 
@@ -32,18 +31,18 @@ impl Chain {
         if self.answered.load(Ordering::Acquire) { &[] } else { &self.links }
     }
 
-    /// All it was made of.
-    pub(crate) fn links(&self) -> &[Pid] {
-        &self.links
-    }
-
     /// The circle a call to `target` would close.
     pub(crate) fn circle(&self, target: &Pid) -> Option<Path> {
-        let start = self.links.iter().position(|link| link == target)?;
-        let mut path = self.links[start..].to_vec();
-        path.push(target.clone());
-        Some(Path(path))
+        circle(&self.links, target)
     }
+}
+
+/// The circle that a call to `target` would close for the servers that wait for it.
+pub(crate) fn circle(waiting: &[Pid], target: &Pid) -> Option<Path> {
+    let start = waiting.iter().position(|link| link == target)?;
+    let mut path = waiting[start..].to_vec();
+    path.push(target.clone());
+    Some(Path(path))
 }
 
 /// The servers a call would have gone round, the first and the last the same.

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use netkernel::{Refusal, Responder};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -21,6 +20,7 @@ use crate::lock::Lock;
 use crate::mailbox::{Mailbox, Rejected, Room, Urgency};
 use crate::monitor::{Info, Watcher};
 use crate::pid::Pid;
+use crate::remote::body::Held;
 use crate::remote::refusal;
 use crate::routes::Routes;
 use crate::server::GenServer;
@@ -182,7 +182,7 @@ pub(crate) trait AnyProcess: Send + Sync {
 pub(crate) struct Encoded<'a> {
     pub(crate) tag: &'a str,
     pub(crate) version: u16,
-    pub(crate) body: Bytes,
+    pub(crate) body: Held,
 }
 
 impl<S: GenServer> AnyProcess for Process<S> {

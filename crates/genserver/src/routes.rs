@@ -6,7 +6,6 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use netkernel::Responder;
 use serde::Serialize;
 
@@ -17,7 +16,8 @@ use crate::exit::Exit;
 use crate::mailbox::Rejected;
 use crate::message::{Outcome, Request, Wire};
 use crate::process::Process;
-use crate::remote::{body, refusal};
+use crate::remote::body::{self, Held};
+use crate::remote::refusal;
 use crate::reply::{Remote, ReplyTo};
 use crate::scope;
 use crate::server::{GenServer, HandleCall, HandleCast};
@@ -70,8 +70,8 @@ struct Route<S: GenServer> {
     cast: Option<CastRoute<S>>,
 }
 
-type CallRoute<S> = fn(&Process<S>, Bytes, Option<Arc<Chain>>, Responder);
-type CastRoute<S> = fn(&Process<S>, Bytes) -> Result<(), Rejected>;
+type CallRoute<S> = fn(&Process<S>, Held, Option<Arc<Chain>>, Responder);
+type CastRoute<S> = fn(&Process<S>, Held) -> Result<(), Rejected>;
 
 impl<S: GenServer> Routes<S> {
     pub(crate) fn of_server() -> Result<Self, StartError> {
@@ -151,7 +151,7 @@ impl<S: GenServer> fmt::Debug for Routes<S> {
 }
 
 /// Puts a call from another node into the mailbox, still encoded.
-fn call<S, Old, New>(process: &Process<S>, body: Bytes, chain: Option<Arc<Chain>>, responder: Responder)
+fn call<S, Old, New>(process: &Process<S>, body: Held, chain: Option<Arc<Chain>>, responder: Responder)
 where
     S: HandleCall<New>,
     Old: Request + Wire + Into<New>,
@@ -160,7 +160,7 @@ where
 {
     let encode = |reply: New::Reply| body::encode_reply(&Old::Reply::from(reply));
     let remote = Remote { responder, encode, tag: Old::TAG, version: Old::VERSION };
-    let held = body::held(&body);
+    let held = body.bytes();
     let content =
         EncodedCall::<Old, New> { body, reply: ReplyTo::there(remote, chain), message: PhantomData };
     if let Err((mut letter, rejected)) = process.mailbox.push(seal::<S, _>(content), held, false) {
@@ -169,20 +169,20 @@ where
 }
 
 /// Puts a cast from another node into the mailbox, still encoded.
-fn cast<S, Old, New>(process: &Process<S>, body: Bytes) -> Result<(), Rejected>
+fn cast<S, Old, New>(process: &Process<S>, body: Held) -> Result<(), Rejected>
 where
     S: HandleCast<New>,
     Old: Wire + Into<New>,
     New: Send + 'static,
 {
-    let held = body::held(&body);
+    let held = body.bytes();
     let content = EncodedCast::<Old, New> { body, message: PhantomData };
     process.mailbox.push(seal::<S, _>(content), held, false).map_err(|(_letter, rejected)| rejected)
 }
 
 /// A call from another node: an `Old`, to be handled as a `New`.
 struct EncodedCall<Old, New: Request> {
-    body: Bytes,
+    body: Held,
     reply: ReplyTo<New::Reply>,
     message: PhantomData<fn() -> (Old, New)>,
 }
@@ -222,7 +222,7 @@ where
 
 /// A cast from another node: an `Old`, to be handled as a `New`.
 struct EncodedCast<Old, New> {
-    body: Bytes,
+    body: Held,
     message: PhantomData<fn() -> (Old, New)>,
 }
 

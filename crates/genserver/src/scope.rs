@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
-use crate::chain::Chain;
+use crate::chain::{Chain, LINKS_MAX};
 use crate::exit::Exit;
 use crate::pid::Pid;
 
@@ -22,6 +22,8 @@ pub(crate) struct Scope {
     here: Option<Pid>,
     /// The latest time at which anybody waits for the handler.
     deadline: Option<Instant>,
+    /// `here` alone, as a call takes it along when nobody else waits.
+    alone: Option<Arc<[Pid]>>,
     /// Who waits for the call that is being handled.
     caller: Option<Arc<Chain>>,
     /// Set while what a server owned is dropped.
@@ -39,7 +41,8 @@ pub(crate) trait Orphan: Send {
 #[derive(Default)]
 pub(crate) struct Inherited {
     pub(crate) deadline: Option<Instant>,
-    pub(crate) chain: Option<Arc<Chain>>,
+    /// The servers that will wait for the call, oldest first.
+    pub(crate) waiting: Option<Arc<[Pid]>>,
 }
 
 type Place = Option<Box<Scope>>;
@@ -52,6 +55,17 @@ impl Scope {
     /// The scope of a server's handlers.
     pub(crate) fn of(here: Pid) -> Place {
         Some(Box::new(Self { here: Some(here), ..Self::default() }))
+    }
+
+    /// Who will wait for a call that is made now.
+    fn waiting(&mut self) -> Option<Arc<[Pid]>> {
+        let before = self.caller.as_ref().map_or(&[][..], |caller| caller.waiting());
+        if before.is_empty() {
+            let here = self.here.as_ref()?;
+            return Some(Arc::clone(self.alone.get_or_insert_with(|| Arc::from([here.clone()]))));
+        }
+        let surplus = (before.len() + 1).saturating_sub(LINKS_MAX);
+        Some(before[surplus..].iter().chain(&self.here).cloned().collect())
     }
 
     /// From now on everything is dropped because of `exit`.
@@ -88,12 +102,9 @@ pub(crate) fn begin(deadline: Option<Instant>, caller: Option<Arc<Chain>>) {
 
 /// What a call made now takes along.
 pub(crate) fn inherited() -> Inherited {
-    CURRENT.with_borrow(|current| {
-        let Some(scope) = current else { return Inherited::default() };
-        let waiting = scope.caller.as_ref().map_or(&[][..], |caller| caller.waiting());
-        let links: Vec<Pid> = waiting.iter().chain(&scope.here).cloned().collect();
-        let chain = (!links.is_empty()).then(|| Arc::new(Chain::new(links)));
-        Inherited { deadline: scope.deadline, chain }
+    CURRENT.with_borrow_mut(|current| match current {
+        Some(scope) => Inherited { deadline: scope.deadline, waiting: scope.waiting() },
+        None => Inherited::default(),
     })
 }
 

@@ -26,8 +26,8 @@ use crate::system::{DIRECT, System};
 /// the server is; they are encoded only if it is not here.
 ///
 /// It can be sent in messages: an address that is read from a message belongs to the system it was received by.
-/// Cloning costs a few reference counts.
-pub struct Addr<S>(Destination, PhantomData<fn(S)>);
+/// Cloning costs one reference count.
+pub struct Addr<S>(Arc<Destination>, PhantomData<fn(S)>);
 
 /// Where the server of an address is.
 enum Whereabouts<S: GenServer> {
@@ -45,12 +45,12 @@ impl<S: GenServer> Addr<S> {
             Ok(name) if !name.as_str().starts_with(DIRECT) => Server::Name(name),
             _ => Server::Malformed(name.to_owned()),
         };
-        Self(Destination { system, node, server }, PhantomData)
+        Self(Arc::new(Destination { system, node, server }), PhantomData)
     }
 
     pub(crate) fn instance(system: System, pid: Pid) -> Self {
         let node = pid.node().clone();
-        Self(Destination { system, node, server: Server::Instance(pid) }, PhantomData)
+        Self(Arc::new(Destination { system, node, server: Server::Instance(pid) }), PhantomData)
     }
 
     /// The node the server is on.
@@ -88,7 +88,7 @@ impl<S: GenServer> Addr<S> {
             }
             Whereabouts::Here(process) => Call::here(process, message),
             Whereabouts::Missing => Call::failed(self.0.no_proc()),
-            Whereabouts::There => Call::there(self.0.clone(), message, Writer::new(), reader::<M>()),
+            Whereabouts::There => Call::there(Arc::clone(&self.0), message, Writer::new(), reader::<M>()),
         }
     }
 
@@ -109,7 +109,7 @@ impl<S: GenServer> Addr<S> {
                 let name = self.0.label().into_owned();
                 failed(CastFailure::NoProc { node: self.0.node.clone(), name }, message)
             }
-            Whereabouts::There => Cast::there(self.0.clone(), message, Writer::new()),
+            Whereabouts::There => Cast::there(Arc::clone(&self.0), message, Writer::new()),
         }
     }
 
@@ -130,7 +130,7 @@ impl<S: GenServer> Addr<S> {
         self.0.node == *self.0.system.node()
     }
 
-    pub(super) fn destination(&self) -> &Destination {
+    pub(super) fn destination(&self) -> &Arc<Destination> {
         &self.0
     }
 
@@ -169,7 +169,7 @@ impl<S: GenServer> Addr<S> {
 
 impl<S> Clone for Addr<S> {
     fn clone(&self) -> Self {
-        Self(self.0.clone(), PhantomData)
+        Self(Arc::clone(&self.0), PhantomData)
     }
 }
 

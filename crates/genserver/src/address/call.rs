@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::destination::{Destination, FOREVER, Reader, Writer};
 use super::target::{CallTarget, Target, Waiting, call_error};
+use crate::chain::{Chain, circle};
 use crate::config::Config;
 use crate::envelope::CallOf;
 use crate::error::{CallError, Stage};
@@ -63,7 +64,7 @@ enum State<M: Request> {
     Here { target: Arc<dyn CallTarget<M>>, message: M },
     AwaitingRoom(Box<AwaitingRoom<M>>),
     AwaitingAnswer(Arc<Slot<M::Reply>>),
-    There(Box<(M, Remote<M>)>),
+    There { remote: Remote<M>, message: M },
     Sent(Box<(netkernel::Call, Remote<M>)>),
     Failed(Box<CallError>),
     Over,
@@ -77,8 +78,8 @@ struct AwaitingRoom<M: Request> {
 }
 
 struct Remote<M: Request> {
-    destination: Destination,
-    writer: Writer<M>,
+    destination: Arc<Destination>,
+    writer: &'static Writer<M>,
     reader: Reader<M>,
 }
 
@@ -90,16 +91,21 @@ impl<M: Request> Call<M> {
         Self { state: State::Here { target, message }, limit: Limit::Default }
     }
 
-    pub(super) fn there(destination: Destination, message: M, writer: Writer<M>, reader: Reader<M>) -> Self {
+    pub(super) fn there(
+        destination: Arc<Destination>,
+        message: M,
+        writer: &'static Writer<M>,
+        reader: Reader<M>,
+    ) -> Self {
         let remote = Remote { destination, writer, reader };
-        Self { state: State::There(Box::new((message, remote))), limit: Limit::Default }
+        Self { state: State::There { remote, message }, limit: Limit::Default }
     }
 
     /// A call the network has already.
     pub(super) fn sent(
         call: netkernel::Call,
-        destination: Destination,
-        writer: Writer<M>,
+        destination: Arc<Destination>,
+        writer: &'static Writer<M>,
         reader: Reader<M>,
     ) -> Self {
         let remote = Remote { destination, writer, reader };
@@ -150,9 +156,9 @@ impl<M: Request> Call<M> {
                 }
                 ready @ Poll::Ready(_) => Err(ready),
             },
-            State::There(unsent) => {
-                let call = self.send(&unsent.0, &unsent.1)?;
-                Ok(State::Sent(Box::new((call, unsent.1))))
+            State::There { remote, message } => {
+                let call = self.send(&message, &remote)?;
+                Ok(State::Sent(Box::new((call, remote))))
             }
             State::Sent(mut sent) => match Pin::new(&mut sent.0).poll(context) {
                 Poll::Pending => {
@@ -170,12 +176,13 @@ impl<M: Request> Call<M> {
     /// Puts a call into the mailbox of a server that is here.
     fn start(&mut self, target: Arc<dyn CallTarget<M>>, message: M, context: &mut Context<'_>) -> Step<M> {
         let inherited = scope::inherited();
-        if let Some(path) = inherited.chain.as_ref().and_then(|chain| chain.circle(target.pid())) {
+        if let Some(path) = inherited.waiting.as_ref().and_then(|waiting| circle(waiting, target.pid())) {
             return Err(Poll::Ready(Err(CallError::Cycle(path))));
         }
         let deadline = self.limit.deadline(target.system().config(), inherited.deadline);
         let slot = Arc::new(Slot::new(context.waker().clone()));
-        let reply = ReplyTo::here(Arc::clone(&slot), deadline, inherited.chain);
+        let reply =
+            ReplyTo::here(Arc::clone(&slot), deadline, inherited.waiting.map(Chain::new).map(Arc::new));
         match target.submit(CallOf { message, reply }, false) {
             Ok(()) => {
                 // The slot knows the waker already: whoever answers in the meantime uses it.
@@ -206,18 +213,18 @@ impl<M: Request> Call<M> {
         if remaining.is_zero() {
             return Err(Poll::Ready(Err(CallError::Timeout { stage: Stage::Queued })));
         }
-        match destination.prepare(&remote.writer, inherited.chain.as_deref(), message) {
+        match destination.prepare(remote.writer, inherited.waiting.as_deref(), message) {
             Ok(outgoing) => {
                 Ok(outgoing.net.call(&destination.node, &outgoing.name, outgoing.body, remaining))
             }
-            Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, &remote.writer)))),
+            Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, remote.writer)))),
         }
     }
 }
 
 impl<M: Request> Remote<M> {
     fn read(&self, body: &Bytes) -> Result<M::Reply, CallError> {
-        let Writer { tag, version, .. } = self.writer;
+        let &Writer { tag, version, .. } = self.writer;
         (self.reader)(&self.destination.system, body).map_err(|error| {
             tracing::warn!(tag, %error, "a reply cannot be decoded");
             CallError::Reply { tag: tag.to_owned(), version }

@@ -30,16 +30,16 @@ use crate::seat::Admitted;
 ///
 /// Dropped before it completes, nothing was sent.
 #[must_use = "a cast is not sent unless it is awaited"]
-pub struct Cast<M> {
+pub struct Cast<M: 'static> {
     state: State<M>,
     limit: Limit,
 }
 
 /// What is rare is boxed, so that a cast within the node stays small.
-enum State<M> {
+enum State<M: 'static> {
     Here { target: Arc<dyn CastTarget<M>>, message: M },
     AwaitingRoom(Box<AwaitingRoom<M>>),
-    There(Box<Remote<M>>),
+    There(Remote<M>),
     Sending(Box<(Sending, Remote<M>)>),
     Failed(CastError<M>),
     Over,
@@ -50,19 +50,19 @@ struct AwaitingRoom<M> {
     message: M,
 }
 
-struct Remote<M> {
-    destination: Destination,
+struct Remote<M: 'static> {
+    destination: Arc<Destination>,
     message: M,
-    writer: Writer<M>,
+    writer: &'static Writer<M>,
 }
 
-impl<M> Remote<M> {
+impl<M: 'static> Remote<M> {
     fn unsendable(self, why: &Unsendable) -> CastError<M> {
-        CastError::new(self.destination.cast_failure(why, &self.writer), self.message)
+        CastError::new(self.destination.cast_failure(why, self.writer), self.message)
     }
 
     fn unsent(self, error: SendError) -> CastError<M> {
-        CastError::new(self.destination.send_failure(error, &self.writer), self.message)
+        CastError::new(self.destination.send_failure(error, self.writer), self.message)
     }
 }
 
@@ -76,8 +76,8 @@ impl<M: Send + 'static> Cast<M> {
         Self { state: State::Here { target, message }, limit: Limit::Default }
     }
 
-    pub(super) fn there(destination: Destination, message: M, writer: Writer<M>) -> Self {
-        let remote = Box::new(Remote { destination, message, writer });
+    pub(super) fn there(destination: Arc<Destination>, message: M, writer: &'static Writer<M>) -> Self {
+        let remote = Remote { destination, message, writer };
         Self { state: State::There(remote), limit: Limit::Default }
     }
 
@@ -98,7 +98,7 @@ impl<M: Send + 'static> Cast<M> {
                 .submit(message, false)
                 .map_err(|(message, rejected)| CastError::new(cast_failure(rejected), message)),
             State::There(remote) => {
-                let Remote { destination, message, writer } = &*remote;
+                let Remote { destination, message, writer } = &remote;
                 match destination.prepare(writer, None, message) {
                     Ok(outgoing) => outgoing
                         .net
@@ -140,7 +140,7 @@ impl<M: Send + 'static> Cast<M> {
                     }
                 }
             },
-            State::There(remote) => self.send(*remote),
+            State::There(remote) => self.send(remote),
             State::Sending(mut sending) => match sending.0.as_mut().poll(context) {
                 Poll::Pending => {
                     self.state = State::Sending(sending);
@@ -192,9 +192,9 @@ impl<M: Send + 'static> Future for Cast<M> {
 }
 
 /// Nothing in it is pinned: a message is only ever moved.
-impl<M> Unpin for Cast<M> {}
+impl<M: 'static> Unpin for Cast<M> {}
 
-impl<M> fmt::Debug for Cast<M> {
+impl<M: 'static> fmt::Debug for Cast<M> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Cast").field("limit", &self.limit).finish_non_exhaustive()
     }

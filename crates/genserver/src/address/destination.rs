@@ -9,7 +9,6 @@ use netkernel::{Net, NodeId, SendError, ServerName};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::chain::Chain;
 use crate::error::{CallError, CastFailure, Stage};
 use crate::message::{Request, Wire};
 use crate::pid::Pid;
@@ -18,7 +17,6 @@ use crate::remote::refusal;
 use crate::system::System;
 
 /// A server by node and name or number.
-#[derive(Clone)]
 pub(crate) struct Destination {
     pub(crate) system: System,
     pub(crate) node: NodeId,
@@ -40,15 +38,17 @@ pub(crate) enum Server {
 pub(crate) struct Writer<M> {
     pub(crate) tag: &'static str,
     pub(crate) version: u16,
-    encode: fn(Target, Option<&Chain>, &M) -> Result<Bytes, postcard::Error>,
+    encode: fn(Target, &[Pid], &M) -> Result<Bytes, postcard::Error>,
 }
 
 /// How the reply to a message is read.
-pub(crate) type Reader<M> = fn(&System, &Bytes) -> Result<<M as Request>::Reply, DecodeError>;
+pub(crate) type Reader<M> = fn(&System, &[u8]) -> Result<<M as Request>::Reply, DecodeError>;
 
 impl<M: Wire> Writer<M> {
-    pub(crate) fn new() -> Self {
-        Self { tag: M::TAG, version: M::VERSION, encode: body::encode::<M> }
+    const OF_MESSAGE: &'static Self = &Self { tag: M::TAG, version: M::VERSION, encode: body::encode::<M> };
+
+    pub(crate) fn new() -> &'static Self {
+        Self::OF_MESSAGE
     }
 }
 
@@ -77,7 +77,7 @@ impl Destination {
     pub(crate) fn prepare<M>(
         &self,
         writer: &Writer<M>,
-        chain: Option<&Chain>,
+        waiting: Option<&[Pid]>,
         message: &M,
     ) -> Result<Outgoing, Unsendable> {
         let (name, target) = match &self.server {
@@ -89,7 +89,8 @@ impl Destination {
             Server::Malformed(_) => return Err(Unsendable::NoProc),
         };
         let net = self.system.net().ok_or(Unsendable::NotConnected)?;
-        let body = (writer.encode)(target, chain, message).map_err(|_| Unsendable::Encode)?;
+        let body =
+            (writer.encode)(target, waiting.unwrap_or_default(), message).map_err(|_| Unsendable::Encode)?;
         Ok(Outgoing { net: Arc::clone(net), name: name.clone(), body })
     }
 

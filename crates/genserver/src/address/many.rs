@@ -80,12 +80,12 @@ impl System {
                 addr.try_cast(message.clone()).map_err(|error| error.reason().clone())
             } else {
                 let outgoing = encoded
-                    .get_or_insert_with(|| addr.destination().prepare(&writer, None, message))
+                    .get_or_insert_with(|| addr.destination().prepare(writer, None, message))
                     .as_ref()
-                    .map_err(|why| addr.destination().cast_failure(why, &writer));
+                    .map_err(|why| addr.destination().cast_failure(why, writer));
                 outgoing.and_then(|outgoing| {
                     let sent = outgoing.net.try_cast(node, &outgoing.name, outgoing.body.clone());
-                    sent.map_err(|error| addr.destination().send_failure(error, &writer))
+                    sent.map_err(|error| addr.destination().send_failure(error, writer))
                 })
             };
             if let Err(failure) = sent {
@@ -140,7 +140,7 @@ where
             }
             let destination = addr.destination();
             let outgoing = encoded.get_or_insert_with(|| {
-                destination.prepare(&writer, inherited.chain.as_deref(), &self.message)
+                destination.prepare(writer, inherited.waiting.as_deref(), &self.message)
             });
             let call = match outgoing {
                 Ok(outgoing) => {
@@ -148,7 +148,7 @@ where
                     let call = outgoing.net.call(&destination.node, &outgoing.name, body, remaining);
                     Call::sent(call, destination.clone(), Writer::new(), reader::<M>())
                 }
-                Err(why) => Call::failed(destination.unsendable(why, &writer)),
+                Err(why) => Call::failed(destination.unsendable(why, writer)),
             };
             branches.push(Branch::Calling(call));
         }

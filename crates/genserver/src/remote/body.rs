@@ -1,11 +1,15 @@
 //! Bodies of messages between nodes.
 
+use std::cell::RefCell;
+use std::ops::Deref;
+
 use bytes::Bytes;
 use netkernel::Incarnation;
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::chain::{Chain, LINKS_MAX};
+use crate::chain::LINKS_MAX;
 use crate::message::Wire;
 use crate::pid::Pid;
 use crate::routes::TAG_BYTES_MAX;
@@ -50,29 +54,73 @@ pub(crate) enum DecodeError {
 /// The whole body: header and message.
 pub(crate) fn encode<M: Wire>(
     target: Target,
-    chain: Option<&Chain>,
+    waiting: &[Pid],
     message: &M,
 ) -> Result<Bytes, postcard::Error> {
-    let mut body = Vec::with_capacity(CAPACITY);
-    body.push(LAYOUT);
-    match target {
-        Target::Named => body.push(NAMED),
-        Target::Number { incarnation, number } => {
-            body.push(NUMBER);
-            body = postcard::to_extend(&(incarnation, number), body)?;
+    written(|body| {
+        body.push(LAYOUT);
+        match target {
+            Target::Named => body.push(NAMED),
+            Target::Number { incarnation, number } => {
+                body.push(NUMBER);
+                append(body, &(incarnation, number))?;
+            }
         }
+        append(body, &(M::TAG, M::VERSION))?;
+        body.push(u8::try_from(waiting.len()).expect("a chain has at most 32 links"));
+        waiting.iter().try_for_each(|link| append(body, link))?;
+        append(body, message)
+    })
+}
+
+/// What `write` writes, in one allocation of its size, unless it is large.
+fn written(
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), postcard::Error>,
+) -> Result<Bytes, postcard::Error> {
+    thread_local! {
+        static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     }
-    body = postcard::to_extend(&(M::TAG, M::VERSION), body)?;
-    let links = chain.map_or(&[][..], Chain::links);
-    body.push(u8::try_from(links.len()).expect("a chain has at most 32 links"));
-    for link in links {
-        body = postcard::to_extend(link, body)?;
+    // Taken, not borrowed: a user's `Serialize` may come back here.
+    let mut scratch = SCRATCH.take();
+    let outcome = write(&mut scratch);
+    if outcome.is_ok() && scratch.len() >= COPY_BELOW {
+        return Ok(Bytes::from(scratch));
     }
-    postcard::to_extend(message, body).map(Bytes::from)
+    let body = outcome.map(|()| Bytes::copy_from_slice(&scratch));
+    if scratch.capacity() <= 2 * COPY_BELOW {
+        scratch.clear();
+        SCRATCH.set(scratch);
+    }
+    body
+}
+
+fn append<T: Serialize + ?Sized>(body: &mut Vec<u8>, value: &T) -> Result<(), postcard::Error> {
+    postcard::serialize_with_flavor(value, Appending(body))
+}
+
+/// Appends whole slices, where postcard's own flavour of a growing buffer goes byte by byte.
+struct Appending<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Appending<'_> {
+    type Output = ();
+
+    fn try_extend(&mut self, data: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(data);
+        Ok(())
+    }
+
+    fn try_push(&mut self, data: u8) -> postcard::Result<()> {
+        self.0.push(data);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Splits a body into its header and the message.
-pub(crate) fn split(body: &Bytes) -> Result<(Header<'_>, Bytes), HeaderError> {
+pub(crate) fn split(body: &Bytes) -> Result<(Header<'_>, Held), HeaderError> {
     let (&layout, rest) = body.split_first().ok_or(HeaderError::Malformed)?;
     if layout != LAYOUT {
         return Err(HeaderError::Layout);
@@ -98,29 +146,59 @@ pub(crate) fn split(body: &Bytes) -> Result<(Header<'_>, Bytes), HeaderError> {
         chain.push(link);
         rest = after;
     }
-    Ok((Header { target, tag, version, chain }, keep(body, rest)))
+    Ok((Header { target, tag, version, chain }, Held::of(body, rest)))
 }
 
 fn take<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), HeaderError> {
     postcard::take_from_bytes(bytes).map_err(|_| HeaderError::Malformed)
 }
 
-/// A small message is copied, so that it does not keep the whole record it came in; a large one is shared.
-fn keep(body: &Bytes, message: &[u8]) -> Bytes {
-    if message.len() < COPY_BELOW { Bytes::copy_from_slice(message) } else { body.slice_ref(message) }
+/// A message that waits to be read. One that is not large is copied, so that it does not keep the whole record it
+/// came in; the smallest need no memory of their own.
+#[derive(Debug)]
+pub(crate) enum Held {
+    Inline { length: u8, bytes: [u8; INLINE_BYTES] },
+    Apart(Bytes),
 }
 
-/// What a message that waits in a mailbox counts for.
-pub(crate) fn held(body: &Bytes) -> i64 {
-    i64::try_from(body.len()).unwrap_or(i64::MAX)
+impl Held {
+    fn of(body: &Bytes, message: &[u8]) -> Self {
+        if message.len() >= COPY_BELOW {
+            return Self::Apart(body.slice_ref(message));
+        }
+        match u8::try_from(message.len()) {
+            Ok(length) if message.len() <= INLINE_BYTES => {
+                let mut bytes = [0; INLINE_BYTES];
+                bytes[..message.len()].copy_from_slice(message);
+                Self::Inline { length, bytes }
+            }
+            _ => Self::Apart(Bytes::copy_from_slice(message)),
+        }
+    }
+
+    /// What it counts for in a mailbox.
+    pub(crate) fn bytes(&self) -> i64 {
+        i64::try_from(self.len()).unwrap_or(i64::MAX)
+    }
+}
+
+impl Deref for Held {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Inline { length, bytes } => &bytes[..usize::from(*length)],
+            Self::Apart(bytes) => bytes,
+        }
+    }
 }
 
 pub(crate) fn encode_reply<R: Serialize>(reply: &R) -> Result<Bytes, postcard::Error> {
-    postcard::to_extend(reply, Vec::new()).map(Bytes::from)
+    written(|body| append(body, reply))
 }
 
 /// Reads a whole message or reply. Addresses in it belong to `system`.
-pub(crate) fn decode<T: DeserializeOwned>(system: &System, body: &Bytes) -> Result<T, DecodeError> {
+pub(crate) fn decode<T: DeserializeOwned>(system: &System, body: &[u8]) -> Result<T, DecodeError> {
     let (value, rest) = system.scope(|| postcard::take_from_bytes(body))?;
     if rest.is_empty() { Ok(value) } else { Err(DecodeError::Surplus(rest.len())) }
 }
@@ -128,8 +206,8 @@ pub(crate) fn decode<T: DeserializeOwned>(system: &System, body: &Bytes) -> Resu
 const LAYOUT: u8 = 1;
 const NAMED: u8 = 0;
 const NUMBER: u8 = 1;
-/// Header and message of most calls.
-const CAPACITY: usize = 64;
+/// Most messages of a few fields. With its length, and the variant beside it, ten words.
+const INLINE_BYTES: usize = 78;
 /// As netkernel's `Config` counts what is retained.
 const COPY_BELOW: usize = 4_096;
 
@@ -154,10 +232,10 @@ mod tests {
 
     #[test]
     fn bodies_have_these_bytes() {
-        let plain = encode(Target::Named, None, &Add(5)).unwrap();
+        let plain = encode(Target::Named, &[], &Add(5)).unwrap();
         assert_eq!(&plain[..], b"\x01\x00\x03add\x02\x00\x05");
         let number = Target::Number { incarnation: Incarnation(300), number: 7 };
-        let chained = encode(number, Some(&Chain::new(vec![pid(9)])), &Add(5)).unwrap();
+        let chained = encode(number, &[pid(9)], &Add(5)).unwrap();
         assert_eq!(&chained[..], b"\x01\x01\xac\x02\x07\x03add\x02\x01\x01a\x01\x09\x00\x05");
         let (header, message) = split(&chained).unwrap();
         assert_eq!(header, Header { target: number, tag: "add", version: 2, chain: vec![pid(9)] });
@@ -166,15 +244,30 @@ mod tests {
 
     #[test]
     fn a_cut_or_foreign_header_is_an_error() {
-        let whole = encode(Target::Named, Some(&Chain::new(vec![pid(9), pid(10)])), &Add(5)).unwrap();
+        let whole = encode(Target::Named, &[pid(9), pid(10)], &Add(5)).unwrap();
         for end in 0..whole.len() - 1 {
-            assert_eq!(split(&whole.slice(..end)), Err(HeaderError::Malformed), "cut at {end}");
+            assert_eq!(split(&whole.slice(..end)).unwrap_err(), HeaderError::Malformed, "cut at {end}");
         }
         let mut other = whole.to_vec();
         other[0] = 2;
-        assert_eq!(split(&other.into()), Err(HeaderError::Layout));
+        assert_eq!(split(&other.into()).unwrap_err(), HeaderError::Layout);
         assert!(split(&Bytes::from_static(b"\x01\x00\x01a\x00\x21")).is_err(), "33 links");
         assert!(split(&Bytes::from_static(b"\x01\x00\x00\x00\x00")).is_err(), "an empty tag");
         assert!(split(&Bytes::from_static(b"\x01\x02\x01a\x00\x00")).is_err(), "an unknown target");
+    }
+
+    #[test]
+    fn messages_of_every_size_are_held_as_they_came() {
+        for size in
+            [0, 1, INLINE_BYTES, INLINE_BYTES + 1, 255, 256, COPY_BELOW - 1, COPY_BELOW, 3 * COPY_BELOW]
+        {
+            let text = "x".repeat(size);
+            let body = written(|body| {
+                body.extend_from_slice(text.as_bytes());
+                Ok(())
+            });
+            let held = Held::of(body.as_ref().unwrap(), body.as_ref().unwrap());
+            assert_eq!((&held[..], held.bytes()), (text.as_bytes(), i64::try_from(size).unwrap()));
+        }
     }
 }

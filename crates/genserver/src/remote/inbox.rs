@@ -63,7 +63,7 @@ impl Dispatch for Inbox {
                 system.monitors().take_call(&system, &from.node.id, &header, &message, responder);
             }
             Ok(Recipient::Server(server)) => {
-                let chain = (!chain.is_empty()).then(|| Arc::new(Chain::new(chain)));
+                let chain = (!chain.is_empty()).then(|| Arc::new(Chain::new(chain.into())));
                 let message = Encoded { tag: header.tag, version: header.version, body: message };
                 server.take_call(message, chain, responder);
             }

@@ -22,7 +22,7 @@ use bytes::Bytes;
 use netkernel::{Incarnation, Net, NodeId, PeerEvent, PeerEvents, Refusal, Responder, SendError, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::body::{self, Header, Target};
+use super::body::{self, Header, Held, Target};
 use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::message::{Request, Wire};
@@ -106,7 +106,7 @@ impl Monitors {
             let request = Monitor { monitor: number, server };
             let timeout = system_too.config().timeout;
             let reply = net.call(&node, system_too.direct(), encoded(&request), timeout).await;
-            let found = reply.map(|reply| body::decode::<Option<Pid>>(&system_too, &reply));
+            let found = reply.map(|reply| body::decode::<Option<Pid>>(&system_too, &reply[..]));
             system_too.monitors().begun(&net, system_too.direct(), &node, number, found);
         });
     }
@@ -186,7 +186,7 @@ impl Monitors {
         system: &System,
         from: &NodeId,
         header: &Header<'_>,
-        body: &Bytes,
+        body: &Held,
     ) -> Result<(), Refusal> {
         let known = match (header.tag, header.version) {
             (Demonitor::TAG, Demonitor::VERSION) => body::decode::<Demonitor>(system, body).map(|message| {
@@ -218,7 +218,7 @@ impl Monitors {
         system: &System,
         from: &NodeId,
         header: &Header<'_>,
-        body: &Bytes,
+        body: &Held,
         responder: Responder,
     ) {
         if (header.tag, header.version) != (Monitor::TAG, Monitor::VERSION) {
@@ -302,8 +302,54 @@ pub(crate) async fn follow(system: WeakSystem, mut events: PeerEvents) {
 }
 
 fn encoded<M: Wire>(message: &M) -> Bytes {
-    body::encode(Target::Named, None, message).expect("plain data, and a growing buffer")
+    body::encode(Target::Named, &[], message).expect("plain data, and a growing buffer")
 }
 
 /// How long one attempt to report an end may take.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    /// A line for each message of this layer's own, in every form it takes: its tag, version and bytes.
+    fn lines() -> String {
+        let node = NodeId::new("b").unwrap();
+        let name = ServerName::new("lab").unwrap();
+        let pid = Pid::new(node, Incarnation(300), 7, Some(name.clone()));
+        let number = ServerKey::Number { incarnation: Incarnation(300), number: 7 };
+        let mut lines = String::new();
+        let mut line = |tag: &str, version: u16, what: &str, bytes: &[u8]| {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            writeln!(lines, "{tag} {version} {what} {hex}").unwrap();
+        };
+        for (what, server) in [("name", ServerKey::Name(name)), ("number", number)] {
+            let bytes = encoded(&Monitor { monitor: 5, server });
+            line(Monitor::TAG, Monitor::VERSION, what, &bytes);
+        }
+        for (what, found) in [("found", Some(pid.clone())), ("missing", None)] {
+            let bytes = body::encode_reply::<Option<Pid>>(&found).unwrap();
+            line(Monitor::TAG, Monitor::VERSION, what, &bytes);
+        }
+        line(Demonitor::TAG, Demonitor::VERSION, "-", &encoded(&Demonitor { monitor: 5 }));
+        for (what, exit) in [
+            ("normal", Exit::Normal),
+            ("shutdown", Exit::Shutdown),
+            ("killed", Exit::Killed),
+            ("failed", Exit::Failed { reason: "x".into() }),
+            ("panicked", Exit::Panicked { message: "x".into() }),
+        ] {
+            let bytes = encoded(&Ended { monitor: 5, pid: pid.clone(), exit });
+            line(Ended::TAG, Ended::VERSION, what, &bytes);
+        }
+        lines
+    }
+
+    #[test]
+    fn messages_of_this_layer_are_as_the_lock_file_has_them() {
+        // A difference is a new version of the message, unless it only adds lines.
+        assert_eq!(lines(), include_str!("../../wire.lock"), "the file would be:\n{}", lines());
+    }
+}
