@@ -67,6 +67,7 @@ mod server;
 mod slot;
 mod spawn;
 mod supervisor;
+mod sync;
 mod system;
 mod timer;
 

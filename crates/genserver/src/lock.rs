@@ -1,6 +1,8 @@
 //! Locks that a panic elsewhere does not poison.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::{Mutex, MutexGuard};
 
 /// Nothing of a user's runs under this crate's locks, so what they guard is whole even after a panic.
 pub(crate) trait Lock<T> {

@@ -7,8 +7,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 
 use tokio::sync::oneshot;
@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::seat::Seat;
 use crate::server::GenServer;
+use crate::sync::{AtomicBool, Mutex};
 
 pub(crate) struct Mailbox<S> {
     state: Mutex<State<S>>,

@@ -1,12 +1,12 @@
 //! A sender's place in the queue for room in a mailbox.
 
-use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
 
 use crate::deadline::Expire;
 use crate::lock::Lock;
+use crate::sync::Mutex;
 
 /// One place, which ends once: with room, too late, with the mailbox, or because its sender left.
 #[derive(Default)]

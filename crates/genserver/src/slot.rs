@@ -1,6 +1,5 @@
 //! Where a local call and its answer meet.
 
-use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use tokio::time::Instant;
@@ -8,6 +7,7 @@ use tokio::time::Instant;
 use crate::deadline::Expire;
 use crate::error::{CallError, Stage};
 use crate::lock::Lock;
+use crate::sync::Mutex;
 
 /// One call's place for its answer. It is filled once, by whoever is first: the handler, the deadline, or the
 /// caller who leaves.
