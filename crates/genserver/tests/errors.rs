@@ -4,10 +4,10 @@
 mod common;
 
 use common::network::on_each_network;
-use common::{Echo, Fail, Hold, Lab, Relay, SECOND, id, settle};
+use common::{Drop, Echo, Fail, Hold, Lab, MS, PanicInCall, Relay, SECOND, Toil, Unrouted, id, settle};
 use genserver::{
-    Addr, CallError, CastFailure, Config, Cx, Executed, GenServer, HandleCall, HandleCast, LocalAddr,
-    Outcome, ReplyTo, Request, Routes, System, Wire,
+    Addr, CallError, CastFailure, Config, Cx, Executed, Exit, GenServer, HandleCall, HandleCast, Incarnation,
+    LocalAddr, Outcome, Path, ReplyTo, Request, Routes, Stop, System, Wire,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::JoinSet;
@@ -212,6 +212,113 @@ async fn calls_that_cross_end_by_their_deadlines() {
     settle().await;
     assert_eq!((one.call(Echo(1)).await, two.call(Echo(1)).await), (Ok(1), Ok(1)));
     assert!(began.elapsed() < 2 * SECOND);
+}
+
+#[test]
+fn errors_of_full_and_ending_servers_say_so() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        for node in [&a, &b] {
+            let small = node.system.spawn("small", Lab::default()).mailbox(1).await.unwrap();
+            let there = a.lab_on(node, "small");
+            there.cast(Toil(2_000)).await.unwrap();
+            settle().await;
+            small.try_cast(Toil(1)).unwrap();
+            // Here a caller waits for room, until its deadline; elsewhere nobody may wait for it in the reader.
+            let (error, message) = if node.id() == a.id() {
+                let late = "no reply before the deadline: it still waited, and was not carried out";
+                (there.call(Echo(1)).timeout(MS).await, late)
+            } else {
+                let full = "the server is overloaded: its mailbox or the queue towards it is full";
+                (there.call(Echo(1)).await, full)
+            };
+            check(error, Executed::No, message);
+            let stopped = JoinSet::from_iter([{
+                let small = small.clone();
+                async move { small.stop(Stop::graceful(5 * SECOND)).await }
+            }]);
+            settle().await;
+            let draining = "the server is shutting down and takes nothing new";
+            check(there.call(Echo(1)).await, Executed::No, draining);
+            assert_eq!(stopped.join_all().await, [Exit::Shutdown]);
+            let name = node.id();
+            check(there.call(Echo(1)).await, Executed::No, &format!("no server `small` on node `{name}`"));
+            check(
+                small.call(Echo(1)).await,
+                Executed::No,
+                "the server ended before it answered: it was shut down",
+            );
+        }
+    });
+}
+
+#[test]
+fn errors_of_handlers_say_what_they_did() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        for node in [&a, &b] {
+            let lab = a.lab_on(node, "lab");
+            check(lab.call(Drop).await, Executed::Maybe, "the server dropped the call without a reply");
+            check(
+                lab.call(Unrouted).await,
+                Executed::No,
+                "the server does not take `unrouted` version 1: it has no route for it",
+            );
+            let circle = lab.call(Relay(lab.clone(), 1)).await.unwrap().unwrap_err();
+            let name = node.id();
+            assert_eq!(circle, format!("the call would wait for itself: lab@{name} → lab@{name}"));
+            check(
+                lab.call(PanicInCall).await,
+                Executed::Maybe,
+                "the server ended before it answered: it panicked: told to",
+            );
+        }
+    });
+}
+
+#[test]
+fn a_circle_is_an_error_that_names_its_servers() {
+    let path = on_a_circle();
+    let error = CallError::Cycle(path.clone());
+    assert_eq!((error.executed(), path.servers().len()), (Executed::No, 2));
+    assert_eq!(error.to_string(), "the call would wait for itself: ring@local → ring@local");
+}
+
+/// The path of a server that calls itself.
+fn on_a_circle() -> Path {
+    struct Ring;
+    struct Round;
+    impl Request for Round {
+        type Reply = CallError;
+    }
+    impl GenServer for Ring {}
+    impl HandleCall<Round> for Ring {
+        async fn call(&mut self, _: Round, reply: ReplyTo<CallError>, cx: &mut Cx<Self>) -> Outcome {
+            let circle = cx.addr().call(Round).await;
+            reply.send(circle.unwrap_err())
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let error = runtime
+        .block_on(async { System::local().spawn("ring", Ring).await.unwrap().call(Round).await.unwrap() });
+    match error {
+        CallError::Cycle(path) => path,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_size_and_a_run_that_is_over_are_named() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab: Addr<Misunderstood> = a.system.addr(&b.id(), "lab");
+        let error = lab.call(WrongEcho("x".repeat(5 << 20), 1)).await.unwrap_err();
+        let message = error.to_string();
+        assert!(message.starts_with("a message of 52428"), "{message}");
+        assert!(message.ends_with(" bytes is over the limit of 4194304"), "{message}");
+        let earlier = CallError::NodeDown { node: b.id(), incarnation: Incarnation(9) };
+        check::<()>(Err(earlier), Executed::No, "the run 9 of node `b` is over, and the server with it");
+    });
 }
 
 #[test]
