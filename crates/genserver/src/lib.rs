@@ -40,6 +40,137 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! A server of another node is called the same way: give the system a kernel, and name the node.
+//!
+//! ```
+//! # use genserver::{Config, Cx, GenServer, HandleCall, Outcome, ReplyTo, Request, Routes, System, Wire};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)] struct Say(String);
+//! # impl Request for Say { type Reply = String; }
+//! # impl Wire for Say { const TAG: &'static str = "say"; }
+//! # struct Echo;
+//! # impl GenServer for Echo { fn routes(routes: &mut Routes<Self>) { routes.call::<Say>(); } }
+//! # impl HandleCall<Say> for Echo {
+//! #     async fn call(&mut self, Say(text): Say, reply: ReplyTo<String>, _: &mut Cx<Self>) -> Outcome { reply.send(text) }
+//! # }
+//! # use std::{sync::Arc, time::Duration};
+//! # use netkernel::{Cookie, Kernel, Net, NodeId, Noise};
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let cookie = Cookie::generate()?;
+//! # let bind = |id| Ok::<_, Box<dyn std::error::Error>>(Kernel::bind(
+//! #     netkernel::Config::new(NodeId::new(id)?, Noise::new(&cookie)).listen("127.0.0.1:0".parse()?)));
+//! # let (ash, birch) = (bind("ash")?.await?, bind("birch")?.await?);
+//! let here = System::new(Arc::new(ash.clone()), Config::default());
+//! ash.serve(here.dispatch());
+//! # let there = System::new(Arc::new(birch.clone()), Config::default());
+//! # birch.serve(there.dispatch());
+//! # there.spawn("echo", Echo).await?;
+//! # let birch = birch.local();
+//! ash.dial(&birch.address, Some(&birch.id), Duration::from_secs(5)).await?;
+//!
+//! let echo = here.addr::<Echo>(&birch.id, "echo");
+//! assert_eq!(echo.call(Say("hello".into())).await?, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The [examples] go on from there: a counter that answers later, a supervised pool, a monitor that reacts to the death
+//! of a node, a message that gains a field.
+//!
+//! [examples]: https://docs.rs/crate/clusterluck-genserver/latest/source/examples/
+//!
+//! # What is promised
+//!
+//! | | |
+//! |---|---|
+//! | order | as sent, from each sender to each server: a sender is a server, or a task that awaits one message before the next. Nothing is promised between different senders, nor between replies |
+//! | handlers | one at a time; while one awaits, no other runs. What the system says ([`Info`], timers, results of tasks) comes before ordinary messages |
+//! | delivery | at most once. A cast that was accepted on this node is handled unless the server ends first. One accepted for another node is lost with the link, and dropped and counted where the mailbox is full or nobody has the name. Nothing is ever sent twice |
+//! | a call | ends exactly once: reply, [`CallError`], deadline, or its future is dropped. [`CallError::executed`] says whether it may have been carried out |
+//! | deadlines | 5 s unless [`timeout`](Call::timeout) says otherwise. A call made in a handler, or in a task of it, never outlasts the one being handled. Kept to a millisecond |
+//! | late replies | go nowhere: a slot takes one answer, and the number of a call between nodes is never used twice |
+//! | a caller who leaves | is known to the handler ([`ReplyTo::cancelled`]); if it left before the handler began, it does not begin |
+//! | circles | a call that would wait for itself, over any number of nodes, is refused as [`CallError::Cycle`]. Calls that cross (a calls b while b calls a) are not one; they end by their deadlines |
+//! | mailboxes | bounded ([`Config::mailbox_messages`], [`Config::mailbox_bytes`]): a cast waits or comes back, a call waits (here) or is [`Overloaded`](CallError::Overloaded) (elsewhere) |
+//! | panics | end the server they happen in, as [`Exit::Panicked`], and nothing else |
+//! | monitors | tell of an end exactly once. `NoConnection` means that the session was lost, not that the server ended |
+//! | names | belong to one server of a node at a time, and are free when [`stop`](LocalAddr::stop) returns |
+//!
+//! # What to do about each error
+//!
+//! First ask [`executed`](CallError::executed): after `No` it is safe to ask again, after `Maybe` only what may happen
+//! twice.
+//!
+//! | | what happened | what to do |
+//! |---|---|---|
+//! | `Timeout` | no reply in time; its [`Stage`] tells how far it had come | `Queued`: ask again, later. Else look first whether it was done |
+//! | `NoProc` | nobody has that name, or that one instance has ended | start it, or look its name up again |
+//! | `LinkDown` | the session was lost with the call under way | look whether it was done; the kernel dials again by itself |
+//! | `NodeDown` | the address belongs to an earlier run of the node | get a new address |
+//! | `NotConnected` | there is no link to the node | connect to it, or wait for it ([`Cx::watch_nodes`]) |
+//! | `Overloaded` | the mailbox or the queue towards it is full | ask later, and less |
+//! | `TooLarge` | over the limit of one message | send it in parts |
+//! | `Encode` | `Serialize` failed | mend the message |
+//! | `Decode` | the two nodes disagree about the message's shape | give the new shape a new version |
+//! | `Reply` | carried out, but its reply could not be written or read | as `Decode`, for the reply; do not ask again |
+//! | `Unsupported` | no route for this tag and version | list it in `routes`, or ask in a version it knows |
+//! | `NoReply` | the handler let go of its `ReplyTo` | mend the server; it may have done the work |
+//! | `Exited` | the server ended first; says how | its supervisor starts it again: look its name up, ask again if it may happen twice |
+//! | `Draining` | it is shutting down | ask another |
+//! | `NotOwner` | another node owns the key | ask that one |
+//! | `Cycle` | the call would wait for itself; names the servers | answer from [`Cx::cast_when`], or cast |
+//! | `Refused` | the node takes nothing from this one | check ring and role |
+//!
+//! # Coming from Erlang
+//!
+//! | Erlang/OTP | here |
+//! |---|---|
+//! | `gen_server:start_link({local, echo}, …)` | [`System::spawn`]`("echo", Echo)`; linked by a [`Supervisor`] |
+//! | `init/1` | the value itself, and [`GenServer::init`] for what needs the server to exist |
+//! | `handle_call/3`, `{reply, R, S}` | [`HandleCall<M>`](HandleCall), [`reply.send(r)`](ReplyTo::send) |
+//! | `{noreply, S}` and `gen_server:reply/2` later | keep the [`ReplyTo`], [`Outcome::Continue`] |
+//! | `handle_cast/2`, `handle_info/2` | [`HandleCast<M>`](HandleCast), [`GenServer::info`] |
+//! | `{stop, normal, S}`, `{stop, Reason, S}` | [`Outcome::Stop`], [`Outcome::fail`] |
+//! | `terminate/2` | [`GenServer::terminate`]; not after a panic |
+//! | `gen_server:call(S, M, T)` | `s.call(m).timeout(t).await`: a failure is a value, never an exit |
+//! | `gen_server:cast/2` | `s.cast(m).await`, which waits for room, or [`try_cast`](LocalAddr::try_cast) |
+//! | `{Name, Node}`, a pid | [`System::addr`], [`LocalAddr::addr`]; both are [`Addr`], and can be sent |
+//! | `multi_call`, `abcast` | [`System::multicall`] (a result for each node), [`System::abcast`] |
+//! | `monitor/2`, `'DOWN'` | [`Cx::monitor`], [`Info::Down`] |
+//! | `net_kernel:monitor_nodes/1` | [`Cx::watch_nodes`] |
+//! | `send_after`, `timer:send_interval` | [`Cx::cast_after`], [`Cx::cast_every`] |
+//! | `whereis/1`, `sys:suspend/1`, `process_info/1` | [`System::whereis`], [`LocalAddr::pause`], [`LocalAddr::info`] |
+//! | `supervisor`, its strategies and intensity | [`Supervisor`], [`Strategy`], [`Supervisor::intensity`] |
+//! | links, `trap_exit`, selective receive, hot code loading | there are none: monitors and supervisors, deferred replies, versions of messages |
+//!
+//! # Coming from the original
+//!
+//! | Clusterluck for node.js | here |
+//! |---|---|
+//! | `new GenServer(kernel)`, `start(name)` | [`System::spawn`]; a taken name is [`StartError::AlreadyRegistered`] |
+//! | `on("event", (data, from) => …)` | [`HandleCall`] or [`HandleCast`] for a type, listed in [`GenServer::routes`] |
+//! | `call({node, id}, event, data, cb, timeout)` | [`System::addr`]`(…).call(message).timeout(…).await`; 5 s, not for ever |
+//! | `reply(from, data)` | [`ReplyTo::send`], once, checked by the compiler |
+//! | `cast`, `abcast`, `multicall` | the same; one node's failure does not fail the others |
+//! | `pause`, `resume`, `idle` | the same, of [`LocalAddr`] |
+//! | `stop(force)` | [`LocalAddr::stop`]`(`[`Stop::graceful`]` or `[`Stop::Now`]`)` |
+//! | streams of data | not yet: messages up to the kernel's limit |
+//!
+//! # What it is not
+//!
+//! No registry of a cluster's names, no groups, no persistence, no back pressure across nodes beyond `Overloaded`. Two
+//! nodes may each have a server of one name. A call from `block_on` itself, `#[tokio::main]`'s body included, pays two
+//! thread hops of some 10 µs, whatever it calls; from a spawned task or a handler it takes a fifth of a microsecond.
+//!
+//! # Parts
+//!
+//! - a server: [`GenServer`], [`HandleCall`], [`HandleCast`], [`Cx`], [`ReplyTo`], [`Outcome`], [`Exit`]
+//! - its messages: [`Request`], [`Wire`], [`Routes`]
+//! - where to send: [`LocalAddr`], [`Addr`], [`Pid`]; what is under way: [`Call`], [`Cast`], [`Multicall`]
+//! - what runs them: [`System`], [`Config`], [`Spawn`], [`Supervisor`], [`Child`]
+//! - what is seen: [`Info`], [`Down`], [`ServerInfo`]; slow handlers are warned of through `tracing`
 
 mod address;
 mod chain;
@@ -53,6 +184,8 @@ mod introspect;
 mod lock;
 mod mailbox;
 mod message;
+#[cfg(doctest)]
+mod mistakes;
 mod monitor;
 mod pid;
 mod process;
@@ -89,3 +222,7 @@ pub use spawn::Spawn;
 pub use supervisor::{Child, ChildInfo, Children, Restart, StartChild, StopChild, Strategy, Supervisor};
 pub use system::{Stopped, System};
 pub use timer::Timer;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
