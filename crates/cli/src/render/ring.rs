@@ -46,7 +46,10 @@ impl Columns {
         let id = widest(|member| printable(&member.node.id).width()).min(ID_MAX);
         let address = widest(|member| place(&member.node).width()).min(ADDRESS_MAX);
         let weight = widest(|member| count(member.weight.into()).len());
-        let fixed = id + address + weight + FRAME;
+        // A word and the gap before it, where something is amiss with any.
+        let amiss = ring.members.iter().map(amiss).filter(|amiss| !amiss.is_empty());
+        let amiss = amiss.map(|amiss| amiss.len() + 2).max().unwrap_or(0);
+        let fixed = id + address + weight + amiss + FRAME;
         Self {
             id,
             address,
@@ -68,11 +71,24 @@ impl Columns {
         let weight = count(member.weight.into());
         writeln!(
             text,
-            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {FAINT}{address}{FAINT:#}  {weight:>width$}  {colour}{bar}{colour:#} {share:>5.1} %",
+            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {FAINT}{address}{FAINT:#}  {weight:>width$}  {colour}{bar}{colour:#} {share:>5.1} %{amiss}",
             width = self.weight,
             share = member.ownership * 100.0,
+            amiss = match amiss(member) {
+                "" => String::new(),
+                amiss => format!("  {style}{amiss}{style:#}"),
+            },
         )
         .expect("a String takes all");
+    }
+}
+
+/// What keeps calls from this member, in a word.
+fn amiss(member: &InspectedMember) -> &str {
+    match member.liveness.as_str() {
+        "alive" if member.connected || member.joining => "",
+        "alive" => "no link",
+        other => other,
     }
 }
 
@@ -126,7 +142,7 @@ const COLOURS: [AnsiColor; 6] = [
 const JOINING: &str = "not heard from yet";
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const ID_MAX: usize = 20;
-const ADDRESS_MAX: usize = 25;
+const ADDRESS_MAX: usize = 24;
 /// Marks, gaps and the percentage.
 const FRAME: usize = 3 + 2 + 2 + 2 + 8;
 const BAR_MIN: usize = 4;
@@ -161,8 +177,12 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let long = "x".repeat(255);
-        for width in [60, 80, 200] {
-            let text = drawn(&ring(&[("ash", 0.2), (&long, 0.5), ("drained", 0.0)]), width);
+        for width in [70, 80, 200] {
+            let mut ring = ring(&[("ash", 0.2), (&long, 0.5), ("drained", 0.0)]);
+            ring.members[0].liveness = "suspect".to_owned();
+            ring.members[1].connected = false;
+            let text = drawn(&ring, width);
+            assert!(text.contains("suspect") && text.contains("no link"), "{text}");
             for line in anstream::adapter::strip_str(&text).to_string().lines().skip(1) {
                 assert!(line.width() <= width, "{} columns: {line:?}", line.width());
             }
