@@ -44,10 +44,12 @@ impl Session {
     }
 
     /// Asks the node something that it may take `longer` to answer than other questions.
-    pub(crate) async fn ask_within<C: Command>(&self, command: &C, longer: Duration) -> Result<C::Answer> {
-        let within = self.timeout + longer;
-        let answer = self.client.run_within(command, within).await;
-        answer.map_err(|error| self.unanswered(C::NAME, within, error))
+    pub(crate) async fn ask_within<C: Command>(
+        &self,
+        command: &C,
+        longer: Duration,
+    ) -> Result<C::Answer, ClientError> {
+        self.client.run_within(command, self.timeout + longer).await
     }
 
     /// Makes a change. With `wait` it is an error if not all reachable members have it in time.

@@ -1,13 +1,14 @@
 //! `watch`: what happens on the node, as it happens.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use anstyle::Style;
 use anyhow::Result;
 use clap::Args;
-use clusterluck::control::{self, Failure, Place, WatchedEvent};
+use clusterluck::control::{self, ClientError, Place, WatchedEvent};
 use clusterluck::netkernel::NodeId;
 use serde_json::json;
 
@@ -15,7 +16,7 @@ use crate::args::Options;
 use crate::client::Session;
 use crate::clock::time_of_day;
 use crate::output::{self, Format, print_text};
-use crate::render::text::{BAD, FAINT, GOOD, NOTE, STRONG, on_one_line, printable};
+use crate::render::text::{BAD, FAINT, GOOD, NOTE, STRONG, printable};
 use crate::signals::Signals;
 
 #[derive(Debug, Args)]
@@ -59,12 +60,10 @@ async fn watch(options: &Options, format: Format) -> Result<()> {
                 place = Some(watched.place);
             }
             // It will not say anything else next time.
-            Err(error) if error.is::<Failure>() => return Err(error),
+            Err(ClientError::Failure(failure)) => return Err(failure.into()),
             Err(error) => {
-                print(
-                    &own("connection_lost", &node.id, [("reason", on_one_line(&format!("{error:#}")))]),
-                    format,
-                )?;
+                let reason = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+                print(&own("connection_lost", &node.id, [("reason", reason)]), format)?;
                 session.close().await;
                 session = again(&options, format).await;
                 print(&own("connection_back", &node.id, []), format)?;
@@ -73,7 +72,7 @@ async fn watch(options: &Options, format: Format) -> Result<()> {
     }
 }
 
-async fn news(session: &Session, place: Option<Place>) -> Result<control::Watched> {
+async fn news(session: &Session, place: Option<Place>) -> Result<control::Watched, ClientError> {
     let wait_ms = u64::try_from(POLL.as_millis()).unwrap_or(u64::MAX);
     session.ask_within(&control::Watch { from: place, wait_ms }, POLL).await
 }

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
+use crate::schemas::assert_valid;
 use crate::support::{Place, eventually, in_time};
 
 #[tokio::test]
@@ -13,6 +14,7 @@ async fn all_its_claims_come_true() {
     let run = place.run(&["--json", "demo"]).await;
     let figures = &run.document()["data"];
     assert!(run.success, "{run:?}");
+    assert_valid("demo", &run.document());
     assert_eq!(figures["lost"], 0);
     assert!(figures["answered_by_replica"].as_u64().unwrap() > 0, "{figures}");
     assert!(figures["calls"].as_u64().unwrap() > 2_000, "{figures}");
@@ -25,6 +27,7 @@ async fn kept_nodes_answer_until_they_are_stopped() {
     let _ended = Ended(&place);
     let run = place.run(&["--json", "demo", "--keep"]).await;
     assert!(run.success, "{run:?}");
+    assert_valid("demo", &run.document());
     let kept = &run.document()["data"]["kept"];
     let nodes = kept["nodes"].as_array().unwrap();
     assert_eq!(nodes.len(), 5, "{kept}");
