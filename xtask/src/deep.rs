@@ -1,6 +1,7 @@
 //! Long runs: what a gate of minutes cannot afford. Each leaves a dated line in `docs/deep-runs.md`.
 
 mod fuzz;
+mod liveness;
 mod miri;
 mod record;
 mod sim;
@@ -18,6 +19,8 @@ use self::record::Run;
 enum Kind {
     /// The gossip simulator, seed after seed
     Sim,
+    /// Days of fifty nodes at 5 % loss under a removal policy, which must remove nobody
+    Liveness,
     /// Every fuzz target in turn (nightly and cargo-fuzz)
     Fuzz,
     /// The tests of the crates without I/O under miri (nightly with the miri component)
@@ -40,6 +43,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     let seed = arguments.seed.get();
     let verdict = match arguments.kind {
         Kind::Sim => sim::run(root, limit, seed)?,
+        Kind::Liveness => liveness::run(root, limit, seed)?,
         Kind::Fuzz => fuzz::run(root, limit, seed)?,
         Kind::Miri => miri::run(root, limit, seed)?,
     };

@@ -78,8 +78,9 @@
 //!      b ──────┴── remove x ──────────────────────┴──────────────▶  …until someone inserts x again
 //! ```
 //!
-//! Which nodes are alive is not decided here yet: a member whose process died stays a member, which is right for a
-//! restart and for keys; a failure detector will say so beside the roster, never in it.
+//! Which members are alive is a matter of its own, beside the roster and never in it: [`liveness`]. A member whose
+//! process died stays a member, which is right for a restart and for keys, unless a
+//! [removal policy](liveness::RemovalPolicy) says otherwise.
 //!
 //! # How it works
 //!
@@ -94,6 +95,7 @@
 //! # Module map
 //!
 //! - [`Gossip`] is the handle: operations, views, events. [`Config`] says how, [`Store`] keeps the state.
+//! - [`liveness`]: who is alive, and what follows from it.
 //! - [`message`]: the wire.
 //! - [`proto`]: the pure core, a state machine without clock, disk, network or randomness.
 #![cfg_attr(feature = "sim", doc = "- [`sim`]: the simulator and its oracle.")]

@@ -136,6 +136,19 @@ fn a_frozen_node_is_down_everywhere_within_seconds_and_back_at_once() {
     );
 }
 
+/// Else a slow node that is down drowns in questions, and never gets to answer one in time.
+#[test]
+fn a_member_that_is_down_is_asked_by_all_together_and_not_by_each() {
+    let mut ring = Ring::new(60, &Pace::default());
+    ring.freeze(7);
+    ring.run_for(20_000);
+    assert!(ring.all_think(7, Liveness::Down));
+    ring.waiting.clear();
+    ring.run_for(60_000);
+    let asked = ring.waiting[&7].len();
+    assert!((60..=400).contains(&asked), "asked {asked} times in a minute");
+}
+
 #[test]
 fn a_short_pause_is_refuted() {
     let mut ring = Ring::new(10, &Pace::default());

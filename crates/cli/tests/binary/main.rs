@@ -10,6 +10,7 @@ mod guide;
 mod local;
 mod metrics;
 mod node;
+mod partitions;
 mod schemas;
 mod session;
 mod support;

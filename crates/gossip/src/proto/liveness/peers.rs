@@ -144,6 +144,10 @@ impl Peers {
         None
     }
 
+    pub(super) fn down_count(&self) -> usize {
+        self.down.len()
+    }
+
     /// One of those that are down.
     pub(super) fn any_down(&self, random: &mut Random) -> Option<NodeId> {
         let at = random.below(self.down.len() as u64) as usize;

@@ -132,8 +132,13 @@ impl Swim {
         }
     }
 
-    /// Members that are down are asked too, so that a partition that heals is found: if it answers, it refutes.
+    /// Members that are down are asked too, so that a partition that heals is found: if one answers, it refutes. All
+    /// members share the asking, or a slow node that is down would drown in questions and never come back.
     fn ask_someone_down(&mut self) {
+        let (members, down) = (self.peers.members() as u64, self.peers.down_count() as u64);
+        if self.random.below(members) >= down * ASKED_A_ROUND {
+            return;
+        }
         let Some(target) = self.peers.any_down(&mut self.random) else { return };
         let seq = self.probes.next_seq();
         if self.peers.get(&target).is_some_and(|peer| peer.linked) {
@@ -225,6 +230,9 @@ impl Swim {
         self.send(target, Talk::Ping { seq: own });
     }
 }
+
+/// How often each member that is down is asked in one pause between probes, by all others together.
+const ASKED_A_ROUND: u64 = 3;
 
 /// Members asked before their turn; of a whole rack that went away, the rest wait for theirs.
 const HURRIED_MAX: usize = 64;

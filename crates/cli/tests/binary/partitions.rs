@@ -1,0 +1,259 @@
+//! Partitions of real nodes in network namespaces, one a node, joined by a router that swallows what it is told to.
+//!
+//! They need Linux, `ip` of iproute2 and the right to make namespaces. Where that is missing each test says so loudly
+//! and ends.
+
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::support::{Node, Place, Run, eventually, finished};
+
+/// Namespaces that go when this does.
+struct Lab {
+    name: String,
+    nodes: usize,
+}
+
+impl Lab {
+    /// A network of so many hosts, unless this machine does not allow it.
+    async fn new(name: &str, nodes: usize) -> Option<Self> {
+        let lab = Self { name: format!("cl{}{name}", std::process::id()), nodes };
+        let router = lab.router();
+        let mut commands = vec![format!("netns add {router}")];
+        for at in 0..nodes {
+            let (host, address) = (lab.host(at), address(at));
+            commands.push(format!("netns add {host}"));
+            commands.push(format!("-n {router} link add v{at} type veth peer name eth0 netns {host}"));
+            commands.push(format!("-n {router} addr add 10.77.{at}.1/24 dev v{at}"));
+            commands.push(format!("-n {router} link set v{at} up"));
+            commands.push(format!("-n {host} addr add {address}/24 dev eth0"));
+            commands.push(format!("-n {host} link set lo up"));
+            commands.push(format!("-n {host} link set eth0 up"));
+            commands.push(format!("-n {host} route add default via 10.77.{at}.1"));
+        }
+        commands.push(format!("netns exec {router} sysctl -qw net.ipv4.ip_forward=1"));
+        for command in commands {
+            if let Err(why) = ip(&command).await {
+                eprintln!("NOT TESTED: partitions `{name}` need network namespaces (`ip {command}`: {why})");
+                return None;
+            }
+        }
+        Some(lab)
+    }
+
+    fn router(&self) -> String {
+        format!("{}r", self.name)
+    }
+
+    fn host(&self, at: usize) -> String {
+        format!("{}h{at}", self.name)
+    }
+
+    /// Nothing passes from these to those any more, or everything does again.
+    async fn pass(&self, from: &[usize], to: &[usize], passes: bool) {
+        let verb = if passes { "del" } else { "add" };
+        for (from, to) in from.iter().flat_map(|from| to.iter().map(move |to| (*from, *to))) {
+            let (router, from, to) = (self.router(), address(from), address(to));
+            ip(&format!("-n {router} rule {verb} from {from} to {to} blackhole")).await.unwrap();
+        }
+    }
+
+    async fn pass_both(&self, one: &[usize], other: &[usize], passes: bool) {
+        self.pass(one, other, passes).await;
+        self.pass(other, one, passes).await;
+    }
+
+    /// Starts the nodes, each on its own host, and waits until all know all.
+    async fn start<'a>(&self, place: &'a Place) -> Vec<Node<'a>> {
+        let mut nodes = Vec::new();
+        for at in 0..self.nodes {
+            let id = format!("n{at}");
+            let mut command = self.on(place, at);
+            command
+                .args(["--json", "start", &id, "--stop-on-eof", "--listen"])
+                .arg(format!("{}:7022", address(at)));
+            command.arg("--cookie-file").arg(place.cookie());
+            if at > 0 {
+                command.args(["--meet", &format!("{}:7022", address(at - 1))]);
+            }
+            nodes.push(place.started(&id, command).await);
+        }
+        self.all_see(place, &(0..self.nodes).collect::<Vec<_>>(), "alive").await;
+        nodes
+    }
+
+    /// The binary, run on a host.
+    fn on(&self, place: &Place, at: usize) -> Command {
+        let binary = place.binary();
+        let binary = binary.as_std();
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", &self.host(at)])
+            .arg(binary.get_program())
+            .kill_on_drop(true)
+            .stdin(Stdio::null());
+        command.env("HOME", place.path()).env("TMPDIR", place.path());
+        command
+    }
+
+    async fn run(&self, place: &Place, at: usize, arguments: &[&str]) -> Run {
+        let mut command = self.on(place, at);
+        command
+            .args(["--json", "-H", &address(at), "-p", "7022", "--cookie-file"])
+            .arg(place.cookie())
+            .args(arguments);
+        finished(&mut command).await
+    }
+
+    async fn members(&self, place: &Place, at: usize) -> Vec<Value> {
+        let document = self.run(place, at, &["members"]).await.document();
+        document["data"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// What a node says of another's liveness; nothing if that is no member.
+    async fn sees(&self, place: &Place, at: usize, of: usize) -> Option<String> {
+        let id = format!("n{of}");
+        let members = self.members(place, at).await;
+        let member = members.iter().find(|member| member["id"] == id.as_str())?;
+        member["liveness"].as_str().map(str::to_owned)
+    }
+
+    /// Waits until each of these nodes sees each other of them so.
+    async fn all_see(&self, place: &Place, nodes: &[usize], liveness: &str) {
+        for (at, of) in
+            nodes.iter().flat_map(|at| nodes.iter().map(move |of| (*at, *of))).filter(|(at, of)| at != of)
+        {
+            self.comes_to_see(place, at, of, liveness).await;
+        }
+    }
+
+    async fn comes_to_see(&self, place: &Place, at: usize, of: usize, liveness: &str) {
+        let what = format!("n{at} sees n{of} {liveness}");
+        eventually(&what, async || self.sees(place, at, of).await.as_deref() == Some(liveness)).await;
+    }
+
+    async fn insert(&self, place: &Place, at: usize, id: &str) {
+        let run = self.run(place, at, &["insert", id, "10.77.99.2", "7022"]).await;
+        assert!(run.success, "{run:?}");
+    }
+
+    async fn comes_to_have(&self, place: &Place, at: usize, id: &str) {
+        let what = format!("n{at} has {id}");
+        eventually(&what, async || self.members(place, at).await.iter().any(|member| member["id"] == id))
+            .await;
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for namespace in (0..self.nodes).map(|at| self.host(at)).chain([self.router()]) {
+            // What was never made cannot be removed.
+            let _removed = std::process::Command::new("ip")
+                .args(["netns", "del", &namespace])
+                .stderr(Stdio::null())
+                .status();
+        }
+    }
+}
+
+async fn ip(arguments: &str) -> Result<(), String> {
+    let output =
+        Command::new("ip").args(arguments.split(' ')).output().await.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
+}
+
+fn address(at: usize) -> String {
+    format!("10.77.{at}.2")
+}
+
+#[tokio::test]
+async fn both_sides_of_a_partition_write_and_nothing_is_lost() {
+    let Some(lab) = Lab::new("s", 5).await else { return };
+    let place = Place::new();
+    let _nodes = lab.start(&place).await;
+    lab.pass_both(&[0, 1, 2], &[3, 4], false).await;
+    for (at, of) in [(0, 3), (1, 4), (2, 3), (3, 0), (4, 2)] {
+        lab.comes_to_see(&place, at, of, "down").await;
+    }
+    lab.insert(&place, 0, "left").await;
+    lab.insert(&place, 4, "right").await;
+    assert!(lab.members(&place, 0).await.iter().all(|member| member["id"] != "right"));
+    lab.pass_both(&[0, 1, 2], &[3, 4], true).await;
+    for at in 0..5 {
+        lab.comes_to_have(&place, at, "left").await;
+        lab.comes_to_have(&place, at, "right").await;
+    }
+    lab.all_see(&place, &[0, 1, 2, 3, 4], "alive").await;
+}
+
+#[tokio::test]
+async fn a_node_that_hears_and_is_not_heard_is_down_until_it_is() {
+    let Some(lab) = Lab::new("o", 4).await else { return };
+    let place = Place::new();
+    let _nodes = lab.start(&place).await;
+    lab.pass(&[3], &[0, 1, 2], false).await;
+    for at in 0..3 {
+        lab.comes_to_see(&place, at, 3, "down").await;
+    }
+    lab.pass(&[3], &[0, 1, 2], true).await;
+    lab.all_see(&place, &[0, 1, 2, 3], "alive").await;
+}
+
+#[tokio::test]
+async fn a_node_between_two_sides_keeps_both_alive() {
+    let Some(lab) = Lab::new("b", 5).await else { return };
+    let place = Place::new();
+    let _nodes = lab.start(&place).await;
+    lab.pass_both(&[0, 1], &[3, 4], false).await;
+    eventually("n0 has no session with n3 any more", async || {
+        lab.members(&place, 0).await.iter().any(|member| member["id"] == "n3" && member["connected"] == false)
+    })
+    .await;
+    lab.insert(&place, 0, "over").await;
+    for at in 1..5 {
+        lab.comes_to_have(&place, at, "over").await;
+    }
+    for (at, of) in [(0, 3), (0, 4), (1, 3), (3, 0), (4, 1), (2, 0), (2, 4)] {
+        assert_ne!(lab.sees(&place, at, of).await.as_deref(), Some("down"), "n{at} of n{of}");
+    }
+}
+
+#[tokio::test]
+async fn a_partition_that_flaps_loses_nothing() {
+    let Some(lab) = Lab::new("f", 4).await else { return };
+    let place = Place::new();
+    let _nodes = lab.start(&place).await;
+    for round in 0..6 {
+        lab.pass_both(&[0, 1], &[2, 3], false).await;
+        lab.insert(&place, round % 4, &format!("x{round}")).await;
+        lab.pass_both(&[0, 1], &[2, 3], true).await;
+    }
+    for (at, round) in (0..4).flat_map(|at| (0..6).map(move |round| (at, round))) {
+        lab.comes_to_have(&place, at, &format!("x{round}")).await;
+    }
+    lab.all_see(&place, &[0, 1, 2, 3], "alive").await;
+}
+
+#[tokio::test]
+async fn a_node_removed_while_it_was_away_learns_it_and_stays_out() {
+    let Some(lab) = Lab::new("r", 4).await else { return };
+    let place = Place::new();
+    let _nodes = lab.start(&place).await;
+    lab.pass_both(&[3], &[0, 1, 2], false).await;
+    lab.comes_to_see(&place, 0, 3, "down").await;
+    assert!(lab.run(&place, 0, &["remove", "n3"]).await.success);
+    lab.pass_both(&[3], &[0, 1, 2], true).await;
+    eventually("n3 knows that it was removed", async || {
+        lab.run(&place, 3, &["info"]).await.document()["data"]["ring"].is_null()
+    })
+    .await;
+    for at in 0..3 {
+        assert_eq!(lab.sees(&place, at, 3).await, None, "n{at} has it back");
+    }
+}
