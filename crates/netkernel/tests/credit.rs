@@ -73,10 +73,10 @@ async fn two_full_servers_that_cast_to_each_other_end() {
     for (accepted, returned) in [one, other] {
         assert_eq!(returned, "mine");
         // The window, and what the mailboxes took and gave credit for.
-        assert!((1_024..1_024 + 300).contains(&accepted), "{accepted}");
+        assert!((4_096..4_096 + 1_100).contains(&accepted), "{accepted}");
     }
     let held = &b.peers()[0].casts_held;
-    assert!(held.messages <= 1_024, "{held:?}");
+    assert!(held.messages <= 4_096, "{held:?}");
     let call = a.call(&id("b"), &server("full"), Bytes::new(), SECOND).await.unwrap_err();
     assert_eq!(call, CallError::Refused(Refusal::Overloaded), "a call needs no credit and is answered");
 }

@@ -223,8 +223,8 @@ async fn more_credit_than_was_spent_opens_no_more_than_the_window() {
     settle().await;
     let to = id("mallory");
     let sent =
-        (0..5_000).filter(|_| scene.b.kernel.try_cast(&to, &server("x"), Bytes::new()).is_ok()).count();
-    assert_eq!(sent, 1_024);
+        (0..10_000).filter(|_| scene.b.kernel.try_cast(&to, &server("x"), Bytes::new()).is_ok()).count();
+    assert_eq!(sent, 4_096);
     scene.bad.record(&credit("x", 10, 0)).await;
     settle().await;
     let sent = (0..50).filter(|_| scene.b.kernel.try_cast(&to, &server("x"), Bytes::new()).is_ok()).count();
@@ -284,16 +284,16 @@ async fn a_sender_that_ignores_its_credit_loses_only_its_own_casts_and_is_told()
         TestNode { kernel, casts: tokio::sync::mpsc::channel(1).1, held: tokio::sync::mpsc::channel(1).1 };
     let mut greedy = Shim::connect(&network, &b, "greedy").await;
     greedy.record(&define(1, "sink")).await;
-    for _ in 0..50 {
+    for _ in 0..100 {
         let record: Vec<u8> = (0..100).flat_map(|_| cast(1, b"more")).collect();
         greedy.record(&record).await;
     }
     settle().await;
     let status = &b.kernel.peers()[0];
-    assert_eq!(status.casts_held.messages, 2_048);
-    assert_eq!(status.traffic.casts_refused, 5_000 - 2_048 - 1);
+    assert_eq!(status.casts_held.messages, 8_192);
+    assert_eq!(status.traffic.casts_refused, 10_000 - 8_192 - 1);
     let mut arrived = 0;
-    while arrived < 2_049 {
+    while arrived < 8_193 {
         mailbox.recv().await.unwrap();
         arrived += 1;
     }

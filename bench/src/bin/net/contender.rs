@@ -53,9 +53,9 @@ impl Contender {
     pub fn missing(self) -> Option<&'static str> {
         match self {
             Self::Erlang if !installed("erlc") => Some("Erlang (Debian: erlang-base)"),
-            Self::Ractor if !self.program().exists() => {
-                Some("its program (cargo build --release --manifest-path bench/ractor_cluster/Cargo.toml --target-dir bench/target)")
-            }
+            Self::Ractor if !self.program().exists() => Some(
+                "its program (cargo build --release --manifest-path bench/ractor_cluster/Cargo.toml --target-dir bench/target)",
+            ),
             Self::Nats if !installed("nats-server") => Some("NATS (Debian: nats-server)"),
             _ => None,
         }
@@ -81,23 +81,26 @@ impl Contender {
     }
 
     /// How many times less it is given to do, so that a sample takes about a second.
-    fn divisor(self) -> u64 {
-        match self {
-            Self::Erlang | Self::Ractor => 5,
+    fn divisor(self, job: Job) -> u64 {
+        match (self, job) {
+            (Self::Erlang | Self::Ractor, _) => 5,
+            // The broker drops a subscriber that is more than its limit behind.
+            (Self::Nats, Job::Casts { bytes: 65_536.., .. } | Job::Saturated { .. }) => 8,
             _ => 1,
         }
     }
 }
 
 fn installed(program: &str) -> bool {
-    let probe = Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
+    let probe =
+        Command::new("sh").args(["-c", &format!("command -v {program}")]).stdout(Stdio::null()).status();
     probe.is_ok_and(|status| status.success())
 }
 
 /// One run: starts a receiver and a sender, and gives what both report.
 pub fn measure(contender: Contender, name: &str, job: Job) -> Outcome {
     if contender == Contender::Erlang {
-        return erlang::measure(name, job.scaled(contender.divisor()));
+        return erlang::measure(name, job.scaled(contender.divisor(job)));
     }
     let _server = (contender == Contender::Nats).then(nats::Server::start);
     let program = contender.program();
@@ -126,7 +129,7 @@ pub fn measure(contender: Contender, name: &str, job: Job) -> Outcome {
 
 /// The sending process.
 pub fn send(contender: Contender, job: Job, address: &str) {
-    let (job, address) = (job.scaled(contender.divisor()), address.to_owned());
+    let (job, address) = (job.scaled(contender.divisor(job)), address.to_owned());
     match contender {
         Contender::Sealed | Contender::Insecure => {
             process::send(async move { drive::run(ours::connect(contender, &address).await, job).await });
@@ -135,7 +138,9 @@ pub fn send(contender: Contender, job: Job, address: &str) {
         Contender::SealedLimit => {
             process::send(async move { drive::run(limit::connect_sealed(&address).await, job).await });
         }
-        Contender::Mux => process::send(async move { drive::run(limit::connect_mux(&address).await, job).await }),
+        Contender::Mux => {
+            process::send(async move { drive::run(limit::connect_mux(&address).await, job).await })
+        }
         Contender::Nats => process::send(async move { drive::run(nats::connect(&address).await, job).await }),
         Contender::Erlang | Contender::Ractor => unreachable!("a program of its own"),
     }

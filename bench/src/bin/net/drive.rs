@@ -1,9 +1,11 @@
 //! The loads, the same for every contender that is a Rust library.
 
 use std::future::Future;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use bytes::Bytes;
+use tokio_util::task::TaskTracker;
 
 use crate::job::{Job, Outcome, PATIENCE};
 use crate::usage;
@@ -21,14 +23,25 @@ pub fn reply(request: Bytes, casts: u64) -> Bytes {
     if request == COUNT { Bytes::copy_from_slice(&casts.to_be_bytes()) } else { request }
 }
 
+/// Starts a task of this process, which ends with its measurement.
+pub fn spawn<T: Send + 'static>(
+    task: impl Future<Output = T> + Send + 'static,
+) -> tokio::task::JoinHandle<T> {
+    static TASKS: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+    TASKS.spawn(task)
+}
+
 pub async fn run(client: impl Client, job: Job) -> Outcome {
     client.call(Bytes::from_static(b"warm")).await;
     let before = usage::of_this_process();
-    let mut outcome = match job {
-        Job::Casts { count, bytes } => casts(client, count, bytes).await,
-        Job::Calls { callers, each } => calls(client, callers, each).await,
-        Job::Saturated { calls } => saturated(client, calls).await,
+    let load = async {
+        match job {
+            Job::Casts { count, bytes } => casts(client, count, bytes).await,
+            Job::Calls { callers, each } => calls(client, callers, each).await,
+            Job::Saturated { calls } => saturated(client, calls).await,
+        }
     };
+    let mut outcome = tokio::time::timeout(2 * PATIENCE, load).await.expect("no call is lost");
     let after = usage::of_this_process();
     outcome.cpu_us = after.cpu_us - before.cpu_us;
     outcome.sender_peak_mb = after.peak_mb;
@@ -68,7 +81,7 @@ async fn all_arrived(client: &impl Client, count: u64) -> u64 {
 
 async fn calls(client: impl Client, callers: usize, each: usize) -> Outcome {
     let start = now();
-    let callers: Vec<_> = (0..callers).map(|_| tokio::spawn(caller(client.clone(), each))).collect();
+    let callers: Vec<_> = (0..callers).map(|_| spawn(caller(client.clone(), each))).collect();
     let mut latencies = Vec::new();
     for caller in callers {
         latencies.extend(caller.await.expect("a caller does not panic"));
@@ -93,7 +106,7 @@ async fn saturated(client: impl Client, calls: usize) -> Outcome {
     let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
     let casting = {
         let (client, stop) = (client.clone(), stop.clone());
-        tokio::spawn(async move {
+        spawn(async move {
             let mut count = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 client.cast(body.clone()).await;
@@ -106,7 +119,7 @@ async fn saturated(client: impl Client, calls: usize) -> Outcome {
         })
     };
     let start = now();
-    let latencies = tokio::spawn(caller(client.clone(), calls)).await.expect("a caller does not panic");
+    let latencies = spawn(caller(client.clone(), calls)).await.expect("a caller does not panic");
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let count = casting.await.expect("a caster does not panic");
     let arrived = all_arrived(&client, count).await;

@@ -14,7 +14,8 @@ fn compiled() -> &'static PathBuf {
         let folder = std::env::temp_dir().join(format!("clusterluck-bench-erlang-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("the folder for temporary files is writable");
         let source = folder.join("bench.erl");
-        std::fs::write(&source, include_str!("bench.erl")).expect("the folder for temporary files is writable");
+        std::fs::write(&source, include_str!("bench.erl"))
+            .expect("the folder for temporary files is writable");
         let status = Command::new("erlc").arg("-o").arg(&folder).arg(&source).status();
         assert!(status.is_ok_and(|status| status.success()), "erlc compiles the program");
         folder

@@ -20,10 +20,10 @@ async fn listen<F: Future<Output = Option<()>> + Send + 'static>(
 ) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("a bound socket has an address").to_string();
-    tokio::spawn(async move {
+    drive::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).expect("a TCP socket");
-            tokio::spawn(serve(stream));
+            drive::spawn(serve(stream));
         }
     });
     address
@@ -73,7 +73,8 @@ impl Sealed {
             let header = ((self.buffer.len() - plain + 16) as u16).to_be_bytes();
             self.buffer[self.record..plain].copy_from_slice(&header);
             let nonce = self.key.nonce();
-            let tag = self.key.key.seal_in_place_separate_tag(nonce, Aad::from(header), &mut self.buffer[plain..]);
+            let tag =
+                self.key.key.seal_in_place_separate_tag(nonce, Aad::from(header), &mut self.buffer[plain..]);
             self.buffer.extend_from_slice(tag.expect("the record is short").as_ref());
         } else {
             self.buffer.truncate(self.record);
@@ -132,7 +133,8 @@ impl Client for SealedClient {
 
 pub async fn serve_sealed() -> String {
     listen(|mut stream| async move {
-        let (mut key, mut buffer, mut plain) = (Key::new(), BytesMut::with_capacity(256 << 10), BytesMut::new());
+        let (mut key, mut buffer, mut plain) =
+            (Key::new(), BytesMut::with_capacity(256 << 10), BytesMut::new());
         let mut casts = 0u64;
         let mut body: Option<usize> = None;
         loop {
@@ -147,7 +149,10 @@ pub async fn serve_sealed() -> String {
                 }
                 buffer.advance(2);
                 let mut record = buffer.split_to(bytes);
-                let opened = key.key.open_in_place(key_nonce(&mut key.counter), Aad::from(header), &mut record).ok()?;
+                let opened = key
+                    .key
+                    .open_in_place(key_nonce(&mut key.counter), Aad::from(header), &mut record)
+                    .ok()?;
                 plain.extend_from_slice(opened);
                 loop {
                     let wanted = body.unwrap_or(4);
@@ -230,7 +235,7 @@ pub async fn serve_mux() -> String {
     listen(|stream| async move {
         let (mut read, write_half) = stream.into_split();
         let (frames, queue) = mpsc::channel(1_024);
-        tokio::spawn(write(write_half, queue));
+        drive::spawn(write(write_half, queue));
         let (mut buffer, mut casts) = (BytesMut::new(), 0);
         loop {
             match next(&mut read, &mut buffer).await? {
@@ -246,9 +251,9 @@ pub async fn connect_mux(address: &str) -> Mux {
     let (mut read, write_half) = open(address).await.into_split();
     let (frames, queue) = mpsc::channel(1_024);
     let pending = Pending::default();
-    tokio::spawn(write(write_half, queue));
+    drive::spawn(write(write_half, queue));
     let waiting = Arc::clone(&pending);
-    tokio::spawn(async move {
+    drive::spawn(async move {
         let mut buffer = BytesMut::new();
         while let Some((id, body)) = next(&mut read, &mut buffer).await {
             let caller = waiting.lock().expect("nobody panics").remove(&id);

@@ -21,7 +21,8 @@ pub struct Server(Child);
 
 impl Server {
     pub fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free");
+        let free =
+            TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port is free");
         let config = std::env::temp_dir().join(format!("clusterluck-bench-nats-{}.conf", free.port()));
         std::fs::write(&config, "max_payload: 2MB\nwrite_deadline: \"20s\"\nmax_pending: 256MB\n")
             .expect("the folder for temporary files is writable");
@@ -102,7 +103,7 @@ async fn broker(address: &str) -> (Reader, mpsc::Sender<(String, Bytes)>) {
     stream.set_nodelay(true).expect("a TCP socket");
     let (read, mut write) = stream.into_split();
     let (lines, mut queue) = mpsc::channel::<(String, Bytes)>(1_024);
-    tokio::spawn(async move {
+    drive::spawn(async move {
         let (mut batch, mut buffer) = (Vec::new(), Vec::new());
         while queue.recv_many(&mut batch, 1_024).await > 0 {
             for (line, body) in batch.drain(..) {
@@ -133,7 +134,7 @@ pub async fn serve() -> String {
     let address = std::env::var(ADDRESS).expect("the broker was started");
     let (mut reader, lines) = broker(&address).await;
     say(&lines, "SUB casts 1\r\nSUB calls 2\r\n".to_owned()).await;
-    tokio::spawn(async move {
+    drive::spawn(async move {
         let mut casts = 0;
         while let Some(said) = reader.next().await {
             match said {
@@ -166,7 +167,7 @@ pub async fn connect(address: &str) -> Nats {
     say(&lines, "SUB replies.* 1\r\n".to_owned()).await;
     let pending = Pending::default();
     let (waiting, answers) = (Arc::clone(&pending), lines.clone());
-    tokio::spawn(async move {
+    drive::spawn(async move {
         while let Some(said) = reader.next().await {
             match said {
                 Said::Message { subject, body, .. } => {

@@ -40,7 +40,9 @@ async fn kernel(contender: Contender, name: &str) -> Kernel {
         Contender::Insecure => Config::new(id, Insecure),
         _ => Config::new(id, Noise::new(&cookie)),
     };
-    let kernel = Kernel::bind(config.listen("127.0.0.1:0".parse().expect("an address"))).await.expect("a port is free");
+    let kernel = Kernel::bind(config.listen("127.0.0.1:0".parse().expect("an address")))
+        .await
+        .expect("a port is free");
     kernel.serve(Arc::new(Counting::default()));
     kernel
 }

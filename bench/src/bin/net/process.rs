@@ -4,19 +4,19 @@ use std::future::Future;
 use std::io::{Read, Write};
 
 use crate::job::{Outcome, Usage};
-use crate::usage;
+use crate::{drive, usage};
 
 /// The sending process: prints what the load gave.
 pub fn send(load: impl Future<Output = Outcome> + Send + 'static) {
     // In a task: from `block_on` itself every wake-up would pay a hop between threads.
-    let outcome = runtime().block_on(async { tokio::spawn(load).await.expect("the sender does not panic") });
+    let outcome = runtime().block_on(async { drive::spawn(load).await.expect("the sender does not panic") });
     println!("{}", serde_json::to_string(&outcome).expect("plain figures always encode"));
 }
 
 /// The receiving process: says where it is, serves until its input ends, and says what it used.
 pub fn receive(serve: impl Future<Output = String> + Send + 'static) {
     let runtime = runtime();
-    let address = runtime.block_on(async { tokio::spawn(serve).await.expect("the receiver does not panic") });
+    let address = runtime.block_on(async { drive::spawn(serve).await.expect("the receiver does not panic") });
     let before = usage::of_this_process();
     println!("{address}");
     std::io::stdout().flush().expect("the output is open");

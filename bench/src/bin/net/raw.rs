@@ -20,10 +20,10 @@ pub async fn serve() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("a bound socket has an address").to_string();
     let casts = Arc::new(AtomicU64::new(0));
-    tokio::spawn(async move {
+    drive::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             stream.set_nodelay(true).expect("a TCP socket");
-            tokio::spawn(one(stream, Arc::clone(&casts)));
+            drive::spawn(one(stream, Arc::clone(&casts)));
         }
     });
     address

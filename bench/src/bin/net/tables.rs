@@ -40,10 +40,8 @@ fn one(report: &mut Report, name: &'static str, job: Job) {
         Job::Calls { .. } => (P50, &[THOUSANDS, P99]),
         Job::Saturated { .. } => (P50, &[P99, MEGABYTES, SENDER, RECEIVER, DROPPED]),
     };
-    let contenders: Vec<Contender> = ALL
-        .into_iter()
-        .filter(|contender| contender.missing().is_none() && contender.takes(job))
-        .collect();
+    let contenders: Vec<Contender> =
+        ALL.into_iter().filter(|contender| contender.missing().is_none() && contender.takes(job)).collect();
     let outcomes: Vec<RefCell<Vec<Outcome>>> = contenders.iter().map(|_| RefCell::default()).collect();
     let title = |column: &Column| format!("{name}: {}", column.0);
     if !report.wants(&title(&first)) {
@@ -88,7 +86,9 @@ fn targets(job: &str, column: &str) -> Vec<Target> {
     match (job, column) {
         ("casts-64", "rate") => vec![ratio(Erlang, 8.0), ratio(Ractor, 10.0), ratio(Nats, 1.6)],
         ("casts-64", "CPU at both ends, a message") => vec![Target::figure(0.6)],
-        ("casts-64", "peak memory of the sender" | "peak memory of the receiver") => vec![Target::figure(32.0)],
+        ("casts-64", "peak memory of the sender" | "peak memory of the receiver") => {
+            vec![Target::figure(32.0)]
+        }
         ("casts-64k" | "casts-1m", "throughput") => vec![ratio(SealedLimit, 0.85), ratio(Ractor, 1.0)],
         ("calls-1", "p50") => vec![ratio(Erlang, 0.95), ratio(Raw, 1.1)],
         ("calls-64", "rate") => vec![ratio(Erlang, 5.0), ratio(Ractor, 2.8), ratio(Nats, 2.0)],

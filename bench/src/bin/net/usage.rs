@@ -10,5 +10,8 @@ pub fn of_this_process() -> Usage {
         usage.assume_init()
     };
     let micros = |time: libc::timeval| time.tv_sec as f64 * 1e6 + time.tv_usec as f64;
-    Usage { cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime), peak_mb: usage.ru_maxrss as f64 / 1_024.0 }
+    Usage {
+        cpu_us: micros(usage.ru_utime) + micros(usage.ru_stime),
+        peak_mb: usage.ru_maxrss as f64 / 1_024.0,
+    }
 }

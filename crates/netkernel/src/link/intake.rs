@@ -8,6 +8,7 @@ use std::sync::{MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
+use super::message::MESSAGE_OVERHEAD_BYTES;
 use super::{Link, count};
 use crate::error::Refusal;
 use crate::net::{Dispatch, Peer};
@@ -28,7 +29,7 @@ impl Intake {
     }
 
     fn add(&mut self, from: &Arc<Peer>, server: &ServerName, body: &Bytes, bytes_max: usize) -> bool {
-        let full = self.bytes + body.len() > bytes_max
+        let full = self.bytes + cost_bytes(body) > bytes_max
             || self.waiting.get(server).is_some_and(|waiting| waiting.len() as u64 >= 2 * WINDOW.messages);
         if full {
             return false;
@@ -36,7 +37,7 @@ impl Intake {
         // A small body would keep the whole record it came in.
         let body = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(body) } else { body.clone() };
         self.messages += 1;
-        self.bytes += body.len();
+        self.bytes += cost_bytes(&body);
         self.waiting.entry(server.clone()).or_default().push_back((Arc::clone(from), body));
         true
     }
@@ -52,7 +53,7 @@ impl Intake {
                 }
                 due.took(server, body.len(), outcome.is_err());
                 self.messages -= 1;
-                self.bytes -= body.len();
+                self.bytes -= cost_bytes(body);
                 offered.refused += usize::from(outcome.is_err());
                 offered.any = true;
                 waiting.pop_front();
@@ -61,6 +62,11 @@ impl Intake {
         });
         offered
     }
+}
+
+/// What a cast that waits takes, so that empty ones are bounded, too.
+fn cost_bytes(body: &Bytes) -> usize {
+    body.len() + MESSAGE_OVERHEAD_BYTES
 }
 
 /// What became of an offer.

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod calls;
+mod inbound;
 mod intake;
 mod lanes;
 mod message;
@@ -19,6 +20,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use inbound::Begun;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
 pub(crate) use sessions::{Activated, Ended, SessionHandle, Take};
@@ -29,7 +31,7 @@ use self::intake::Intake;
 use self::lanes::Lanes;
 use self::message::Subject;
 use self::sessions::Sessions;
-use crate::call::{CallId, Inbound, ReplySink, ReplySlot};
+use crate::call::{CallId, Inbound, ReplySlot};
 use crate::config::{Limits, OfflinePolicy};
 use crate::error::{CallError, Refusal, SendError, Stage};
 use crate::net::Peer;
@@ -37,7 +39,6 @@ use crate::node::{Address, NodeId, ServerName};
 use crate::proto::credit::{Credit, Grant, Load};
 use crate::proto::hello::SessionId;
 use crate::proto::reassembly::Reassembly;
-use crate::proto::refusal;
 
 /// One peer.
 pub(crate) struct Link {
@@ -316,33 +317,6 @@ impl Link {
         self.calls.len() > 1
     }
 
-    /// A call of the peer begins.
-    pub(crate) fn begin_inbound(
-        self: &Arc<Self>,
-        id: CallId,
-        deadline: Instant,
-        session: SessionId,
-    ) -> Begun {
-        let mut state = self.state();
-        if state.inbound.contains_key(&id) {
-            return Begun::Twice;
-        }
-        if state.inbound.len() >= self.limits.calls_max {
-            return Begun::TooMany;
-        }
-        let inbound = Inbound::new(id, deadline, Arc::clone(self) as Arc<dyn ReplySink>);
-        state.inbound.insert(id, (Arc::clone(&inbound), session));
-        Begun::Now(inbound)
-    }
-
-    /// The peer no longer waits for a call.
-    pub(crate) fn cancel_inbound(&self, id: CallId) {
-        let entry = self.state().inbound.remove(&id);
-        if let Some((inbound, _)) = entry {
-            inbound.cancel();
-        }
-    }
-
     /// Drops what has waited too long for a session.
     pub(crate) fn expire(&self, now: Instant) {
         let mut state = self.state();
@@ -416,38 +390,6 @@ impl Link {
         self.room.notify_waiters();
         self.work.notify_waiters();
     }
-}
-
-impl ReplySink for Link {
-    /// A reply over a limit is dropped, counted, and its caller told; one whose caller's link is lost is dropped.
-    fn reply(&self, id: CallId, outcome: Result<Bytes, Refusal>) {
-        let mut state = self.state();
-        if state.inbound.remove(&id).is_none() {
-            return;
-        }
-        let (refused, body) = match outcome {
-            Ok(body) => (false, body),
-            Err(refusal) => (true, refusal::encode(&refusal)),
-        };
-        let too_large = body.len() > self.limits.message_bytes_max;
-        if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
-            tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
-            count(&self.counters.dropped_replies, 1);
-            state.lanes.control(Control::Refuse(id.0, Verdict::NoReply));
-        } else {
-            state.lanes.push(Message::new(Subject::Reply { id, refused }, body));
-        }
-        self.wake_writers(state);
-    }
-}
-
-/// Whether a call of the peer begins.
-pub(crate) enum Begun {
-    Now(Arc<Inbound>),
-    /// As many as may be are being executed.
-    TooMany,
-    /// One of this id is being executed: the peer broke the protocol.
-    Twice,
 }
 
 impl State {

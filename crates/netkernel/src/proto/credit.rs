@@ -177,9 +177,10 @@ fn is_ripe(load: Load, refused: u64) -> bool {
 
 /// Servers whose credit may be due at once.
 const FLOWS_MAX: usize = 1_024;
-/// The window of one destination: as many messages as a mailbox holds by default, and the bytes of one connected
-/// queue. One message may exceed the bytes, so that no message is too large for an empty window.
-pub(crate) const WINDOW: Load = Load { messages: 1_024, bytes: 1 << 20 };
+/// The window of one destination: so many messages that a sender of small ones never waits for a receiver that keeps
+/// up, and the bytes of one connected queue. One message may exceed the bytes, so that no message is too large for an
+/// empty window.
+pub(crate) const WINDOW: Load = Load { messages: 4_096, bytes: 1 << 20 };
 
 #[cfg(test)]
 mod tests {
@@ -192,7 +193,7 @@ mod tests {
     #[test]
     fn a_window_closes_when_spent_and_opens_with_credit() {
         let (mut credit, a, b) = (Credit::default(), server("a"), server("b"));
-        let accepted = (0..2_000).filter(|_| credit.spend(&a, 8)).count();
+        let accepted = (0..10_000).filter(|_| credit.spend(&a, 8)).count();
         assert_eq!(accepted as u64, WINDOW.messages);
         assert!(credit.spend(&b, 8), "each destination has a window of its own");
         credit.refund(&a, Load { messages: 2, bytes: 16 });
@@ -208,7 +209,7 @@ mod tests {
         credit.refund(&a, Load { messages: u64::MAX, bytes: u64::MAX });
         credit.refund(&server("never heard of"), Load { messages: 9, bytes: 9 });
         assert_eq!(credit.outstanding(), Load::default());
-        assert_eq!((0..2_000).filter(|_| credit.spend(&a, 1)).count() as u64, WINDOW.messages);
+        assert_eq!((0..10_000).filter(|_| credit.spend(&a, 1)).count() as u64, WINDOW.messages);
     }
 
     #[test]
