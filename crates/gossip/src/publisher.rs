@@ -59,7 +59,12 @@ impl Publisher {
     }
 
     pub(crate) fn emit(&self, event: Event) {
-        tracing::debug!(?event, "gossip");
+        match &event {
+            Event::NotStored { reason } => {
+                tracing::warn!(%reason, "the state cannot be written: the older one stays on the disk");
+            }
+            event => tracing::debug!(?event, "gossip"),
+        }
         // Nobody listens: nothing to do.
         let _ = self.events.send(event);
     }
