@@ -1,10 +1,10 @@
 //! Prints how fast failures are seen and how often they are imagined, beside plain SWIM in the same scenarios.
 //!
 //! ```text
-//! cargo xtask sim --liveness [--nodes N] [--seed S] [--runs R] [--soak 1]
+//! cargo xtask sim --liveness [--least N] [--nodes N] [--seed S] [--runs R] [--soak 1]
 //! ```
 //!
-//! `--nodes` is the largest cluster (default 1,000), `--runs` how many seeds of each (default 1). `--soak 1` simulates
+//! `--least` and `--nodes` are the smallest and the largest cluster (default 10 and 1,000), `--runs` how many seeds of each (default 1). `--soak 1` simulates
 //! a day of 50 nodes under a removal policy instead, and fails if it would have removed anyone.
 
 use std::collections::VecDeque;
@@ -15,6 +15,7 @@ use gossip::liveness::{Pace, RemoveAfter};
 use gossip::sim::liveness::{Measured, Trial};
 
 struct Arguments {
+    least: usize,
     nodes: usize,
     seed: u64,
     runs: u64,
@@ -29,14 +30,19 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(complaint) => {
-            eprintln!("{complaint}\nusage: sim --liveness [--nodes N] [--seed S] [--runs R] [--soak 1]");
+            eprintln!(
+                "{complaint}\nusage: sim --liveness [--least N] [--nodes N] [--seed S] [--runs R] [--soak 1]"
+            );
             ExitCode::FAILURE
         }
     }
 }
 
 fn tables(arguments: &Arguments) {
-    let sizes: Vec<_> = [10, 100, 300, 1_000].into_iter().filter(|nodes| *nodes <= arguments.nodes).collect();
+    let sizes: Vec<_> = [10, 100, 300, 1_000]
+        .into_iter()
+        .filter(|nodes| (arguments.least..=arguments.nodes).contains(nodes))
+        .collect();
     println!(
         "Seeds from {}, {} of each. Times in ms: frozen until all know, thawed until all know.",
         arguments.seed, arguments.runs
@@ -111,12 +117,13 @@ fn soak(seed: u64) -> ExitCode {
 }
 
 fn arguments(mut words: VecDeque<String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { nodes: 1_000, seed: 1, runs: 1, soak: false };
+    let mut arguments = Arguments { least: 0, nodes: 1_000, seed: 1, runs: 1, soak: false };
     while let Some(name) = words.pop_front() {
         let value = words.pop_front().ok_or(format!("{name} wants a value"))?;
         let number: u64 = value.parse().map_err(|_| format!("{name} wants a number, not `{value}`"))?;
         match name.as_str() {
             "--nodes" => arguments.nodes = usize::try_from(number).map_err(|_| "too many nodes")?,
+            "--least" => arguments.least = usize::try_from(number).map_err(|_| "too many nodes")?,
             "--seed" => arguments.seed = number,
             "--runs" => arguments.runs = number.max(1),
             "--soak" => arguments.soak = number != 0,

@@ -128,13 +128,31 @@ impl Swim {
             is_accused |= report.id == self.me && report.claim != Claim::Alive;
             self.weigh(report, now_ms);
         }
-        self.on_talk(from, signal.talk, now_ms);
-        if is_accused && self.pace.lifeguard {
+        let is_tell = signal.talk == Talk::Tell;
+        match signal.talk {
             // Others pass a refutation on while it is news. Whoever still holds the claim is told by the accused.
-            self.say_alive();
-            self.send(from, Talk::Tell);
+            Talk::Ping { seq } if is_accused => self.answer_accused(from, Talk::Ack { seq }),
+            talk => {
+                self.on_talk(from, talk, now_ms);
+                if is_accused && self.pace.lifeguard {
+                    self.answer_accused(from, Talk::Tell);
+                }
+            }
         }
-        self.remind(from, now_ms);
+        // Answering tellings by tellings, a slow node that is suspected would never get to the end of its inbox.
+        if !is_tell {
+            self.remind(from, now_ms);
+        }
+    }
+
+    /// Says something to a member that holds a claim against this node, and first that this node is there.
+    fn answer_accused(&mut self, to: &NodeId, talk: Talk) {
+        let mut news = self.news.take(to, self.peers.members());
+        if self.pace.lifeguard {
+            news.retain(|report| report.id != self.me);
+            news.insert(0, self.own_report());
+        }
+        self.outputs.push_back(Output::Send { to: to.clone(), signal: Signal { talk, news } });
     }
 
     /// A member that speaks though it is under suspicion should know of it.
@@ -247,8 +265,13 @@ impl Swim {
     }
 
     fn say_alive(&mut self) {
+        let report = self.own_report();
+        self.news.add(report);
+    }
+
+    fn own_report(&self) -> Report {
         let (id, incarnation, counter) = (self.me.clone(), self.incarnation, self.counter);
-        self.news.add(Report { id, incarnation, counter, claim: Claim::Alive });
+        Report { id, incarnation, counter, claim: Claim::Alive }
     }
 
     fn change(&mut self, id: &NodeId, state: State) {
