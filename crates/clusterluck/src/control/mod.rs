@@ -1,5 +1,6 @@
 //! Operating a node from outside: the control server and its client.
 
+mod changes;
 mod client;
 mod live;
 mod protocol;
