@@ -11,7 +11,9 @@ use thiserror::Error;
 /// |---|---|---|---|
 /// | for | one network, hosts with time | round trips up to 400 ms, lossy lines | hosts that stall for seconds |
 /// | asks every / waits | 1 s / 500 ms | 2 s / 1.2 s | 1 s / 500 ms |
-/// | a frozen host of 10 / 100 is down after about | 4.5 s / 7 s | 9 s / 14 s | 8 s / 14 s |
+/// | a frozen host of 10 / 100 is down after about | 4.5 s / 6 s | 9 s / 14 s | 8 s / 14 s |
+///
+/// The times of the first column were simulated, the others are reckoned from it.
 ///
 /// ```
 /// use std::time::Duration;

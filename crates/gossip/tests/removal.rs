@@ -1,0 +1,73 @@
+//! What a removal policy does with whole members: crashes, partitions and returns, in the simulator.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gossip::liveness::{Detector, RemoveAfter};
+use gossip::proto::{Affiliation, Command};
+use gossip::sim::{Disk, World, address};
+use gossip::{Event, RingName};
+
+/// Members of one ring that remove each other after twenty seconds.
+fn ring(size: usize, seed: u64) -> World {
+    let mut world = World::new(seed);
+    for ix in 0..size {
+        world
+            .add(|settings| {
+                settings.ring = Some(RingName::new("ring").unwrap());
+                settings.detector = Detector::default();
+                settings.removal = Arc::new(RemoveAfter { after: Duration::from_secs(20), max_per_hour: 10 });
+            })
+            .unwrap();
+        world.run_for(50).unwrap();
+        if ix > 0 {
+            world.command(ix, Command::Meet { address: address(ix - 1), expected: None }).unwrap();
+        }
+    }
+    world.settle(30_000).unwrap();
+    world
+}
+
+fn members(world: &World, ix: usize) -> usize {
+    let (_, machine) = world.running().find(|(at, _)| *at == ix).unwrap();
+    machine.members().count()
+}
+
+fn is_evicted(world: &World, ix: usize) -> bool {
+    let (_, machine) = world.running().find(|(at, _)| *at == ix).unwrap();
+    matches!(machine.affiliation(), Affiliation::Evicted(_) | Affiliation::Left(_))
+}
+
+#[test]
+fn a_dead_member_is_removed_in_time_and_learns_it_when_it_returns() {
+    let mut world = ring(5, 1);
+    world.crash(4, Disk::Kept);
+    world.run_for(15_000).unwrap();
+    assert!((0..4).all(|ix| members(&world, ix) == 5), "too early");
+    world.run_for(45_000).unwrap();
+    assert!((0..4).all(|ix| members(&world, ix) == 4));
+    world.restart(4, |_| {}).unwrap();
+    world.run_for(30_000).unwrap();
+    assert!(is_evicted(&world, 4));
+    assert!((0..4).all(|ix| members(&world, ix) == 4), "it does not come back by itself");
+    world.check().unwrap();
+}
+
+#[test]
+fn only_the_majority_removes_and_the_minority_says_that_it_is_one() {
+    let mut world = ring(5, 2);
+    world.partition(&BTreeSet::from([0, 1]), false);
+    world.run_for(120_000).unwrap();
+    assert!((0..2).all(|ix| members(&world, ix) == 5), "two of five remove nobody");
+    assert!((2..5).all(|ix| members(&world, ix) == 3));
+    let is_minority = |event: &Event| matches!(event, Event::MinorityPartition { reachable: 2, members: 5 });
+    assert!((0..2).all(|ix| world.events(ix).iter().any(is_minority)));
+    assert!((2..5).all(|ix| !world.events(ix).iter().any(is_minority)));
+    world.heal();
+    world.run_for(30_000).unwrap();
+    assert!((0..2).all(|ix| is_evicted(&world, ix)));
+    assert!((2..5).all(|ix| members(&world, ix) == 3));
+    world.check().unwrap();
+}
