@@ -74,8 +74,8 @@ impl Contender {
         match self {
             Self::Raw => !matches!(job, Job::Calls { callers: 64, .. }),
             Self::SealedLimit => matches!(job, Job::Casts { .. }),
-            // Its one queue makes a call wait for a gigabyte.
-            Self::Mux => !matches!(job, Job::Saturated { .. }),
+            // One queue makes a call wait for a gigabyte; the broker drops who is that far behind.
+            Self::Mux | Self::Nats => !matches!(job, Job::Saturated { .. }),
             _ => true,
         }
     }
@@ -85,7 +85,7 @@ impl Contender {
         match (self, job) {
             (Self::Erlang | Self::Ractor, _) => 5,
             // The broker drops a subscriber that is more than its limit behind.
-            (Self::Nats, Job::Casts { bytes: 65_536.., .. } | Job::Saturated { .. }) => 8,
+            (Self::Nats, Job::Casts { bytes: 65_536.., .. }) => 8,
             _ => 1,
         }
     }
