@@ -327,9 +327,14 @@ impl<S: GenServer> Mailbox<S> {
         system.into_iter().chain(queue.into_iter().map(|queued| queued.letter)).collect()
     }
 
-    /// Messages accepted and not yet begun, and those who wait for room.
+    /// Messages accepted and not yet begun, and those who wait for room. None when the server has ended: what waited
+    /// then was refused.
     pub(crate) fn depth(&self, capacity: usize) -> usize {
-        capacity.saturating_sub(self.state.locked().room.messages)
+        let state = self.state.locked();
+        match state.intake {
+            Intake::Closed(_) => 0,
+            Intake::Open | Intake::Draining => capacity.saturating_sub(state.room.messages),
+        }
     }
 
     pub(crate) fn is_paused(&self) -> bool {
