@@ -69,7 +69,7 @@ impl Gossip {
             let founds = state.is_none() && settings.ring.is_some();
             let machine = Machine::new(settings, state, seed, clock.now())?;
             // A disk that takes nothing is better known now than at the first change.
-            disk.save(&machine.image().encode())?;
+            disk.save(&machine.image(clock.now()).encode())?;
             Ok((machine, founds))
         })
         .await?;

@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::proto::liveness::Signal;
-use crate::proto::{Context, Digest, Dot, Fact, Hash, Record};
+use crate::proto::{Context, Digest, Dot, Fact, Floor, Hash, Record};
 use crate::ring_name::RingName;
 
 /// The protocol version this build writes.
@@ -118,6 +118,8 @@ pub enum Message {
         record: Option<Box<Record>>,
         /// The events of the receiver's record that are known to be in the past.
         covered: Vec<Dot>,
+        /// What stayed of the receiver once its tombstone was collected.
+        floor: Option<Box<Floor>>,
     },
     /// "I am not in this ring any more."
     Gone {
@@ -154,17 +156,21 @@ pub struct Delta {
     pub base: Context,
     /// Every record of which `base` has not seen everything.
     pub records: Vec<Record>,
+    /// What stayed of removed nodes of whose tombstones `base` has not seen everything.
+    pub floors: Vec<Floor>,
     /// What a receiver that covers `base` has seen once it merged the records. `None` if they did not all fit:
     /// it asks again.
     pub upto: Option<Context>,
 }
 
-/// Everything a node has.
+/// Everything a node has. What its receiver has besides, and the sender has seen, was replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// All records.
     pub records: Vec<Record>,
-    /// What the sender has seen. `None` if the records did not all fit.
+    /// What stayed of removed nodes whose tombstones were collected.
+    pub floors: Vec<Floor>,
+    /// What the sender has seen. `None` if not everything fitted.
     pub context: Option<Context>,
 }
 
@@ -211,7 +217,8 @@ impl Frame {
         }
         let (header, message) = postcard::from_bytes(rest).map_err(|_| FrameError::Malformed)?;
         let frame = Self { header, message };
-        if frame.message.records().iter().all(Record::is_within_limits) {
+        let (records, floors) = (frame.message.records(), frame.message.floors());
+        if records.iter().all(Record::is_within_limits) && floors.iter().all(Floor::is_within_limits) {
             Ok(frame)
         } else {
             Err(FrameError::OverLimit)
@@ -230,6 +237,18 @@ impl Message {
             | Self::Rumor { records, .. } => records,
             Self::Invite(record) | Self::Gone { record, .. } => slice::from_ref(&**record),
             Self::YouAreRemoved { record, .. } => record.as_deref().map_or(&[], slice::from_ref),
+            _ => &[],
+        }
+    }
+
+    /// The floors the message carries.
+    pub(crate) fn floors(&self) -> &[Floor] {
+        match self {
+            Self::Delta(Delta { floors, .. })
+            | Self::Snapshot(Snapshot { floors, .. })
+            | Self::Meet(Snapshot { floors, .. })
+            | Self::MeetAck(Snapshot { floors, .. }) => floors,
+            Self::YouAreRemoved { floor, .. } => floor.as_deref().map_or(&[], slice::from_ref),
             _ => &[],
         }
     }

@@ -111,6 +111,7 @@ fn record(name: &str) -> Record {
         protocols: Protocols { oldest: 1, newest: 1 },
         draining: false,
         tags: Default::default(),
+        ended: Vec::new(),
         extension: Bytes::new(),
     };
     Record { id: id(name), versions, own: Some(own) }
@@ -123,7 +124,9 @@ fn seen(dots: impl IntoIterator<Item = u64>) -> Context {
 #[test]
 fn a_context_is_joined_only_after_a_complete_delta_whose_base_is_covered() {
     let mut hand = Hand::founder("a");
-    let delta = |base: Context, upto| Message::Delta(Delta { base, records: vec![record("b")], upto });
+    let delta = |base: Context, upto| {
+        Message::Delta(Delta { base, records: vec![record("b")], floors: Vec::new(), upto })
+    };
     // The answer to a digest of a state that was lost since: something between 1 and 4 is missing here.
     hand.hear("b", vec![dot(1)], &delta(seen([1, 2, 3, 4]), Some(seen([1, 2, 3, 4, 5]))));
     assert!(hand.machine.context().contains(&dot(1)));
@@ -166,7 +169,7 @@ fn a_write_on_its_way_to_disk_dies_with_an_eviction() {
         }
     }
     // Before the disk answers, b tells that it has removed this node.
-    let image = hand.machine.image();
+    let image = hand.machine.image(NOW);
     let mut own = image.records().find(|record| record.id == id("a")).cloned().unwrap();
     let standing = Standing::Removed { incarnation: hand.machine.incarnation() };
     let version = Version { standing, stamp: Stamp::default(), by: id("b"), extension: Bytes::new() };
@@ -213,7 +216,7 @@ fn no_two_boots_share_an_actor_though_the_disk_is_a_clone() {
     clone.insert("y");
     first.insert("z");
     let dots = |hand: &Hand, name: &str| {
-        let image = hand.machine.image();
+        let image = hand.machine.image(NOW);
         let record = image.records().find(|record| record.id == id(name)).cloned().unwrap();
         record.versions.siblings().map(|(dot, _)| *dot).collect::<Vec<_>>()
     };
@@ -251,7 +254,7 @@ fn a_node_inserted_while_it_left_refuses_to_come() {
     hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
     hand.machine.handle(Input::Command { token: Token(1), command: Command::Leave { force: false } }, NOW);
     hand.turn(NOW);
-    let image = hand.machine.image();
+    let image = hand.machine.image(NOW);
     let mut own = image.records().find(|record| record.id == id("a")).cloned().unwrap();
     let learned = own.facts().collect();
     // b has the tombstone, and somebody there inserts the leaver again before its leave is through.

@@ -7,8 +7,9 @@ use gossip::RingName;
 use gossip::liveness::{Claim, Report, Signal, Talk};
 use gossip::message::{Delta, Frame, Header, InviteRefusal, Message, PROTOCOL, Snapshot, SyncHash};
 use gossip::proto::{
-    Action, Actor, Command, Context, Digest, Dot, Fact, Hash, Image, Input, Machine, Membership, Now,
-    OwnRecord, OwnVersion, Protocols, Record, Settings, Stamp, Standing, Token, Version, Versions, What,
+    Action, Actor, Command, Context, Digest, Dot, Ended, Fact, Floor, Hash, Image, Input, Machine,
+    Membership, Now, OwnRecord, OwnVersion, Protocols, Record, Settings, Stamp, Standing, Token, Version,
+    Versions, What,
 };
 use netkernel::{Address, Incarnation, NodeId};
 use proptest::prelude::*;
@@ -44,9 +45,15 @@ fn record() -> Record {
         protocols: Protocols { oldest: 1, newest: 9 },
         draining: false,
         tags: [("colour".to_owned(), "red".to_owned())].into(),
+        ended: vec![Ended { actor: Actor(0xdead), last: 7 }],
         extension: Bytes::from_static(b"and this"),
     };
     Record { id: id("x"), versions, own: Some(own) }
+}
+
+fn floor() -> Floor {
+    let past = [(Actor(0xfeed), 3)].into_iter().collect();
+    Floor { id: id("z"), incarnation: Incarnation(4), by: id("a"), dots: vec![dot(3)], past }
 }
 
 fn header() -> Header {
@@ -67,12 +74,18 @@ fn messages() -> Vec<Message> {
     let fact = |what| Fact { id: id("x"), what };
     let age = OwnVersion { incarnation: Incarnation(5), version: 2 };
     let facts = vec![fact(What::Roster(dot(1))), fact(What::Own(age))];
-    let snapshot = || Snapshot { records: vec![record()], context: Some(context.clone()) };
+    let snapshot =
+        || Snapshot { records: vec![record()], floors: vec![floor()], context: Some(context.clone()) };
     let hash = Hash::default();
     vec![
         Message::SyncHash(SyncHash { seen: hash, live: hash, durable: hash }),
         Message::Digest(Digest { context: context.clone(), owns: [(id("x"), age)].into() }),
-        Message::Delta(Delta { base: Context::new(), records: vec![record()], upto: Some(context.clone()) }),
+        Message::Delta(Delta {
+            base: Context::new(),
+            records: vec![record()],
+            floors: vec![floor()],
+            upto: Some(context.clone()),
+        }),
         Message::Snapshot(snapshot()),
         Message::Rumor { records: vec![record()], facts: facts.clone() },
         Message::Known { learned: facts.clone(), already: facts },
@@ -80,7 +93,11 @@ fn messages() -> Vec<Message> {
         Message::MeetAck(snapshot()),
         Message::Invite(Box::new(record())),
         Message::InviteRefused(InviteRefusal::OtherRing { ring: RingName::new("other").unwrap() }),
-        Message::YouAreRemoved { record: Some(Box::new(record())), covered: vec![dot(1)] },
+        Message::YouAreRemoved {
+            record: Some(Box::new(record())),
+            covered: vec![dot(1)],
+            floor: Some(Box::new(floor())),
+        },
         Message::Gone { record: Box::new(record()), members: vec![(id("y"), address())] },
         Message::Goodbye,
         Message::Stranger,
@@ -163,8 +180,11 @@ fn drain(machine: &mut Machine) -> Vec<Message> {
 #[test]
 fn bytes_of_a_later_version_are_kept_and_passed_on() {
     let mut machine = founder("a");
-    let meet =
-        Message::Meet(Snapshot { records: vec![record()], context: Some([dot(1)].into_iter().collect()) });
+    let meet = Message::Meet(Snapshot {
+        records: vec![record()],
+        floors: vec![floor()],
+        context: Some([dot(1)].into_iter().collect()),
+    });
     let from_x = Header { own: vec![dot(1)], incarnation: Incarnation(5), ..header() };
     let bytes = Frame::encode(&from_x, &meet);
     machine.handle(Input::Frame { from: id("x"), bytes }, NOW);
@@ -174,7 +194,7 @@ fn bytes_of_a_later_version_are_kept_and_passed_on() {
         _ => false,
     });
     assert!(kept, "{answers:?}");
-    let stored = Image::decode(&machine.image().encode()).unwrap();
+    let stored = Image::decode(&machine.image(NOW).encode()).unwrap();
     assert!(stored.records().any(|stored| *stored == record()));
 }
 
@@ -183,7 +203,7 @@ fn an_image_survives_its_encoding() {
     let mut machine = founder("a");
     machine.handle(Input::Command { token: Token(1), command: Command::Leave { force: true } }, NOW);
     drain(&mut machine);
-    let image = machine.image();
+    let image = machine.image(NOW);
     let read = Image::decode(&image.encode()).unwrap();
     assert_eq!(read.encode(), image.encode());
     assert!(Image::decode(&[]).is_err());

@@ -15,8 +15,12 @@ use super::affiliation::Affiliation;
 use super::entry::Entry;
 use super::machine::Machine;
 use super::operations::{Command, Insertion, Operation, Outcome, Token};
-use super::record::{Membership, OwnRecord, Protocols, Record, Standing, TAG_BYTES_MAX, Version, tag_bytes};
+use super::record::{
+    Actor, ENDED_MAX, Ended, Membership, OwnRecord, Protocols, Record, Standing, TAG_BYTES_MAX, Version,
+    tag_bytes,
+};
 use super::roster::Roster;
+use super::rules::Rule;
 use super::time::Now;
 
 /// A local write that is wanted.
@@ -172,7 +176,7 @@ impl Machine {
                 if entry.own().is_some_and(|own| own.incarnation > refused) {
                     return None;
                 }
-                let incarnation = entry.incarnation();
+                let incarnation = self.roster.incarnation_of(&id);
                 self.write(&mut draft, &id, &Standing::Removed { incarnation }, now);
                 draft.then = Then::Uninvited(id, reason);
             }
@@ -203,11 +207,13 @@ impl Machine {
         for (id, Insertion { address, weight, zone, .. }) in nodes {
             let present = self.roster.get(&id).and_then(Entry::membership);
             let membership = Membership {
-                incarnation: match (present, self.roster.get(&id)) {
-                    (Some(present), _) => present.incarnation,
+                incarnation: match present {
+                    Some(present) => present.incarnation,
                     // Above the removal, or it would not count where that is still unknown.
-                    (None, Some(removed)) => Incarnation(removed.incarnation().0.saturating_add(1)),
-                    (None, None) => Incarnation::default(),
+                    None if self.roster.knows(&id) && self.keeps(Rule::InsertIsAboveRemoval) => {
+                        Incarnation(self.roster.incarnation_of(&id).0.saturating_add(1))
+                    }
+                    None => Incarnation::default(),
                 },
                 weight: weight.or(present.map(|present| present.weight)).unwrap_or(self.settings.weight),
                 address,
@@ -228,7 +234,11 @@ impl Machine {
         let membership = self.roster.get(id).and_then(Entry::membership);
         let membership = membership.ok_or_else(|| UpdateError::UnknownMember { id: id.clone() })?;
         // The incarnation stays, so that a change of weight never undoes a concurrent removal.
-        let standing = Standing::Member(Membership { weight, ..membership.clone() });
+        let incarnation = match self.keeps(Rule::UpdateKeepsIncarnation) {
+            true => membership.incarnation,
+            false => Incarnation(self.roster.incarnation_of(id).0 + 1),
+        };
+        let standing = Standing::Member(Membership { weight, incarnation, ..membership.clone() });
         let mut draft = Draft::default();
         self.write(&mut draft, id, &standing, now);
         Ok(draft)
@@ -248,7 +258,10 @@ impl Machine {
         }
         let mut draft = Draft::default();
         for id in ids {
-            let incarnation = self.roster.incarnation_of(id);
+            let incarnation = match self.keeps(Rule::RemovalBearsHighest) {
+                true => self.roster.incarnation_of(id),
+                false => Incarnation::default(),
+            };
             self.write(&mut draft, id, &Standing::Removed { incarnation }, now);
         }
         Ok(draft)
@@ -339,6 +352,13 @@ impl Machine {
         }
     }
 
+    /// The actors of earlier boots of which others still have events, oldest first.
+    fn ended(&self) -> Vec<Ended> {
+        let last = |actor: Actor| self.roster.context().latest(&actor);
+        let ended = self.identity.earlier_actors().map(|actor| Ended { actor, last: last(actor) });
+        ended.filter(|ended| ended.last > 0).take(ENDED_MAX).collect()
+    }
+
     /// Writes what this node says of itself.
     fn write_own(&mut self, draft: &mut Draft) {
         let local = &self.settings.id;
@@ -351,6 +371,7 @@ impl Machine {
             protocols: Protocols { oldest: PROTOCOL, newest: PROTOCOL },
             draining: self.draining,
             tags: self.tags.clone(),
+            ended: self.ended(),
             extension: Bytes::new(),
         };
         let record = Record { own: Some(own), ..record.clone() };

@@ -1,22 +1,34 @@
 //! One record in the roster, and what it means: the policy that chooses between concurrent versions.
 
+use std::sync::Arc;
+
 use netkernel::{Address, Incarnation, NodeId};
 
+use super::floor::Floor;
 use super::hash::Hash;
 use super::record::{
-    Dot, Fact, Membership, OwnRecord, OwnVersion, Record, Standing, Version, Versions, What,
+    Dot, Ended, Fact, Membership, OwnRecord, OwnVersion, Record, Standing, Version, Versions, What,
 };
+use super::rules::{Rule, Rules};
 
 /// A record with what is derived from it.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     record: Record,
     hash: Hash,
+    /// What an earlier removal of the node left.
+    floor: Option<Arc<Floor>>,
+    rules: Rules,
 }
 
 impl Entry {
     pub(crate) fn new(record: Record) -> Self {
-        Self { hash: digest(&record), record }
+        Self { hash: digest(&record), record, floor: None, rules: Rules::default() }
+    }
+
+    /// The same entry in a roster with this floor and these rules.
+    pub(crate) fn under(self, floor: Option<Arc<Floor>>, rules: Rules) -> Self {
+        Self { floor, rules, ..self }
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -27,8 +39,9 @@ impl Entry {
         &self.record.versions
     }
 
-    pub(crate) fn hash(&self) -> Hash {
-        self.hash
+    /// What the entry adds to the hash of what is there: its members only.
+    pub(crate) fn live_hash(&self) -> Hash {
+        if self.membership().is_some() { self.hash } else { Hash::default() }
     }
 
     /// The version that counts. A removal beats members of its own or an older incarnation; among members the
@@ -36,31 +49,49 @@ impl Entry {
     /// the same writes chooses the same.
     pub(crate) fn chosen(&self) -> Option<(&Dot, &Version)> {
         let is_removal = |version: &Version| matches!(version.standing, Standing::Removed { .. });
-        let removed = self.versions().values().filter(|version| is_removal(version));
-        let floor = removed.map(|version| version.standing.incarnation()).max();
+        let beats = self.rules.keep(Rule::RemovalBeatsMember);
+        let removed = self.versions().values().filter(|version| beats && is_removal(version));
+        let removed = removed.map(|version| version.standing.incarnation()).max();
+        let dead = removed.max(self.floor().map(|floor| floor.incarnation));
         let rank = |(dot, version): &(&Dot, &Version)| {
             let incarnation = version.standing.incarnation();
-            let is_live = !is_removal(version) && Some(incarnation) > floor;
+            let is_live = !is_removal(version) && Some(incarnation) > dead;
             let counts = is_live || is_removal(version);
             (counts, is_live, incarnation, version.stamp, dot.actor, dot.counter)
         };
         self.versions().siblings().max_by_key(rank)
     }
 
+    fn floor(&self) -> Option<&Floor> {
+        self.floor.as_deref().filter(|_| self.rules.keep(Rule::FloorKills))
+    }
+
     /// How the node belongs to the ring, if it does.
     pub(crate) fn membership(&self) -> Option<&Membership> {
         match &self.chosen()?.1.standing {
-            Standing::Member(membership) => Some(membership),
+            Standing::Member(membership) => {
+                let floor = self.floor().map(|floor| floor.incarnation);
+                Some(membership).filter(|membership| Some(membership.incarnation) > floor)
+            }
             Standing::Removed { .. } => None,
         }
     }
 
-    /// The tombstone and its writer, if the node was removed.
+    /// Who removed the node, and up to which incarnation, if it was removed.
     pub(crate) fn removal(&self) -> Option<(&NodeId, Incarnation)> {
         let version = self.chosen()?.1;
+        let floor = self.floor().map(|floor| (&floor.by, floor.incarnation));
         match version.standing {
             Standing::Removed { incarnation } => Some((&version.by, incarnation)),
-            Standing::Member(_) => None,
+            Standing::Member(_) => floor.filter(|(_, floor)| version.standing.incarnation() <= *floor),
+        }
+    }
+
+    /// Actors of the node that will never write again, if it belongs to the ring.
+    pub(crate) fn ended(&self) -> &[Ended] {
+        match &self.record.own {
+            Some(own) if self.membership().is_some() => &own.ended,
+            _ => &[],
         }
     }
 

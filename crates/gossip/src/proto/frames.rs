@@ -1,6 +1,7 @@
 //! What a machine does with a frame: whom it believes, what it merges, what it answers.
 
 use netkernel::NodeId;
+use serde::Serialize;
 
 use crate::event::Event;
 use crate::message::{Delta, Frame, Header, Message, Snapshot, SyncHash};
@@ -11,6 +12,7 @@ use super::liveness::Input as Detected;
 use super::machine::Machine;
 use super::record::{Context, Fact, Record};
 use super::roster::Digest;
+use super::rules::Rule;
 use super::time::Now;
 
 /// Whether a node may bring records.
@@ -48,8 +50,8 @@ impl Machine {
                 }
             }
             Message::Gone { record, members } => self.on_gone(from, *record, &members, now),
-            Message::YouAreRemoved { record, covered } => {
-                self.on_removed(from, record.as_deref(), &covered, now);
+            Message::YouAreRemoved { record, covered, floor } => {
+                self.on_removed(from, record.as_deref(), &covered, floor.as_deref(), now);
             }
             Message::Goodbye => {
                 self.links.set_down(from);
@@ -80,7 +82,8 @@ impl Machine {
             (Verdict::Removed, _) => {
                 self.stats.refused_frames += 1;
                 let record = self.roster.get(from).map(|entry| Box::new(entry.record().clone()));
-                self.send(from, &Message::YouAreRemoved { record, covered: header.own.clone() });
+                let floor = self.roster.floor(from).map(|floor| Box::new(floor.clone()));
+                self.send(from, &Message::YouAreRemoved { record, covered: header.own.clone(), floor });
             }
             (Verdict::Leaver, Message::Rumor { mut records, mut facts }) => {
                 records.retain(|record| record.id == *from);
@@ -102,12 +105,14 @@ impl Machine {
     fn on_trusted(&mut self, from: &NodeId, message: Message, now: Now) {
         match message {
             Message::SyncHash(theirs) => self.compare(from, theirs, now),
-            Message::Delta(Delta { base, records, upto }) => {
+            Message::Delta(Delta { base, records, floors, upto }) => {
+                let sunk = self.sink(from, &floors, now);
                 let (news, whole) = self.absorb(from, &records, now);
+                let is_base_here = self.roster.context().covers(&base) || !self.keeps(Rule::BaseIsCovered);
                 match upto {
-                    Some(upto) if whole && self.roster.context().covers(&base) => self.join(&upto, now),
+                    Some(upto) if whole && is_base_here => self.join(&upto, now),
                     // The rest did not fit. Without news, asking again would bring the same.
-                    None if news => self.pull(from),
+                    None if news || sunk => self.pull(from),
                     Some(_) | None => {}
                 }
             }
@@ -148,13 +153,8 @@ impl Machine {
         let here = self.roster.get(from);
         let brought = message.records().iter().find(|record| record.id == *from);
         let brought = brought.filter(|record| self.is_news(record));
-        let trial = brought.and_then(|brought| match here {
-            Some(here) => {
-                let mut trial = here.clone();
-                trial.merge(brought).map(|_| trial)
-            }
-            None => Some(Entry::new(brought.clone())),
-        });
+        let tried = brought.filter(|_| self.keeps(Rule::BroughtIsTried));
+        let trial = tried.and_then(|brought| self.roster.trial(brought).ok()?.0);
         let entry = trial.as_ref().or(here);
         let left_of_itself = |entry: &Entry| entry.removal().is_some_and(|(by, _)| by == from);
         let in_past = |dot| {
@@ -162,14 +162,19 @@ impl Machine {
             here || self.roster.context().contains(dot)
         };
         let was_here = here.is_some() || !header.own.is_empty();
+        if !self.keeps(Rule::RemovedBringsNothing) {
+            return Verdict::Member;
+        }
         if entry.is_some_and(|entry| entry.membership().is_some()) {
             Verdict::Member
         } else if entry.is_some_and(left_of_itself) && matches!(message, Message::Rumor { .. }) {
             Verdict::Leaver
         } else if brought.is_some() || was_here && header.own.iter().all(in_past) {
             Verdict::Removed
-        } else {
+        } else if self.keeps(Rule::UnknownIsPulled) {
             Verdict::Unknown
+        } else {
+            Verdict::Removed
         }
     }
 
@@ -228,10 +233,12 @@ impl Machine {
 
     fn compare(&mut self, from: &NodeId, theirs: SyncHash, now: Now) {
         let (seen, live) = (self.roster.seen_hash(), self.roster.live_hash());
+        let is_durable = self.keeps(Rule::AcknowledgementIsDurable);
+        self.heard_durable(from, if is_durable { theirs.durable } else { theirs.seen });
         if theirs.seen != seen {
             self.agreed.remove(from);
             self.pull(from);
-        } else if theirs.live != live {
+        } else if theirs.live != live && self.keeps(Rule::DivergenceIsHealed) {
             self.stats.divergences += 1;
             let everything = self.snapshot();
             self.send(from, &Message::Snapshot(everything));
@@ -257,9 +264,14 @@ impl Machine {
     fn answer_digest(&mut self, from: &NodeId, theirs: &Digest) {
         let (has_news, lacks) = (self.roster.has_news_for(theirs), self.roster.lacks(theirs));
         if has_news {
-            let (records, all) = fitting(self.roster.records_for(theirs), self.settings.frame_bytes_max);
-            let upto = all.then(|| self.roster.context().clone());
-            self.send(from, &Message::Delta(Delta { base: theirs.context.clone(), records, upto }));
+            let mut room = Room::of(self.settings.frame_bytes_max);
+            let floors = room.fit(self.roster.floors_for(&theirs.context));
+            let records = room.fit(self.roster.records_for(theirs));
+            let is_known = self.roster.get(from).is_some_and(|entry| entry.own().is_some());
+            self.stats.below_floor += u64::from(!floors.is_empty() && is_known);
+            let is_complete = room.held_all() || !self.keeps(Rule::DeltaIsComplete);
+            let upto = is_complete.then(|| self.roster.context().clone());
+            self.send(from, &Message::Delta(Delta { base: theirs.context.clone(), records, floors, upto }));
         }
         if lacks {
             self.pull(from);
@@ -269,16 +281,21 @@ impl Machine {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let records = self.roster.iter().map(|(_, entry)| entry.record());
-        let (records, all) = fitting(records, self.settings.frame_bytes_max);
-        Snapshot { records, context: all.then(|| self.roster.context().clone()) }
+        let mut room = Room::of(self.settings.frame_bytes_max);
+        let floors = room.fit(self.roster.floors().map(AsRef::as_ref));
+        let records = room.fit(self.roster.iter().map(|(_, entry)| entry.record()));
+        Snapshot { records, floors, context: room.held_all().then(|| self.roster.context().clone()) }
     }
 
     fn absorb_snapshot(&mut self, from: &NodeId, snapshot: Snapshot, now: Now) {
+        let sunk = self.sink(from, &snapshot.floors, now);
         let (news, whole) = self.absorb(from, &snapshot.records, now);
         match snapshot.context {
-            Some(context) if whole => self.join(&context, now),
-            None if news => self.pull(from),
+            Some(context) if whole => {
+                self.drop_replaced(from, &snapshot.records, &context, now);
+                self.join(&context, now);
+            }
+            None if news || sunk => self.pull(from),
             Some(_) | None => {}
         }
     }
@@ -309,16 +326,30 @@ impl Machine {
     }
 }
 
-/// The records that fit into one frame, and whether that was all of them.
-fn fitting<'a>(records: impl Iterator<Item = &'a Record>, bytes_max: usize) -> (Vec<Record>, bool) {
-    let mut room = bytes_max;
-    let mut all = true;
-    let fits = |record: &&Record| {
-        let size = postcard::experimental::serialized_size(*record).unwrap_or(usize::MAX);
-        all = size <= room;
-        room = room.saturating_sub(size);
-        all
-    };
-    let records = records.take_while(fits).cloned().collect();
-    (records, all)
+/// The room in one frame.
+struct Room {
+    bytes: usize,
+    is_full: bool,
+}
+
+impl Room {
+    fn of(bytes: usize) -> Self {
+        Self { bytes, is_full: false }
+    }
+
+    /// As many of these as fit.
+    fn fit<'a, T: Clone + Serialize + 'a>(&mut self, items: impl Iterator<Item = &'a T>) -> Vec<T> {
+        let fits = |item: &&T| {
+            let size = postcard::experimental::serialized_size(*item).unwrap_or(usize::MAX);
+            self.is_full |= size > self.bytes;
+            self.bytes = self.bytes.saturating_sub(size);
+            !self.is_full
+        };
+        items.take_while(fits).cloned().collect()
+    }
+
+    /// Whether everything fitted.
+    fn held_all(&self) -> bool {
+        !self.is_full
+    }
 }

@@ -82,6 +82,18 @@ impl Identity {
         Dot::new(actor, counter).expect("counters start at 1")
     }
 
+    /// The actors of earlier boots, oldest first, under which this one never writes.
+    pub(crate) fn earlier_actors(&self) -> impl Iterator<Item = Actor> + '_ {
+        let present = self.actor.map(|(actor, _)| actor);
+        self.actors.iter().copied().filter(move |actor| Some(*actor) != present)
+    }
+
+    /// Everyone has forgotten an actor of an earlier boot.
+    pub(crate) fn forget_actor(&mut self, actor: Actor) {
+        let present = self.actor.map(|(actor, _)| actor);
+        self.actors.retain(|known| *known != actor || Some(actor) == present);
+    }
+
     /// Ends the use of the present actor: one of its events was given out and may or may not be on disk. With a
     /// fresh actor no gap is left in what others have seen.
     pub(crate) fn retire_actor(&mut self) {

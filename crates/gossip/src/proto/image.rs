@@ -8,8 +8,10 @@ use thiserror::Error;
 
 use super::affiliation::Affiliation;
 use super::entry::Entry;
+use super::floor::Floor;
 use super::record::{Actor, Context, Record};
 use super::roster::Roster;
+use super::rules::Rules;
 
 /// A consistent state of one node. Cheap to make: the records are shared with the machine, and encoded by whoever
 /// writes them.
@@ -22,6 +24,8 @@ pub struct Image {
     pub(crate) actors: Vec<Actor>,
     pub(crate) context: Context,
     pub(crate) entries: Vec<Arc<Entry>>,
+    /// With how long each is still to be kept, in milliseconds.
+    pub(crate) floors: Vec<(Arc<Floor>, u64)>,
 }
 
 #[derive(Serialize)]
@@ -33,6 +37,7 @@ struct Encoded<'a> {
     actors: &'a [Actor],
     context: &'a Context,
     records: Vec<&'a Record>,
+    floors: &'a [(Arc<Floor>, u64)],
 }
 
 #[derive(Deserialize)]
@@ -44,16 +49,17 @@ struct Decoded {
     actors: Vec<Actor>,
     context: Context,
     records: Vec<Record>,
+    floors: Vec<(Arc<Floor>, u64)>,
 }
 
 impl Image {
     /// The bytes of a state file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self { id, address, affiliation, incarnation, actors, context, .. } = self;
+        let Self { id, address, affiliation, incarnation, actors, context, floors, .. } = self;
         let records = self.entries.iter().map(|entry| entry.record()).collect();
         let incarnation = *incarnation;
-        let encoded = Encoded { id, address, affiliation, incarnation, actors, context, records };
+        let encoded = Encoded { id, address, affiliation, incarnation, actors, context, records, floors };
         let bytes = postcard::to_extend(&encoded, vec![VERSION]);
         bytes.expect("the types of an image always serialise, and a vector takes every byte")
     }
@@ -69,9 +75,9 @@ impl Image {
             return Err(ImageError::Version { version: *version });
         }
         let decoded: Decoded = postcard::from_bytes(rest).map_err(|_| ImageError::Malformed)?;
-        let Decoded { id, address, affiliation, incarnation, actors, context, records } = decoded;
+        let Decoded { id, address, affiliation, incarnation, actors, context, records, floors } = decoded;
         let entries = records.into_iter().map(Entry::new).map(Arc::new).collect();
-        Ok(Self { id, address, affiliation, incarnation, actors, context, entries })
+        Ok(Self { id, address, affiliation, incarnation, actors, context, entries, floors })
     }
 
     /// Whose state this is.
@@ -97,8 +103,9 @@ impl Image {
         self.entries.iter().map(|entry| entry.record())
     }
 
-    pub(crate) fn roster(&self) -> Roster {
-        Roster::restored(self.context.clone(), self.entries.iter().cloned())
+    pub(crate) fn roster(&self, rules: Rules) -> Roster {
+        let floors = self.floors.iter().map(|(floor, _)| Arc::clone(floor));
+        Roster::restored(rules, self.context.clone(), self.entries.iter().cloned(), floors)
     }
 }
 
@@ -117,4 +124,4 @@ pub enum ImageError {
     Malformed,
 }
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;

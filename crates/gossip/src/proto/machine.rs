@@ -1,6 +1,7 @@
 //! The membership of one node as a pure state machine: events and the time in, actions and a deadline out.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use netkernel::{Address, Incarnation, NodeId};
 
@@ -14,6 +15,7 @@ use super::affiliation::Affiliation;
 use super::drafts::Intent;
 use super::duplicates::Probe;
 use super::entry::Entry;
+use super::floor::Floor;
 use super::hash::Hash;
 use super::identity::Identity;
 use super::image::Image;
@@ -24,9 +26,12 @@ use super::membership::Leaving;
 use super::operations::{Operations, Outcome, Token};
 use super::ports::{Action, DialId, Input, Stats};
 use super::random::Random;
+use super::record::Record;
 use super::roster::Roster;
+use super::rules::Rule;
 use super::rumour::Rumours;
 use super::settings::Settings;
+use super::stability::Stability;
 use super::stamp::StampClock;
 use super::time::Now;
 use super::writing::Writer;
@@ -57,6 +62,7 @@ pub struct Machine {
     /// Dials to tell one of them, and how long they may take.
     pub(super) notices: BTreeMap<DialId, (NodeId, u64)>,
     pub(super) writer: Writer,
+    pub(super) stability: Stability,
     pub(super) draining: bool,
     pub(super) tags: BTreeMap<String, String>,
     /// Members that said they have exactly what is here.
@@ -99,7 +105,7 @@ impl Machine {
             affiliation: Affiliation::Outside,
             incarnation: identity.incarnation(),
             identity,
-            roster: Roster::default(),
+            roster: Roster::new(settings.rules),
             stamps: StampClock::default(),
             random,
             links: Links::default(),
@@ -111,6 +117,7 @@ impl Machine {
             unaware: BTreeMap::new(),
             notices: BTreeMap::new(),
             writer: Writer::default(),
+            stability: Stability::default(),
             draining: false,
             tags: settings.tags.clone(),
             agreed: BTreeSet::new(),
@@ -151,7 +158,11 @@ impl Machine {
             (None, Some(ring)) => self.writer.push(Intent::Found(ring)),
             _ => {}
         }
-        self.roster = image.roster();
+        self.roster = image.roster(self.settings.rules);
+        for (floor, left_ms) in &image.floors {
+            self.keep_floor(floor.id.clone(), *left_ms, now);
+        }
+        self.mark_all_stale(now);
         for (_, entry) in self.roster.iter() {
             entry.versions().values().for_each(|version| self.stamps.observe(version.stamp));
         }
@@ -207,6 +218,7 @@ impl Machine {
             let jitter = self.random.below(self.settings.sync_ms / 5 + 1);
             self.next_sync_ms = now.mono_ms + self.settings.sync_ms - self.settings.sync_ms / 10 + jitter;
             self.compare_with_someone(now);
+            self.collect_garbage(now);
             self.consider_removals(now);
             self.act(Action::Reconcile);
         }
@@ -290,6 +302,11 @@ impl Machine {
         self.links.wishes()
     }
 
+    /// Every record, removed nodes' included, by id.
+    pub fn records(&self) -> impl Iterator<Item = &Record> + '_ {
+        self.roster.iter().map(|(_, entry)| entry.record())
+    }
+
     /// The members of which concurrent writes say different things.
     pub fn conflicts(&self) -> impl Iterator<Item = &NodeId> + '_ {
         let in_ring = self.affiliation.ring().is_some();
@@ -299,11 +316,12 @@ impl Machine {
 
     /// A state fit to be written, with what is there now.
     #[must_use]
-    pub fn image(&self) -> Image {
-        self.image_of(&self.roster, self.affiliation.clone())
+    pub fn image(&self, now: Now) -> Image {
+        self.image_of(&self.roster, self.affiliation.clone(), now)
     }
 
-    pub(super) fn image_of(&self, roster: &Roster, affiliation: Affiliation) -> Image {
+    pub(super) fn image_of(&self, roster: &Roster, affiliation: Affiliation, now: Now) -> Image {
+        let floor = |floor: &Arc<Floor>| (Arc::clone(floor), self.floor_left_ms(&floor.id, now));
         Image {
             id: self.settings.id.clone(),
             address: self.settings.address.clone(),
@@ -312,6 +330,7 @@ impl Machine {
             actors: self.identity.actors().to_vec(),
             context: roster.context().clone(),
             entries: roster.entries().cloned().collect(),
+            floors: roster.floors().map(floor).collect(),
         }
     }
 
@@ -330,6 +349,7 @@ impl Machine {
         self.touched.insert(id.clone());
         self.agreed.clear();
         self.changed = Some(cause);
+        self.mark_stale(id, now);
         self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
     }
 
@@ -383,6 +403,10 @@ impl Machine {
     /// Whether there is no other member, come or still to come.
     pub(super) fn is_alone(&self) -> bool {
         self.roster.members().all(|(id, _)| *id == self.settings.id)
+    }
+
+    pub(super) fn keeps(&self, rule: Rule) -> bool {
+        self.settings.rules.keep(rule)
     }
 
     pub(super) fn is_quiet(&self, now: Now) -> bool {

@@ -9,11 +9,13 @@ use crate::message::{Header, InviteRefusal, Message};
 use super::affiliation::Affiliation;
 use super::drafts::Intent;
 use super::entry::Entry;
+use super::floor::Floor;
 use super::liveness::Input as Detected;
 use super::machine::Machine;
 use super::operations::{Operation, Outcome, Reach, Token};
 use super::ports::Action;
 use super::record::{Dot, Fact, Record};
+use super::rules::Rule;
 use super::time::Now;
 
 /// A leave that waits to be acknowledged.
@@ -93,7 +95,7 @@ impl Machine {
     /// the work, so the more there are the seldomer each tries.
     pub(super) fn notify_removed(&mut self, now: Now) {
         let members = self.roster.members().count() as u64;
-        if self.unaware.is_empty() || self.random.below(members) > 0 {
+        if self.unaware.is_empty() || !self.keeps(Rule::RemovedIsTold) || self.random.below(members) > 0 {
             return;
         }
         let unaware: Vec<_> =
@@ -120,7 +122,7 @@ impl Machine {
             Message::Gone { .. } | Message::YouAreRemoved { .. } | Message::Goodbye | Message::Known { .. }
         );
         let was_here = header.ring.is_some() && header.ring.as_ref() == self.affiliation.last_ring();
-        if is_answer {
+        if is_answer || !self.keeps(Rule::GoneIsAnswered) {
             return;
         }
         let is_removed = |entry: &Entry| entry.removal().is_some();
@@ -166,7 +168,17 @@ impl Machine {
         }
     }
 
-    pub(super) fn on_removed(&mut self, from: &NodeId, record: Option<&Record>, covered: &[Dot], now: Now) {
+    pub(super) fn on_removed(
+        &mut self,
+        from: &NodeId,
+        record: Option<&Record>,
+        covered: &[Dot],
+        floor: Option<&Floor>,
+        now: Now,
+    ) {
+        if let Some(floor) = floor.filter(|floor| floor.id == self.settings.id) {
+            self.sink(from, std::slice::from_ref(floor), now);
+        }
         if let Some(record) = record.filter(|record| record.id == self.settings.id) {
             self.absorb(from, std::slice::from_ref(record), now);
         }
@@ -189,7 +201,7 @@ impl Machine {
         {
             return;
         }
-        let Some(entry) = self.roster.get(&self.settings.id) else { return };
+        let Some(entry) = self.roster.get(&self.settings.id) else { return self.evict() };
         if entry.removal().is_some() {
             self.evict();
         } else if entry.own().is_none() {

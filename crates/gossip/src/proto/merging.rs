@@ -5,8 +5,9 @@ use netkernel::NodeId;
 use crate::event::{Cause, Event};
 
 use super::entry::Entry;
+use super::floor::Floor;
 use super::machine::Machine;
-use super::record::{Fact, Record};
+use super::record::{Context, Fact, Record};
 use super::rumour::HOT_MAX;
 use super::time::Now;
 
@@ -79,8 +80,51 @@ impl Machine {
             if let Some(after) = after {
                 self.announce(before.as_ref(), &after);
             }
+        } else if !news.is_empty() {
+            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
         }
         Some(news)
+    }
+
+    /// Takes in what stayed of removed nodes. Returns whether anything was new.
+    pub(super) fn sink(&mut self, from: &NodeId, floors: &[Floor], now: Now) -> bool {
+        let mut any = false;
+        for floor in floors {
+            let before = self.roster.get(&floor.id).cloned();
+            if self.roster.sink(floor) {
+                any = true;
+                self.keep_floor(floor.id.clone(), self.settings.floor_ms, now);
+                self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+                self.shrank(before.as_ref(), &floor.id, Some(&floor.by), from, now);
+            }
+        }
+        any
+    }
+
+    /// Drops what `from` has seen and has not any more, given all that it has.
+    pub(super) fn drop_replaced(&mut self, from: &NodeId, theirs: &[Record], context: &Context, now: Now) {
+        let before = self.roster.clone();
+        for id in self.roster.drop_replaced(theirs, context) {
+            self.shrank(before.get(&id), &id, None, from, now);
+        }
+    }
+
+    /// A record lost versions that were replaced elsewhere.
+    fn shrank(&mut self, before: Option<&Entry>, id: &NodeId, by: Option<&NodeId>, from: &NodeId, now: Now) {
+        let after = self.roster.get(id).cloned();
+        let standing =
+            |entry: Option<&Entry>| entry.map(|entry| (entry.record().clone(), entry.removal().is_some()));
+        if standing(before) == standing(after.as_ref()) {
+            return;
+        }
+        self.record_changed(id, Cause::Peer(from.clone()), now);
+        match after {
+            Some(after) => self.announce(before, &after),
+            None if before.is_some_and(|before| before.membership().is_some()) => {
+                self.emit(Event::Removed { id: id.clone(), by: by.unwrap_or(from).clone() });
+            }
+            None => {}
+        }
     }
 
     /// Raises the events of one record's change.

@@ -29,6 +29,7 @@ mod detecting;
 mod drafts;
 mod duplicates;
 mod entry;
+mod floor;
 mod frames;
 mod hash;
 mod identity;
@@ -46,14 +47,18 @@ mod ports;
 mod random;
 mod record;
 mod roster;
+mod rules;
 mod rumour;
+mod seen;
 mod settings;
 mod settling;
+mod stability;
 mod stamp;
 mod time;
 mod writing;
 
 pub use affiliation::Affiliation;
+pub use floor::Floor;
 pub use hash::Hash;
 pub use image::{Image, ImageError};
 pub use machine::Machine;
@@ -61,11 +66,12 @@ pub use operations::{Command, Insertion, Operation, Outcome, Reach, Token};
 pub use ports::{Action, DialError, DialId, ImageId, Input, Stats};
 pub use random::Random;
 pub use record::{
-    Actor, Context, Dot, Fact, Membership, OwnRecord, OwnVersion, Protocols, Record, Standing, Version,
-    Versions, What,
+    Actor, Context, Dot, Ended, Fact, Membership, OwnRecord, OwnVersion, Protocols, Record, Standing,
+    Version, Versions, What,
 };
 pub(crate) use record::{TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
 pub use roster::Digest;
+pub use rules::Rule;
 pub use settings::Settings;
 pub use stamp::Stamp;
 pub use time::Now;

@@ -169,4 +169,10 @@ pub struct Stats {
     pub reused_dots: u64,
     /// Writes of the state that failed.
     pub failed_stores: u64,
+    /// Tombstones collected.
+    pub collected: u64,
+    /// Actors of earlier boots forgotten.
+    pub retired: u64,
+    /// Answers to members that had not seen the tombstone of a floor: their disks went back. Expected to stay 0.
+    pub below_floor: u64,
 }

@@ -99,6 +99,8 @@ pub struct OwnRecord {
     pub draining: bool,
     /// What its application says of it.
     pub tags: BTreeMap<String, String>,
+    /// Actors of its earlier boots, under which it will never write again.
+    pub ended: Vec<Ended>,
     /// Bytes of a later protocol version: kept, hashed and passed on by nodes that do not know their meaning.
     pub extension: Bytes,
 }
@@ -109,6 +111,15 @@ impl OwnRecord {
     pub fn age(&self) -> OwnVersion {
         OwnVersion { incarnation: self.incarnation, version: self.version }
     }
+}
+
+/// An actor that will never write again. Once every member has all of its events, they may be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ended {
+    /// The actor.
+    pub actor: Actor,
+    /// Its last event.
+    pub last: u64,
 }
 
 /// The place of an own record among those of its node.
@@ -167,7 +178,9 @@ impl Record {
             standing && version.extension.len() <= EXTENSION_BYTES_MAX
         });
         let own = self.own.as_ref().is_none_or(|own| {
-            own.extension.len() <= EXTENSION_BYTES_MAX && tag_bytes(&own.tags) <= TAG_BYTES_MAX
+            own.extension.len() <= EXTENSION_BYTES_MAX
+                && tag_bytes(&own.tags) <= TAG_BYTES_MAX
+                && own.ended.len() <= ENDED_MAX
         });
         versions && own && self.versions.siblings().len() <= SIBLINGS_MAX
     }
@@ -193,5 +206,8 @@ pub(crate) const TAG_BYTES_MAX: usize = 4 * 1024;
 /// Room for fields of later protocol versions.
 const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 
+/// Earlier actors named in one record; whoever has more names the oldest first.
+pub(crate) const ENDED_MAX: usize = 32;
+
 /// Concurrent versions of one record. Each takes a partition of its own to make.
-const SIBLINGS_MAX: usize = 64;
+pub(crate) const SIBLINGS_MAX: usize = 64;

@@ -1,24 +1,30 @@
 //! The causal member map: every record, which events of it were seen, and how two replicas become one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use netkernel::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
+use super::floor::Floor;
 use super::hash::Hash;
-use super::record::{Context, Dot, Fact, OwnVersion, Record, Version, Versions, What};
+use super::record::{Actor, Context, Dot, Fact, OwnVersion, Record, Version, Versions, What};
+use super::rules::{Rule, Rules};
+use super::seen::Seen;
 
 /// A replica of the roster.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Roster {
     entries: BTreeMap<NodeId, Arc<Entry>>,
-    context: Context,
-    /// Of all records, kept up with each change.
+    floors: BTreeMap<NodeId, Arc<Floor>>,
+    seen: Seen,
+    /// Of all members' records, kept up with each change. A tombstone counts for nothing here, so that it may be
+    /// collected here and there at different times.
     live: Hash,
-    /// Of the own versions seen, kept up with each change. With the roster context it makes the digest's hash.
+    /// Of the own versions of all members, kept up with each change. With the context it makes the digest's hash.
     owns: Hash,
+    rules: Rules,
 }
 
 /// What a roster has seen: enough for another to work out what it lacks.
@@ -30,11 +36,23 @@ pub struct Digest {
     pub owns: BTreeMap<NodeId, OwnVersion>,
 }
 
+// What is there.
 impl Roster {
-    /// The roster of these entries.
-    pub(crate) fn restored(context: Context, entries: impl IntoIterator<Item = Arc<Entry>>) -> Self {
-        let mut roster = Self { context, ..Self::default() };
-        entries.into_iter().for_each(|entry| roster.put(entry));
+    pub(crate) fn new(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+
+    /// The roster of these parts.
+    pub(crate) fn restored(
+        rules: Rules,
+        context: Context,
+        entries: impl IntoIterator<Item = Arc<Entry>>,
+        floors: impl IntoIterator<Item = Arc<Floor>>,
+    ) -> Self {
+        let mut roster = Self::new(rules);
+        roster.seen.join(&context);
+        roster.floors = floors.into_iter().map(|floor| (floor.id.clone(), floor)).collect();
+        entries.into_iter().for_each(|entry| roster.put(Arc::unwrap_or_clone(entry)));
         roster
     }
 
@@ -55,45 +73,88 @@ impl Roster {
         self.iter().filter(|(_, entry)| entry.membership().is_some())
     }
 
+    pub(crate) fn floor(&self, id: &NodeId) -> Option<&Floor> {
+        self.floors.get(id).map(Arc::as_ref)
+    }
+
+    pub(crate) fn floors(&self) -> impl Iterator<Item = &Arc<Floor>> {
+        self.floors.values()
+    }
+
     pub(crate) fn context(&self) -> &Context {
-        &self.context
+        self.seen.context()
     }
 
     /// What is hashed of what was seen: two rosters with one digest hash have seen the same.
     pub(crate) fn seen_hash(&self) -> Hash {
-        let mut seen = Hash::of(&self.context);
+        let mut seen = self.seen.hash();
         seen ^= self.owns;
         seen
     }
 
-    /// What is hashed of what is there: equal wherever the digest hash is equal, or something is wrong.
+    /// What is hashed of the members: equal wherever the digest hash is equal, or something is wrong.
     pub(crate) fn live_hash(&self) -> Hash {
         self.live
     }
 
+    /// What a new membership or removal of the node has to be above, so that nothing older undoes it.
+    pub(crate) fn incarnation_of(&self, id: &NodeId) -> Incarnation {
+        let floor = self.floor(id).map(|floor| floor.incarnation);
+        self.get(id).map(Entry::incarnation).max(floor).unwrap_or_default()
+    }
+
+    /// Whether anything is known of the node, be it that it was removed.
+    pub(crate) fn knows(&self, id: &NodeId) -> bool {
+        self.entries.contains_key(id) || self.floors.contains_key(id)
+    }
+
+    /// Actors that will never write again and that no version here is of.
+    pub(crate) fn ended_actors(&self) -> BTreeSet<Actor> {
+        let mut ended: BTreeSet<_> = self.seen.complete().collect();
+        if !ended.is_empty() {
+            let siblings = self.entries.values().flat_map(|entry| entry.versions().siblings());
+            let dots = siblings.map(|(dot, _)| dot).chain(self.floors.values().flat_map(|floor| &floor.dots));
+            dots.for_each(|dot| {
+                ended.remove(&dot.actor);
+            });
+        }
+        ended
+    }
+}
+
+// What another lacks.
+impl Roster {
     pub(crate) fn digest(&self) -> Digest {
         let owns = self.iter().filter_map(|(id, entry)| Some((id.clone(), entry.own_age()?))).collect();
-        Digest { context: self.context.clone(), owns }
+        Digest { context: self.context().clone(), owns }
     }
 
     /// Whether the fact was seen, be it that something replaced it since.
     pub(crate) fn covers(&self, fact: &Fact) -> bool {
-        let ring_wide = matches!(&fact.what, What::Roster(dot) if self.context.contains(dot));
+        let ring_wide = matches!(&fact.what, What::Roster(dot) if self.context().contains(dot));
         ring_wide || self.get(&fact.id).is_some_and(|entry| entry.covers(fact))
     }
 
     /// Whether a node with this digest lacks something that is here.
     pub(crate) fn has_news_for(&self, digest: &Digest) -> bool {
-        !digest.context.covers(&self.context) || self.iter().any(|(_, entry)| lacks_own(digest, entry))
+        !digest.context.covers(self.context()) || self.members().any(|(_, entry)| lacks_own(digest, entry))
     }
 
     /// Whether a node with this digest has something that is missing here.
     pub(crate) fn lacks(&self, digest: &Digest) -> bool {
         let missing = |(id, age): (&NodeId, &OwnVersion)| {
             let fact = Fact { id: id.clone(), what: What::Own(*age) };
-            self.get(id).is_none_or(|entry| !entry.covers(&fact))
+            // Of a node that is removed here no own record is missed.
+            !self.get(id).is_some_and(|entry| entry.covers(&fact)) && !self.is_removed(id)
         };
-        !self.context.covers(&digest.context) || digest.owns.iter().any(missing)
+        !self.context().covers(&digest.context) || digest.owns.iter().any(missing)
+    }
+
+    fn is_removed(&self, id: &NodeId) -> bool {
+        match self.get(id) {
+            Some(entry) => entry.membership().is_none(),
+            None => self.floors.contains_key(id),
+        }
     }
 
     /// The records of which a node with this digest has not seen everything, by id.
@@ -105,71 +166,190 @@ impl Roster {
         self.iter().map(|(_, entry)| entry).filter(move |entry| is_news(entry)).map(Entry::record)
     }
 
+    /// The floors whose tombstones a node with this context has not seen.
+    pub(crate) fn floors_for(&self, context: &Context) -> impl Iterator<Item = &Floor> {
+        let is_told = self.rules.keep(Rule::FloorIsTold);
+        let is_below = move |floor: &&Floor| floor.dots.iter().any(|dot| !context.contains(dot));
+        self.floors.values().map(Arc::as_ref).filter(move |floor| is_told && is_below(floor))
+    }
+}
+
+// What changes it.
+impl Roster {
     /// Takes in a record from elsewhere and returns the facts that were new.
     ///
     /// # Errors
     ///
     /// [`Reused`] when one event wrote two different versions; nothing changed.
     pub(crate) fn merge(&mut self, record: &Record) -> Result<Vec<Fact>, Reused> {
-        let (entry, news) = match self.entries.get(&record.id) {
-            Some(entry) if entry.record() == record => return Ok(Vec::new()),
-            Some(entry) => {
-                let mut entry = Entry::clone(entry);
-                let news = entry.merge(record).ok_or(Reused)?;
-                (entry, news)
-            }
-            // A version whose event was seen and that is not here was replaced, and its successor collected.
-            None => {
-                let unseen = record.versions.siblings().filter(|(dot, _)| !self.context.contains(dot));
-                let unseen: Vec<_> = unseen.map(|(dot, version)| (*dot, version.clone())).collect();
-                if unseen.is_empty() {
-                    return Ok(Vec::new());
-                }
-                let versions = Versions::from_parts(record.versions.context().clone(), unseen)
-                    .expect("some of the siblings of a valid set are one, under its context");
-                let entry = Entry::new(Record { versions, ..record.clone() });
-                let news = entry.record().facts().collect();
-                (entry, news)
-            }
-        };
-        for (dot, _) in record.versions.siblings() {
-            self.context.insert(*dot);
+        if self.get(&record.id).is_some_and(|entry| entry.record() == record) {
+            return Ok(Vec::new());
         }
-        self.put(Arc::new(entry));
+        let (entry, news) = self.trial(record)?;
+        if entry.is_none() && news.is_empty() {
+            return Ok(news);
+        }
+        record.versions.siblings().for_each(|(dot, _)| self.seen.insert(*dot));
+        if let Some(entry) = entry {
+            self.put(entry);
+        }
         Ok(news)
+    }
+
+    /// What merging the record would make of its entry, `None` if nothing of it counts, and what would be new.
+    ///
+    /// # Errors
+    ///
+    /// [`Reused`]
+    pub(crate) fn trial(&self, record: &Record) -> Result<(Option<Entry>, Vec<Fact>), Reused> {
+        let here = self.get(&record.id);
+        // A version whose event was seen and that is not here was replaced, and its successor may be collected.
+        let ignores = self.rules.keep(Rule::CoveredIsIgnored);
+        let is_here = |dot: &Dot| here.is_some_and(|entry| entry.versions().get(dot).is_some());
+        let counts = |(dot, _): &(&Dot, &Version)| !(ignores && self.context().contains(dot)) || is_here(dot);
+        let left = record.versions.siblings().filter(counts);
+        let left: Vec<_> = left.map(|(dot, version)| (*dot, version.clone())).collect();
+        if left.is_empty() && here.is_none() {
+            return Ok((None, Vec::new()));
+        }
+        let mut versions = Versions::from_parts(record.versions.context().clone(), left)
+            .expect("some of the siblings of a valid set are one, under its context");
+        let seen = Record { versions: versions.clone(), ..record.clone() };
+        if let Some(entry) = here {
+            let mut entry = entry.clone();
+            let news = entry.merge(&seen).ok_or(Reused)?;
+            return Ok((Some(entry), news));
+        }
+        if let Some(past) = self.past_of(&record.id) {
+            versions.sync(&past).map_err(|_| Reused)?;
+        }
+        let floor = self.floors.get(&record.id).cloned();
+        let is_left = !versions.is_empty();
+        let entry = Entry::new(Record { versions, ..record.clone() }).under(floor, self.rules);
+        Ok((is_left.then_some(entry), seen.facts().collect()))
     }
 
     /// Counts everything in `upto` as seen. Only right once all of it was merged, or covered by what was.
     pub(crate) fn join(&mut self, upto: &Context) {
-        self.context.merge(upto);
+        self.seen.join(upto);
+    }
+
+    /// Takes in another's floor, and returns whether that changed anything.
+    pub(crate) fn sink(&mut self, floor: &Floor) -> bool {
+        let merged = match self.floor(&floor.id) {
+            Some(mine) => {
+                let mut merged = mine.clone();
+                if !merged.merge(floor) {
+                    return false;
+                }
+                merged
+            }
+            None => floor.clone(),
+        };
+        merged.dots.iter().for_each(|dot| self.seen.insert(*dot));
+        let replaced = merged.versions();
+        self.floors.insert(floor.id.clone(), Arc::new(merged));
+        if let Some(entry) = self.entries.get(&floor.id).cloned() {
+            let mut record = entry.record().clone();
+            match record.versions.sync(&replaced) {
+                Ok(_) if !record.versions.is_empty() => self.put(Entry::new(record)),
+                _ => self.take(&floor.id),
+            }
+        }
+        true
+    }
+
+    /// Leaves of a removed node's record only a floor.
+    pub(crate) fn collect(&mut self, id: &NodeId) {
+        let Some(entry) = self.get(id) else { return };
+        let Some((by, _)) = entry.removal() else { return };
+        let floor = Floor {
+            id: id.clone(),
+            incarnation: self.incarnation_of(id),
+            by: by.clone(),
+            dots: entry.versions().siblings().map(|(dot, _)| *dot).collect(),
+            past: entry.versions().context().clone(),
+        };
+        self.take(id);
+        self.floors.insert(id.clone(), Arc::new(floor));
+    }
+
+    /// Forgets a floor whose time is up.
+    pub(crate) fn forget_floor(&mut self, id: &NodeId) {
+        if self.floors.remove(id).is_some()
+            && let Some(entry) = self.entries.get(id).cloned()
+        {
+            self.put(Arc::unwrap_or_clone(entry));
+        }
+    }
+
+    /// Drops what another has seen and has not any more, given all that it has. Returns the nodes concerned.
+    pub(crate) fn drop_replaced(&mut self, theirs: &[Record], context: &Context) -> Vec<NodeId> {
+        let there: BTreeMap<_, _> = theirs.iter().map(|record| (&record.id, record)).collect();
+        let is_replaced = |id: &NodeId, dot: &Dot| {
+            let is_there = there.get(id).is_some_and(|record| record.versions.get(dot).is_some());
+            !is_there && context.contains(dot)
+        };
+        let mut concerned = Vec::new();
+        for (id, entry) in self.entries.clone() {
+            let (past, siblings) = entry.versions().clone().into_parts();
+            let count = siblings.len();
+            let left: Vec<_> = siblings.into_iter().filter(|(dot, _)| !is_replaced(&id, dot)).collect();
+            if left.len() == count {
+                continue;
+            }
+            if left.is_empty() {
+                self.take(&id);
+            } else {
+                let versions = Versions::from_parts(past, left).expect("some of the siblings of a valid set");
+                self.put(Entry::new(Record { versions, ..entry.record().clone() }));
+            }
+            concerned.push(id);
+        }
+        concerned
+    }
+
+    /// Forgets the events of an actor that will never write again.
+    pub(crate) fn retire(&mut self, actor: Actor) {
+        self.seen.retire(actor);
     }
 
     /// The record that a write here would make: it replaces every version there is. `None` if the event was used.
     pub(crate) fn written(&self, id: &NodeId, dot: Dot, version: Version) -> Option<Record> {
-        if self.context.contains(&dot) {
+        if self.context().contains(&dot) {
             return None;
         }
         let entry = self.get(id);
-        let mut versions = entry.map(|entry| entry.versions().clone()).unwrap_or_default();
+        let mut versions = match entry {
+            Some(entry) => entry.versions().clone(),
+            None => self.past_of(id).unwrap_or_default(),
+        };
         versions.write_at(&versions.context().clone(), version, dot).ok()?;
         Some(Record { id: id.clone(), versions, own: entry.and_then(|entry| entry.record().own.clone()) })
     }
 
-    /// What a new membership or removal of the node has to be above, so that nothing older undoes it.
-    pub(crate) fn incarnation_of(&self, id: &NodeId) -> Incarnation {
-        self.get(id).map(Entry::incarnation).unwrap_or_default()
+    /// What a record that was collected had seen.
+    fn past_of(&self, id: &NodeId) -> Option<Versions> {
+        self.floor(id).filter(|_| self.rules.keep(Rule::WriteStartsFromFloor)).map(Floor::versions)
     }
 
-    fn put(&mut self, entry: Arc<Entry>) {
+    fn put(&mut self, entry: Entry) {
         let id = entry.record().id.clone();
-        let own_hash = |entry: &Entry| entry.own_age().map(|age| Hash::of(&(&id, age))).unwrap_or_default();
-        self.live ^= entry.hash();
+        let floor = self.floors.get(&id).cloned();
+        let entry = entry.under(floor, self.rules);
+        self.take(&id);
+        self.live ^= entry.live_hash();
         self.owns ^= own_hash(&entry);
-        if let Some(before) = self.entries.get(&id) {
-            self.live ^= before.hash();
-            self.owns ^= own_hash(before);
+        self.seen.end(entry.ended());
+        self.entries.insert(id, Arc::new(entry));
+    }
+
+    fn take(&mut self, id: &NodeId) {
+        if let Some(before) = self.entries.remove(id) {
+            self.live ^= before.live_hash();
+            self.owns ^= own_hash(&before);
+            self.seen.unend(before.ended());
         }
-        self.entries.insert(id, entry);
     }
 }
 
@@ -180,4 +360,9 @@ pub(crate) struct Reused;
 /// Whether the newest own record of this entry is newer than what the digest has.
 fn lacks_own(digest: &Digest, entry: &Entry) -> bool {
     entry.own_age() > digest.owns.get(&entry.record().id).copied()
+}
+
+fn own_hash(entry: &Entry) -> Hash {
+    let age = entry.own_age().filter(|_| entry.membership().is_some());
+    age.map(|age| Hash::of(&(&entry.record().id, age))).unwrap_or_default()
 }

@@ -8,6 +8,9 @@ use netkernel::{Address, NodeId};
 use crate::ring_name::RingName;
 
 use super::liveness::{Detector, Never, RemovalPolicy};
+#[cfg(feature = "sim")]
+use super::rules::Rule;
+use super::rules::Rules;
 
 /// Everything a machine needs to know of its node and its pace.
 #[derive(Debug, Clone)]
@@ -47,6 +50,11 @@ pub struct Settings {
     pub members_max: usize,
     /// The largest frame to send, in bytes.
     pub frame_bytes_max: usize,
+    /// How old a tombstone has to be to be collected. Longer than any message is under way.
+    pub tombstone_ms: u64,
+    /// How long a floor is kept.
+    pub floor_ms: u64,
+    pub(crate) rules: Rules,
 }
 
 impl Settings {
@@ -71,6 +79,18 @@ impl Settings {
             removal: Arc::new(Never),
             members_max: 10_000,
             frame_bytes_max: 3 * 1024 * 1024,
+            tombstone_ms: 10 * MINUTE_MS,
+            floor_ms: 7 * 24 * 60 * MINUTE_MS,
+            rules: Rules::default(),
         }
     }
+
+    /// A node that does not keep a rule, to show what the rule is for.
+    #[cfg(feature = "sim")]
+    #[must_use]
+    pub fn without(self, rule: Rule) -> Self {
+        Self { rules: Rules::without(rule), ..self }
+    }
 }
+
+const MINUTE_MS: u64 = 60 * 1_000;

@@ -12,6 +12,7 @@ use super::operations::Outcome;
 use super::ports::{Action, ImageId};
 use super::record::Fact;
 use super::roster::Roster;
+use super::stability::Stability;
 use super::time::Now;
 
 /// The queue of local writes, and what of the state is on disk.
@@ -108,14 +109,17 @@ impl Machine {
         while self.writer.storing.is_none() && now.mono_ms >= self.writer.retry_ms {
             let Some(intent) = self.writer.queue.pop_front() else { return };
             if let Some((draft, again)) = self.draft(intent, now) {
-                let mut roster = if draft.fresh { Roster::default() } else { self.roster.clone() };
+                let mut roster = match draft.fresh {
+                    true => Roster::new(self.settings.rules),
+                    false => self.roster.clone(),
+                };
                 for record in draft.records.values() {
                     if roster.merge(record).is_err() {
                         self.stats.reused_dots += 1;
                     }
                 }
                 let affiliation = draft.affiliation.clone().unwrap_or_else(|| self.affiliation.clone());
-                let state = self.image_of(&roster, affiliation);
+                let state = self.image_of(&roster, affiliation, now);
                 let image = self.writer.next_image();
                 let seen = roster.seen_hash();
                 self.writer.storing = Some(Storing { image, seen, write: Some((draft, again)) });
@@ -131,7 +135,7 @@ impl Machine {
             let image = self.writer.next_image();
             self.writer.storing = Some(Storing { image, seen: self.roster.seen_hash(), write: None });
             self.writer.dirty_ms = None;
-            let state = self.image();
+            let state = self.image(now);
             self.act(Action::Store { image, state });
         }
     }
@@ -176,7 +180,8 @@ impl Machine {
         let Draft { records, affiliation, fresh, then } = draft;
         if fresh {
             self.affiliation_changed();
-            self.roster = Roster::default();
+            self.roster = Roster::new(self.settings.rules);
+            self.stability = Stability::default();
             self.rumours.clear();
         }
         if self.incarnation != self.identity.incarnation() {

@@ -14,9 +14,11 @@ use super::network::Ix;
 pub(super) struct Oracle {
     events: BTreeMap<Dot, Event>,
     /// What each node's context and incarnation were last, to see that they only grow.
-    seen: BTreeMap<Ix, (Context, Incarnation)>,
+    seen: BTreeMap<Ix, (Hash, Context, Incarnation)>,
     /// The live hash of each digest hash, which everyone has to share.
     lives: BTreeMap<Hash, Hash>,
+    /// Actors of which their nodes said that they write no more.
+    ended: BTreeSet<Actor>,
 }
 
 #[derive(Debug)]
@@ -43,6 +45,8 @@ impl Oracle {
     /// Looks for writes in a state that node `id` is about to store.
     pub(super) fn storing(&mut self, id: &NodeId, state: &Image) -> Result<(), String> {
         for record in state.records() {
+            let ended = record.own.iter().flat_map(|own| &own.ended);
+            self.ended.extend(ended.map(|ended| ended.actor));
             for (dot, version) in record.versions.siblings() {
                 if let Some(event) = self.events.get(dot) {
                     if event.version != *version || event.id != record.id {
@@ -97,15 +101,22 @@ impl Oracle {
         if machine.affiliation().ring().is_some() && *self.lives.entry(seen).or_insert(live) != live {
             return Err(format!("node {node} has seen what another has, and has not the same"));
         }
-        let (context, incarnation) = self.seen.entry(node).or_default();
-        if !machine.context().covers(context) && machine.affiliation().ring().is_some() {
-            return Err(format!("node {node} has forgotten events"));
-        }
+        let (state, context, incarnation) = self.seen.entry(node).or_default();
         if machine.incarnation() < *incarnation {
             return Err(format!("node {node} went back from incarnation {incarnation}"));
         }
-        *context = machine.context().clone();
         *incarnation = machine.incarnation();
+        if *state == seen {
+            return Ok(());
+        }
+        let now = machine.context();
+        let is_retired = |actor: &Actor| now.latest(actor) == 0 && self.ended.contains(actor);
+        let is_forgotten = |run: &vclock::DotRange<Actor>| !is_retired(run.actor());
+        let forgotten = context.missing_from(now).find(is_forgotten);
+        if let Some(run) = forgotten.filter(|_| machine.affiliation().ring().is_some()) {
+            return Err(format!("node {node} has forgotten events: {run:?}"));
+        }
+        (*state, *context) = (seen, now.clone());
         Ok(())
     }
 
@@ -128,19 +139,25 @@ impl Oracle {
             }
         }
         for (node, machine) in in_ring {
-            let image = machine.image();
-            let found: BTreeMap<_, BTreeSet<_>> = image
+            let members: BTreeSet<_> = machine.members().map(|member| member.id).collect();
+            let policy: BTreeSet<_> = expected
+                .iter()
+                .filter(|(_, dots)| self.is_member(dots))
+                .map(|(id, _)| (*id).clone())
+                .collect();
+            if members != policy {
+                return Err(format!("node {node} makes {members:?} of the writes, which leave {policy:?}"));
+            }
+            // Of a removed node a tombstone is there until it is collected.
+            let found: BTreeMap<_, BTreeSet<_>> = machine
                 .records()
+                .filter(|record| policy.contains(&record.id))
                 .map(|record| (&record.id, record.versions.siblings().map(|(dot, _)| *dot).collect()))
                 .collect();
-            if found != expected {
-                return Err(format!("node {node} holds {found:?}, the writes leave {expected:?}"));
-            }
-            let members: BTreeSet<_> = machine.members().map(|member| member.id).collect();
-            let policy =
-                expected.iter().filter(|(_, dots)| self.is_member(dots)).map(|(id, _)| (*id).clone());
-            if members != policy.collect() {
-                return Err(format!("node {node} makes something else of the writes: {members:?}"));
+            let left = expected.iter().filter(|(id, _)| policy.contains(**id));
+            let left: BTreeMap<_, _> = left.map(|(id, dots)| (*id, dots.clone())).collect();
+            if found != left {
+                return Err(format!("node {node} holds {found:?}, the writes leave {left:?}"));
             }
         }
         Ok(())

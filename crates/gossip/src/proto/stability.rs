@@ -1,0 +1,201 @@
+//! What every member is known to have on disk, and what may be forgotten because of that.
+//!
+//! Causal stability after Baquero, Almeida and Shoker, *Making Operation-Based CRDTs Operation-Based* (2014): an event
+//! is stable once everyone has it, for then nothing concurrent with it is still to come. Here a member tells what it
+//! has on disk as one hash, and that counts if this node was, at some time it remembers, in that very state.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use netkernel::NodeId;
+
+use super::entry::Entry;
+use super::hash::Hash;
+use super::machine::Machine;
+use super::record::Actor;
+use super::rules::Rule;
+use super::time::Now;
+
+/// What waits to be forgotten, and who is known to have it on disk.
+#[derive(Debug, Default)]
+pub(super) struct Stability {
+    waiting: BTreeMap<Stale, Wait>,
+    /// States this node was in, and how many waits had begun by then.
+    states: VecDeque<(Hash, u64)>,
+    begun: u64,
+    /// Until when each floor is kept.
+    floors: BTreeMap<NodeId, u64>,
+}
+
+/// Something to forget once it is stable.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Stale {
+    /// A removed node's record.
+    Tombstone(NodeId),
+    /// An actor that will never write again.
+    Actor(Actor),
+}
+
+#[derive(Debug)]
+struct Wait {
+    since_ms: u64,
+    number: u64,
+    acknowledged: BTreeSet<NodeId>,
+}
+
+/// Tombstones that are old enough to be collected and wait for members that have not acknowledged them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overdue {
+    /// How many tombstones wait.
+    pub tombstones: usize,
+    /// For whom: members that are down, or whose disk takes nothing.
+    pub members: BTreeSet<NodeId>,
+}
+
+impl Stability {
+    fn begin(&mut self, stale: Stale, now: Now) {
+        self.begun += 1;
+        let wait = Wait { since_ms: now.mono_ms, number: self.begun, acknowledged: BTreeSet::new() };
+        self.waiting.insert(stale, wait);
+    }
+
+    /// Remembers that this node is in this state.
+    fn note(&mut self, state: Hash) {
+        if self.states.back().is_some_and(|last| *last == (state, self.begun)) {
+            return;
+        }
+        self.states.push_back((state, self.begun));
+        if self.states.len() > STATES_MAX {
+            self.states.pop_front();
+        }
+    }
+
+    /// `member` has this state on disk.
+    fn acknowledge(&mut self, member: &NodeId, state: Hash) {
+        let Some((_, begun)) = self.states.iter().rev().find(|(known, _)| *known == state) else { return };
+        for wait in self.waiting.values_mut().filter(|wait| wait.number <= *begun) {
+            wait.acknowledged.insert(member.clone());
+        }
+    }
+}
+
+impl Machine {
+    /// A record changed: a tombstone begins to wait, or waits anew, or does not any more.
+    pub(super) fn mark_stale(&mut self, id: &NodeId, now: Now) {
+        let stale = Stale::Tombstone(id.clone());
+        if self.roster.get(id).is_some_and(|entry| entry.removal().is_some()) {
+            self.stability.begin(stale, now);
+        } else {
+            self.stability.waiting.remove(&stale);
+        }
+    }
+
+    /// Begins to wait for everything there is to forget, after a start.
+    pub(super) fn mark_all_stale(&mut self, now: Now) {
+        let ids: Vec<_> = self.roster.iter().map(|(id, _)| id.clone()).collect();
+        ids.iter().for_each(|id| self.mark_stale(id, now));
+    }
+
+    /// A member has told what it has on disk.
+    pub(super) fn heard_durable(&mut self, member: &NodeId, state: Hash) {
+        self.stability.note(self.roster.seen_hash());
+        self.stability.acknowledge(member, state);
+    }
+
+    /// How long this node still keeps a floor, in milliseconds.
+    pub(super) fn floor_left_ms(&self, id: &NodeId, now: Now) -> u64 {
+        let until = self.stability.floors.get(id);
+        until.map_or(self.settings.floor_ms, |until| until.saturating_sub(now.mono_ms))
+    }
+
+    pub(super) fn keep_floor(&mut self, id: NodeId, for_ms: u64, now: Now) {
+        self.stability.floors.insert(id, now.mono_ms.saturating_add(for_ms));
+    }
+
+    /// Forgets what is stable and old enough, and floors whose time is up.
+    pub(super) fn collect_garbage(&mut self, now: Now) {
+        if self.ring().is_none() {
+            return;
+        }
+        self.stability.note(self.roster.seen_hash());
+        let durable = self.writer.durable();
+        let local = self.settings.id.clone();
+        self.stability.acknowledge(&local, durable);
+        self.watch_actors(now);
+        let members = self.must_acknowledge();
+        let ready = |wait: &&Wait| {
+            self.is_old_enough(wait, now)
+                && (!self.settings.rules.keep(Rule::AllAcknowledge)
+                    || members.iter().all(|id| wait.acknowledged.contains(id)))
+        };
+        let waiting = self.stability.waiting.iter();
+        let ready: Vec<_> = waiting.filter(|(_, wait)| ready(wait)).map(|(stale, _)| stale.clone()).collect();
+        for stale in ready {
+            self.stability.waiting.remove(&stale);
+            match stale {
+                Stale::Tombstone(id) => {
+                    self.roster.collect(&id);
+                    self.unaware.remove(&id);
+                    self.keep_floor(id, self.settings.floor_ms, now);
+                    self.stats.collected += 1;
+                }
+                Stale::Actor(actor) => {
+                    self.roster.retire(actor);
+                    self.identity.forget_actor(actor);
+                    self.stats.retired += 1;
+                }
+            }
+            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+        }
+        let expired = self.stability.floors.iter().filter(|(_, until)| now.mono_ms >= **until);
+        for id in expired.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.stability.floors.remove(&id);
+            self.roster.forget_floor(&id);
+            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+        }
+    }
+
+    fn is_old_enough(&self, wait: &Wait, now: Now) -> bool {
+        let age_ms =
+            if self.settings.rules.keep(Rule::TombstoneAges) { self.settings.tombstone_ms } else { 0 };
+        now.mono_ms >= wait.since_ms.saturating_add(age_ms)
+    }
+
+    /// Actors that have ended begin to wait; one of which something new was heard does not any more.
+    fn watch_actors(&mut self, now: Now) {
+        let ended = self.roster.ended_actors();
+        self.stability.waiting.retain(|stale, _| match stale {
+            Stale::Actor(actor) => ended.contains(actor),
+            Stale::Tombstone(_) => true,
+        });
+        for stale in ended.into_iter().map(Stale::Actor) {
+            if !self.stability.waiting.contains_key(&stale) {
+                self.stability.begin(stale, now);
+            }
+        }
+    }
+
+    /// Everyone who was ever heard from and is a member, this node included. One that is yet to come starts from what
+    /// it is told then.
+    fn must_acknowledge(&self) -> Vec<NodeId> {
+        let heard = |(_, entry): &(&NodeId, &Entry)| entry.own().is_some();
+        self.roster.members().filter(heard).map(|(id, _)| id.clone()).collect()
+    }
+
+    /// The tombstones that are held back, and by whom.
+    #[must_use]
+    pub fn overdue(&self, now: Now) -> Overdue {
+        let members = self.must_acknowledge();
+        let mut overdue = Overdue::default();
+        for (stale, wait) in &self.stability.waiting {
+            if matches!(stale, Stale::Tombstone(_)) && self.is_old_enough(wait, now) {
+                overdue.tombstones += 1;
+                let missing = members.iter().filter(|id| !wait.acknowledged.contains(*id));
+                overdue.members.extend(missing.cloned());
+            }
+        }
+        overdue
+    }
+}
+
+/// States remembered, so that a member that is a few changes behind still acknowledges what is older.
+const STATES_MAX: usize = 64;
