@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::proto::liveness::Signal;
-use crate::proto::{Context, Digest, Dot, Fact, Floor, Hash, Record};
+use crate::proto::{Context, Digest, Dot, Fact, Floor, Hash, Protocols, Record};
 use crate::ring_name::RingName;
 
 /// The protocol version this build writes.
@@ -123,8 +123,10 @@ pub enum Message {
     },
     /// "I am not in this ring any more."
     Gone {
-        /// The sender's own record, with its tombstone.
-        record: Box<Record>,
+        /// The sender's own record, with its tombstone, unless that was collected.
+        record: Option<Box<Record>>,
+        /// What stayed of the sender once its tombstone was collected.
+        floor: Option<Box<Floor>>,
         /// Some members it knew, for a receiver that knows nobody else.
         members: Vec<(NodeId, Address)>,
     },
@@ -193,10 +195,15 @@ pub enum InviteRefusal {
 }
 
 impl Frame {
-    /// The bytes of the frame.
+    /// The bytes of the frame, in this build's version.
     #[must_use]
     pub fn encode(header: &Header, message: &Message) -> Bytes {
-        let start = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], PROTOCOL].to_vec();
+        Self::encode_as(PROTOCOL, header, message)
+    }
+
+    /// The bytes of the frame in a version that its receiver speaks. So far all versions are written alike.
+    pub(crate) fn encode_as(version: u8, header: &Header, message: &Message) -> Bytes {
+        let start = [MAGIC[0], MAGIC[1], MAGIC[2], MAGIC[3], version].to_vec();
         let bytes = postcard::to_extend(&(header, message), start);
         bytes.expect("the types of a frame always serialise, and a vector takes every byte").into()
     }
@@ -207,12 +214,17 @@ impl Frame {
     ///
     /// [`FrameError`], when nothing of the frame may be believed.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrameError> {
+        Self::decode_within(Protocols { oldest: PROTOCOL, newest: PROTOCOL }, bytes)
+    }
+
+    /// Reads a frame of one of these versions.
+    pub(crate) fn decode_within(spoken: Protocols, bytes: &[u8]) -> Result<Self, FrameError> {
         let (magic, rest) = bytes.split_first_chunk().ok_or(FrameError::NotGossip)?;
         if *magic != MAGIC {
             return Err(FrameError::NotGossip);
         }
         let (version, rest) = rest.split_first().ok_or(FrameError::NotGossip)?;
-        if *version != PROTOCOL {
+        if !(spoken.oldest..=spoken.newest).contains(version) {
             return Err(FrameError::Version { version: *version });
         }
         let (header, message) = postcard::from_bytes(rest).map_err(|_| FrameError::Malformed)?;
@@ -235,8 +247,10 @@ impl Message {
             | Self::Meet(Snapshot { records, .. })
             | Self::MeetAck(Snapshot { records, .. })
             | Self::Rumor { records, .. } => records,
-            Self::Invite(record) | Self::Gone { record, .. } => slice::from_ref(&**record),
-            Self::YouAreRemoved { record, .. } => record.as_deref().map_or(&[], slice::from_ref),
+            Self::Invite(record) => slice::from_ref(&**record),
+            Self::YouAreRemoved { record, .. } | Self::Gone { record, .. } => {
+                record.as_deref().map_or(&[], slice::from_ref)
+            }
             _ => &[],
         }
     }
@@ -248,7 +262,9 @@ impl Message {
             | Self::Snapshot(Snapshot { floors, .. })
             | Self::Meet(Snapshot { floors, .. })
             | Self::MeetAck(Snapshot { floors, .. }) => floors,
-            Self::YouAreRemoved { floor, .. } => floor.as_deref().map_or(&[], slice::from_ref),
+            Self::YouAreRemoved { floor, .. } | Self::Gone { floor, .. } => {
+                floor.as_deref().map_or(&[], slice::from_ref)
+            }
             _ => &[],
         }
     }

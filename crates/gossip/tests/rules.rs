@@ -1,125 +1,19 @@
 //! Rules of the protocol that no simulated link can break, each on a machine by hand.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "others use the rest of it")]
+mod hand;
+
 use bytes::Bytes;
-use gossip::message::{Delta, Frame, Header, Message};
+use gossip::message::{Delta, Message};
 use gossip::proto::{
-    Action, Actor, Command, Context, Dot, Image, Input, Insertion, Machine, Membership, Now, Outcome,
-    OwnRecord, Protocols, Record, Settings, Stamp, Standing, Token, Version, Versions,
+    Action, Command, Context, Input, Insertion, Membership, Outcome, Record, Stamp, Standing, Token, Version,
+    Versions,
 };
-use gossip::{InsertError, InviteRefusal, LeaveError, RingName, Unavailable};
-use netkernel::{Address, Incarnation, NodeId};
+use gossip::{InsertError, InviteRefusal, LeaveError, Unavailable};
+use netkernel::Incarnation;
 
-const NOW: Now = Now { mono_ms: 0, wall_ms: 1_780_000_000_000 };
-
-fn later(mono_ms: u64) -> Now {
-    Now { mono_ms, ..NOW }
-}
-
-fn id(name: &str) -> NodeId {
-    NodeId::new(name).unwrap()
-}
-
-fn address(name: &str) -> Address {
-    Address::new(name, 7_022).unwrap()
-}
-
-fn dot(counter: u64) -> Dot {
-    Dot::new(Actor(7), counter).unwrap()
-}
-
-/// A machine by hand: everything it stores is stored, unless `full`.
-struct Hand {
-    machine: Machine,
-    full: bool,
-    sent: Vec<(NodeId, Message)>,
-    outcomes: Vec<Outcome>,
-    stored: Option<Image>,
-}
-
-impl Hand {
-    /// The founder of a ring.
-    fn founder(name: &str) -> Self {
-        Self::boot(name, None)
-    }
-
-    fn boot(name: &str, state: Option<Image>) -> Self {
-        let mut settings = Settings::new(id(name), address(name));
-        settings.ring = Some(RingName::new("ring").unwrap());
-        let machine = Machine::new(settings, state, 1, NOW).unwrap();
-        let mut hand = Self { machine, full: false, sent: Vec::new(), outcomes: Vec::new(), stored: None };
-        hand.turn(NOW);
-        hand
-    }
-
-    /// Carries out what the machine wants.
-    fn turn(&mut self, now: Now) {
-        while let Some(action) = self.machine.poll_action() {
-            match action {
-                Action::Store { image, state } => {
-                    let result = if self.full { Err("disk full".to_owned()) } else { Ok(()) };
-                    if !self.full {
-                        self.stored = Some(state);
-                    }
-                    self.machine.handle(Input::Stored { image, result }, now);
-                }
-                Action::Send { to, bytes } => self.sent.push((to, Frame::decode(&bytes).unwrap().message)),
-                Action::Complete { outcome, .. } => self.outcomes.push(outcome),
-                _ => {}
-            }
-        }
-    }
-
-    fn ask(&mut self, command: Command) -> Outcome {
-        self.machine.handle(Input::Command { token: Token(0), command }, NOW);
-        self.turn(NOW);
-        self.outcomes.pop().unwrap()
-    }
-
-    fn insert(&mut self, name: &str) -> Outcome {
-        let nodes = vec![Insertion::new(id(name), address(name))];
-        self.ask(Command::Insert { nodes, force: false })
-    }
-
-    /// Hears a frame from a node whose own record was written by these events.
-    fn hear(&mut self, from: &str, own: Vec<Dot>, message: &Message) {
-        let ring = Some(RingName::new("ring").unwrap());
-        let header = Header { ring, layout: 0, incarnation: Incarnation(5), own };
-        let bytes = Frame::encode(&header, message);
-        self.machine.handle(Input::Frame { from: id(from), bytes }, NOW);
-        self.turn(NOW);
-    }
-
-    /// What was sent since this was asked last.
-    fn sent(&mut self) -> Vec<Message> {
-        std::mem::take(&mut self.sent).into_iter().map(|(_, message)| message).collect()
-    }
-}
-
-/// A member's record, written by the first event of its actor.
-fn record(name: &str) -> Record {
-    let membership =
-        Membership { incarnation: Incarnation(5), weight: 160, address: address(name), zone: None };
-    let standing = Standing::Member(membership);
-    let version = Version { standing, stamp: Stamp::default(), by: id(name), extension: Bytes::new() };
-    let mut versions = Versions::new();
-    versions.write_at(&Default::default(), version, dot(1)).unwrap();
-    let own = OwnRecord {
-        incarnation: Incarnation(5),
-        version: 1,
-        address: address(name),
-        protocols: Protocols { oldest: 1, newest: 1 },
-        draining: false,
-        tags: Default::default(),
-        ended: Vec::new(),
-        extension: Bytes::new(),
-    };
-    Record { id: id(name), versions, own: Some(own) }
-}
-
-fn seen(dots: impl IntoIterator<Item = u64>) -> Context {
-    dots.into_iter().map(dot).collect()
-}
+use hand::{Hand, NOW, address, dot, id, later, record, seen, settings};
 
 #[test]
 fn a_context_is_joined_only_after_a_complete_delta_whose_base_is_covered() {
@@ -212,7 +106,7 @@ fn no_two_boots_share_an_actor_though_the_disk_is_a_clone() {
     first.insert("x");
     let stored = first.stored.clone();
     // The same disk, the same seed even: what was written before is not written over.
-    let mut clone = Hand::boot("a", stored);
+    let mut clone = Hand::boot(settings("a"), stored);
     clone.insert("y");
     first.insert("z");
     let dots = |hand: &Hand, name: &str| {
@@ -243,7 +137,7 @@ fn a_removed_node_brings_nothing() {
 fn a_boot_that_finds_its_own_tombstone_has_left() {
     let mut hand = Hand::founder("a");
     hand.ask(Command::Leave { force: true });
-    let hand = Hand::boot("a", hand.stored);
+    let hand = Hand::boot(settings("a"), hand.stored);
     assert!(hand.machine.affiliation().ring().is_none());
     assert_eq!(hand.machine.members().count(), 0);
 }

@@ -1,7 +1,7 @@
 //! Seeded simulations: the fast subset. `cargo xtask sim` runs as many more as there is time for.
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use gossip::sim::{Report, Scenario, Story};
+use gossip::sim::{Fault, Report, Scenario, Story};
 
 /// Runs the story with every seed and adds up what happened.
 fn run(story: Story, nodes: usize, seeds: std::ops::Range<u64>) -> Report {
@@ -45,19 +45,20 @@ fn inserts_on_both_sides_of_a_partition_survive() {
 }
 
 #[test]
+fn two_rings_of_one_name_become_one_whatever_their_histories() {
+    run(Story::TwoRings, 6, 0..150);
+}
+
+#[test]
 fn nothing_is_lost_or_resurrected_in_a_storm() {
-    let report = run(Story::Storm, 5, 0..300);
-    assert_eq!(report.divergences, 0);
-    let faults = report.faults;
-    let counts = [
-        faults.partitions,
-        faults.one_way,
-        faults.resets,
-        faults.crashes,
-        faults.rollbacks,
-        faults.disk_losses,
-        faults.pauses,
-        faults.failed_writes,
-    ];
-    assert!(counts.iter().all(|count| count * 20 >= report.runs), "a fault is too rare: {report}");
+    let report = run(Story::Storm, 6, 0..1_000);
+    for fault in Fault::ALL {
+        assert!(report.faults.runs_with(fault) * 20 >= report.runs, "{fault:?} is too rare: {report}");
+    }
+}
+
+#[test]
+fn nothing_comes_back_when_the_tombstones_are_gone() {
+    let report = run(Story::LongStorm, 6, 0..150);
+    assert!(report.collected > 0 && report.retired > 0, "{report}");
 }

@@ -98,7 +98,11 @@ fn messages() -> Vec<Message> {
             covered: vec![dot(1)],
             floor: Some(Box::new(floor())),
         },
-        Message::Gone { record: Box::new(record()), members: vec![(id("y"), address())] },
+        Message::Gone {
+            record: Some(Box::new(record())),
+            floor: Some(Box::new(floor())),
+            members: vec![(id("y"), address())],
+        },
         Message::Goodbye,
         Message::Stranger,
         Message::Liveness(signal(Talk::Ping { seq: 300 })),

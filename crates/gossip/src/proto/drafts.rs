@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use bytes::Bytes;
 use netkernel::{Incarnation, NodeId};
 
 use crate::error::{
     AnnounceError, InsertError, JoinError, LeaveError, RemoveError, Unavailable, UpdateError,
 };
-use crate::message::{InviteRefusal, PROTOCOL};
+use crate::message::InviteRefusal;
 use crate::ring_name::RingName;
 
 use super::affiliation::Affiliation;
@@ -16,8 +15,7 @@ use super::entry::Entry;
 use super::machine::Machine;
 use super::operations::{Command, Insertion, Operation, Outcome, Token};
 use super::record::{
-    Actor, ENDED_MAX, Ended, Membership, OwnRecord, Protocols, Record, Standing, TAG_BYTES_MAX, Version,
-    tag_bytes,
+    Actor, ENDED_MAX, Ended, Membership, OwnRecord, Record, Standing, TAG_BYTES_MAX, Version, tag_bytes,
 };
 use super::roster::Roster;
 use super::rules::Rule;
@@ -339,7 +337,7 @@ impl Machine {
                 standing: standing.clone(),
                 stamp: self.stamps.tick(now.wall_ms),
                 by: self.settings.id.clone(),
-                extension: Bytes::new(),
+                extension: self.settings.extension.clone(),
             };
             let dot = self.identity.next_dot(&mut self.random);
             let roster = if draft.fresh { &empty } else { &self.roster };
@@ -368,11 +366,11 @@ impl Machine {
             incarnation: self.identity.incarnation(),
             version: self.identity.next_own_version(),
             address: self.settings.address.clone(),
-            protocols: Protocols { oldest: PROTOCOL, newest: PROTOCOL },
+            protocols: self.settings.protocols,
             draining: self.draining,
             tags: self.tags.clone(),
             ended: self.ended(),
-            extension: Bytes::new(),
+            extension: self.settings.extension.clone(),
         };
         let record = Record { own: Some(own), ..record.clone() };
         draft.records.insert(record.id.clone(), record);

@@ -15,7 +15,6 @@ use super::rules::{Rule, Rules};
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     record: Record,
-    hash: Hash,
     /// What an earlier removal of the node left.
     floor: Option<Arc<Floor>>,
     rules: Rules,
@@ -23,7 +22,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     pub(crate) fn new(record: Record) -> Self {
-        Self { hash: digest(&record), record, floor: None, rules: Rules::default() }
+        Self { record, floor: None, rules: Rules::default() }
     }
 
     /// The same entry in a roster with this floor and these rules.
@@ -39,9 +38,13 @@ impl Entry {
         &self.record.versions
     }
 
-    /// What the entry adds to the hash of what is there: its members only.
+    /// What the entry adds to the hash of what is there: what decides how the node belongs to the ring, and nothing of
+    /// a removal, nor of what that or a later membership beats. Of these one replica may have kept more than another.
     pub(crate) fn live_hash(&self) -> Hash {
-        if self.membership().is_some() { self.hash } else { Hash::default() }
+        let Some(membership) = self.membership() else { return Hash::default() };
+        let counts = |version: &Version| matches!(&version.standing, Standing::Member(other) if other.incarnation == membership.incarnation);
+        let versions: Vec<_> = self.versions().siblings().filter(|(_, version)| counts(version)).collect();
+        Hash::of(&(&self.record.id, versions, &self.record.own))
     }
 
     /// The version that counts. A removal beats members of its own or an older incarnation; among members the
@@ -152,7 +155,6 @@ impl Entry {
         if let Some(theirs) = &other.own {
             self.offer_own(theirs.clone());
         }
-        self.hash = digest(&self.record);
         Some(news)
     }
 
@@ -164,9 +166,4 @@ impl Entry {
             self.record.own = Some(theirs);
         }
     }
-}
-
-fn digest(record: &Record) -> Hash {
-    let versions: Vec<_> = record.versions.siblings().collect();
-    Hash::of(&(&record.id, versions, &record.own))
 }

@@ -30,7 +30,7 @@ enum Verdict {
 
 impl Machine {
     pub(super) fn on_frame(&mut self, from: &NodeId, bytes: &[u8], now: Now) {
-        let Frame { header, message } = match Frame::decode(bytes) {
+        let Frame { header, message } = match Frame::decode_within(self.settings.protocols, bytes) {
             Ok(frame) => frame,
             Err(error) => {
                 self.stats.bad_frames += 1;
@@ -49,7 +49,9 @@ impl Machine {
                     self.send(from, &Message::Stranger);
                 }
             }
-            Message::Gone { record, members } => self.on_gone(from, *record, &members, now),
+            Message::Gone { record, floor, members } => {
+                self.on_gone(from, record.as_deref(), floor.as_deref(), &members, now);
+            }
             Message::YouAreRemoved { record, covered, floor } => {
                 self.on_removed(from, record.as_deref(), &covered, floor.as_deref(), now);
             }

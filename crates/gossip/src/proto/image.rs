@@ -105,7 +105,7 @@ impl Image {
 
     pub(crate) fn roster(&self, rules: Rules) -> Roster {
         let floors = self.floors.iter().map(|(floor, _)| Arc::clone(floor));
-        Roster::restored(rules, self.context.clone(), self.entries.iter().cloned(), floors)
+        Roster::restored(rules, &self.context, self.entries.iter().cloned(), floors)
     }
 }
 

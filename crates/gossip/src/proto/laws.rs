@@ -160,7 +160,7 @@ proptest! {
     #[test]
     fn a_restored_roster_is_the_stored_one(steps in steps()) {
         let [a, ..] = play(&steps);
-        let restored = Roster::restored(Rules::default(), a.context().clone(), a.entries().cloned(), []);
+        let restored = Roster::restored(Rules::default(), a.context(), a.entries().cloned(), []);
         prop_assert_eq!(state(&restored), state(&a));
     }
 

@@ -26,7 +26,7 @@ use super::membership::Leaving;
 use super::operations::{Operations, Outcome, Token};
 use super::ports::{Action, DialId, Input, Stats};
 use super::random::Random;
-use super::record::Record;
+use super::record::{Protocols, Record};
 use super::roster::Roster;
 use super::rules::Rule;
 use super::rumour::Rumours;
@@ -373,8 +373,15 @@ impl Machine {
     }
 
     pub(super) fn send_as(&mut self, to: &NodeId, header: &Header, message: &Message) {
-        let bytes = Frame::encode(header, message);
+        let bytes = Frame::encode_as(self.version_for(to), header, message);
         self.act(Action::Send { to: to.clone(), bytes });
+    }
+
+    /// The newest protocol version that both speak, and the oldest for one that was not heard from.
+    fn version_for(&self, peer: &NodeId) -> u8 {
+        let Protocols { oldest, newest } = self.settings.protocols;
+        let theirs = self.roster.get(peer).and_then(|entry| entry.record().own.as_ref());
+        theirs.map_or(oldest, |own| own.protocols.newest.clamp(oldest, newest))
     }
 
     pub(super) fn act(&mut self, action: Action) {

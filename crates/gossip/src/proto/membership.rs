@@ -56,6 +56,7 @@ impl Machine {
             _ => Some(InviteRefusal::NotInRing),
         };
         if let Some(refusal) = refusal {
+            self.outgrow(&record, now);
             return self.send(from, &Message::InviteRefused(refusal));
         }
         if let Affiliation::Evicted(_) = self.affiliation {
@@ -77,6 +78,19 @@ impl Machine {
             self.writer.push(Intent::Adopt { weight });
         }
         self.pull(from);
+    }
+
+    /// A node that stays outside, and started from an older state than others know of, has to be believed: it becomes
+    /// a run above all they know. Not if that run listens elsewhere, for it may be alive.
+    fn outgrow(&mut self, record: &Record, now: Now) {
+        let known = record.own.as_ref().filter(|own| own.address == self.settings.address);
+        if self.ring().is_none() && known.is_some_and(|own| own.incarnation > self.incarnation) {
+            self.identity.told(Entry::new(record.clone()).incarnation());
+            self.identity.mint(now.wall_ms);
+            self.incarnation = self.identity.incarnation();
+            self.act(Action::SetIncarnation(self.incarnation));
+            self.writer.mark_dirty(None);
+        }
     }
 
     pub(super) fn on_invite_refused(&mut self, from: &NodeId, header: &Header, reason: InviteRefusal) {
@@ -125,31 +139,43 @@ impl Machine {
         if is_answer || !self.keeps(Rule::GoneIsAnswered) {
             return;
         }
-        let is_removed = |entry: &Entry| entry.removal().is_some();
-        match self.roster.get(&self.settings.id).map(is_removed).filter(|_| was_here) {
-            Some(true) => return self.send_gone(from),
-            // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
-            Some(false) => return self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing)),
-            None => {}
+        if was_here {
+            return match self.is_member(&self.settings.id) {
+                false => self.send_gone(from),
+                // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
+                true => self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing)),
+            };
         }
         let header = Header { ring: None, ..self.header() };
         self.send_as(from, &header, &Message::Stranger);
     }
 
     fn send_gone(&mut self, to: &NodeId) {
-        let Some(entry) = self.roster.get(&self.settings.id) else { return };
-        let record = Box::new(entry.record().clone());
+        let record = self.roster.get(&self.settings.id).map(|entry| Box::new(entry.record().clone()));
+        let floor = self.roster.floor(&self.settings.id).map(|floor| Box::new(floor.clone()));
         let known = self.roster.members().filter(|(id, _)| *id != to);
         let known = known.filter_map(|(id, entry)| Some((id.clone(), entry.address()?.clone())));
         let members = self.random.sample(known.collect(), GONE_MEMBERS);
-        self.send(to, &Message::Gone { record, members });
+        self.send(to, &Message::Gone { record, floor, members });
     }
 
-    pub(super) fn on_gone(&mut self, from: &NodeId, record: Record, members: &[(NodeId, Address)], now: Now) {
-        if record.id != *from {
+    pub(super) fn on_gone(
+        &mut self,
+        from: &NodeId,
+        record: Option<&Record>,
+        floor: Option<&Floor>,
+        members: &[(NodeId, Address)],
+        now: Now,
+    ) {
+        if record.is_some_and(|record| record.id != *from) || floor.is_some_and(|floor| floor.id != *from) {
             return;
         }
-        self.absorb(from, &[record], now);
+        if let Some(floor) = floor {
+            self.sink(from, std::slice::from_ref(floor), now);
+        }
+        if let Some(record) = record {
+            self.absorb(from, std::slice::from_ref(record), now);
+        }
         self.end_meets_with(from, |address| Err(MeetError::PeerNotInRing { address: address.clone() }));
         self.unaware.remove(from);
         if self.is_member(from) {

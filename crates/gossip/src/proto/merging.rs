@@ -104,7 +104,7 @@ impl Machine {
     /// Drops what `from` has seen and has not any more, given all that it has.
     pub(super) fn drop_replaced(&mut self, from: &NodeId, theirs: &[Record], context: &Context, now: Now) {
         let before = self.roster.clone();
-        for id in self.roster.drop_replaced(theirs, context) {
+        for id in self.roster.drop_replaced(&self.settings.id, theirs, context) {
             self.shrank(before.get(&id), &id, None, from, now);
         }
     }

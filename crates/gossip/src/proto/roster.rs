@@ -45,12 +45,12 @@ impl Roster {
     /// The roster of these parts.
     pub(crate) fn restored(
         rules: Rules,
-        context: Context,
+        context: &Context,
         entries: impl IntoIterator<Item = Arc<Entry>>,
         floors: impl IntoIterator<Item = Arc<Floor>>,
     ) -> Self {
         let mut roster = Self::new(rules);
-        roster.seen.join(&context);
+        roster.seen.join(context);
         roster.floors = floors.into_iter().map(|floor| (floor.id.clone(), floor)).collect();
         entries.into_iter().for_each(|entry| roster.put(Arc::unwrap_or_clone(entry)));
         roster
@@ -283,8 +283,14 @@ impl Roster {
         }
     }
 
-    /// Drops what another has seen and has not any more, given all that it has. Returns the nodes concerned.
-    pub(crate) fn drop_replaced(&mut self, theirs: &[Record], context: &Context) -> Vec<NodeId> {
+    /// Drops what another has seen and has not any more, given all that it has. Returns the nodes concerned. This
+    /// node's own record stays, for it has to answer with it: should that have been removed, it will be told.
+    pub(crate) fn drop_replaced(
+        &mut self,
+        local: &NodeId,
+        theirs: &[Record],
+        context: &Context,
+    ) -> Vec<NodeId> {
         let there: BTreeMap<_, _> = theirs.iter().map(|record| (&record.id, record)).collect();
         let is_replaced = |id: &NodeId, dot: &Dot| {
             let is_there = there.get(id).is_some_and(|record| record.versions.get(dot).is_some());
@@ -295,7 +301,7 @@ impl Roster {
             let (past, siblings) = entry.versions().clone().into_parts();
             let count = siblings.len();
             let left: Vec<_> = siblings.into_iter().filter(|(dot, _)| !is_replaced(&id, dot)).collect();
-            if left.len() == count {
+            if left.len() == count || id == *local {
                 continue;
             }
             if left.is_empty() {

@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use netkernel::{Address, NodeId};
 
+use crate::message::PROTOCOL;
 use crate::ring_name::RingName;
 
 use super::liveness::{Detector, Never, RemovalPolicy};
+use super::record::Protocols;
 #[cfg(feature = "sim")]
 use super::rules::Rule;
 use super::rules::Rules;
@@ -54,6 +57,10 @@ pub struct Settings {
     pub tombstone_ms: u64,
     /// How long a floor is kept.
     pub floor_ms: u64,
+    /// The protocol versions it speaks.
+    pub protocols: Protocols,
+    /// What a later version writes into its records beside what this one knows.
+    pub extension: Bytes,
     pub(crate) rules: Rules,
 }
 
@@ -81,6 +88,8 @@ impl Settings {
             frame_bytes_max: 3 * 1024 * 1024,
             tombstone_ms: 10 * MINUTE_MS,
             floor_ms: 7 * 24 * 60 * MINUTE_MS,
+            protocols: Protocols { oldest: PROTOCOL, newest: PROTOCOL },
+            extension: Bytes::new(),
             rules: Rules::default(),
         }
     }

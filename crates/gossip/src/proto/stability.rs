@@ -121,6 +121,9 @@ impl Machine {
         let local = self.settings.id.clone();
         self.stability.acknowledge(&local, durable);
         self.watch_actors(now);
+        if self.stability.waiting.is_empty() && self.stability.floors.is_empty() {
+            return;
+        }
         let members = self.must_acknowledge();
         let ready = |wait: &&Wait| {
             self.is_old_enough(wait, now)

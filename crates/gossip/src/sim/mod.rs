@@ -16,15 +16,17 @@
 pub mod liveness;
 mod network;
 mod node;
+mod operator;
 mod oracle;
 mod report;
 mod scenario;
+mod storm;
 mod turning;
 mod world;
 
 pub use network::Ix;
 pub use node::Disk;
 pub use oracle::Violation;
-pub use report::{Faults, Report};
+pub use report::{Fault, Faults, Report};
 pub use scenario::{Scenario, Story};
 pub use world::{Trace, World, address};

@@ -51,6 +51,12 @@ impl Network {
         (self.next, true)
     }
 
+    /// Everyone with a connection to this node.
+    pub(super) fn linked(&self, ix: Ix) -> impl Iterator<Item = Ix> + '_ {
+        let of = move |(a, b): &(Ix, Ix)| (*a == ix).then_some(*b).or((*b == ix).then_some(*a));
+        self.sessions.keys().filter_map(of)
+    }
+
     /// Ends a connection and loses what waits on it.
     pub(super) fn reset(&mut self, a: Ix, b: Ix) -> bool {
         self.sessions.remove(&pair(a, b)).is_some()

@@ -18,6 +18,9 @@ pub(super) struct Node {
     pub(super) disk: Option<Image>,
     /// The state before the one on disk.
     older: Option<Image>,
+    /// A state of long ago.
+    backup: Option<Image>,
+    writes: u64,
     /// Counts its starts, so that what was meant for an earlier one finds nobody.
     pub(super) boot: u64,
     /// How far its wall clock is ahead.
@@ -39,6 +42,8 @@ pub enum Disk {
     Kept,
     /// The state before its last, as after a restored backup.
     RolledBack,
+    /// A state of long ago, as after an old backup was restored.
+    Stale,
     /// Nothing.
     Lost,
 }
@@ -51,6 +56,8 @@ impl Node {
             machine: None,
             disk: None,
             older: None,
+            backup: None,
+            writes: 0,
             boot: 0,
             skew_ms,
             wished: BTreeMap::new(),
@@ -75,12 +82,17 @@ impl Node {
         match disk {
             Disk::Kept => {}
             Disk::RolledBack => self.disk = self.older.clone().or(self.disk.take()),
-            Disk::Lost => (self.disk, self.older) = (None, None),
+            Disk::Stale => self.disk = self.backup.clone().or(self.disk.take()),
+            Disk::Lost => (self.disk, self.older, self.backup) = (None, None, None),
         }
     }
 
     pub(super) fn keep(&mut self, state: Image) {
         self.older = self.disk.replace(state);
+        self.writes += 1;
+        if self.writes % BACKUP_EVERY == 3 {
+            self.backup.clone_from(&self.older);
+        }
     }
 
     /// The node's time when the world's is `now`.
@@ -92,3 +104,6 @@ impl Node {
 
 /// The simulated year is 2026.
 const START_WALL_MS: i64 = 1_780_000_000_000;
+
+/// Writes from one backup to the next.
+const BACKUP_EVERY: u64 = 16;

@@ -3,28 +3,99 @@
 use std::fmt;
 use std::ops::AddAssign;
 
-/// Faults of each kind that a run contained.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
+pub enum Fault {
+    /// A partition of the nodes into two sides.
+    Partition,
+    /// A partition in one direction only.
+    OneWay,
+    /// A partition that comes and goes.
+    Flapping,
+    /// A connection reset.
+    Reset,
+    /// A node frozen for a while, with a bounded inbox.
+    Pause,
+    /// A wall clock that jumps by up to an hour.
+    ClockJump,
+    /// A node killed and started again from its disk.
+    Crash,
+    /// A node started again from the state before its last.
+    Rollback,
+    /// A node started again from a state of long ago.
+    StaleDisk,
+    /// A node whose disk is damaged: it starts from the older generation, or an operator gives it an empty disk.
+    CorruptDisk,
+    /// A node started again from an empty disk, its clock behind.
+    LostDisk,
+    /// A node started a second time elsewhere from a copy of its disk.
+    Clone,
+    /// A node started a second time elsewhere without a disk.
+    DuplicateId,
+    /// A write that failed, stored or not.
+    FailedWrite,
+    /// A forced leave that nobody heard.
+    UnheardLeave,
+    /// Two nodes that remove each other across a partition.
+    MutualRemoval,
+    /// An inserter that dies at once.
+    DyingInserter,
+    /// A node removed while it was down, that comes back by a node that has not heard of the removal.
+    StaleSeed,
+    /// A node that speaks a later version of the protocol.
+    LaterVersion,
+}
+
+impl Fault {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::Partition,
+        Self::OneWay,
+        Self::Flapping,
+        Self::Reset,
+        Self::Pause,
+        Self::ClockJump,
+        Self::Crash,
+        Self::Rollback,
+        Self::StaleDisk,
+        Self::CorruptDisk,
+        Self::LostDisk,
+        Self::Clone,
+        Self::DuplicateId,
+        Self::FailedWrite,
+        Self::UnheardLeave,
+        Self::MutualRemoval,
+        Self::DyingInserter,
+        Self::StaleSeed,
+        Self::LaterVersion,
+    ];
+}
+
+/// Faults by kind: how many there were, and how many runs had any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Faults {
-    /// Partitions of the nodes into two sides.
-    pub partitions: u64,
-    /// Partitions in one direction only.
-    pub one_way: u64,
-    /// Connections reset.
-    pub resets: u64,
-    /// Nodes killed and started again from their disk.
-    pub crashes: u64,
-    /// Nodes started again from the state before their last.
-    pub rollbacks: u64,
-    /// Nodes started again from an empty disk.
-    pub disk_losses: u64,
-    /// Nodes frozen for a while, with a bounded inbox.
-    pub pauses: u64,
-    /// Writes that failed, stored or not.
-    pub failed_writes: u64,
-    /// Frames turned away by a full inbox.
-    pub overflows: u64,
+    counts: [u64; Fault::ALL.len()],
+    runs: [u64; Fault::ALL.len()],
+}
+
+impl Faults {
+    pub(super) fn count(&mut self, fault: Fault) {
+        self.counts[fault as usize] += 1;
+        self.runs[fault as usize] = 1;
+    }
+
+    /// How many of this kind there were.
+    #[must_use]
+    pub fn of(&self, fault: Fault) -> u64 {
+        self.counts[fault as usize]
+    }
+
+    /// How many runs had one of this kind.
+    #[must_use]
+    pub fn runs_with(&self, fault: Fault) -> u64 {
+        self.runs[fault as usize]
+    }
 }
 
 /// What a run, or many together, did.
@@ -41,10 +112,20 @@ pub struct Report {
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Frames that carry rumours.
+    pub rumours: u64,
     /// Conflicts that were raised.
     pub conflicts: u64,
+    /// Frames turned away by a full inbox.
+    pub overflows: u64,
     /// Snapshots that explained what deltas could not. Expected to stay 0.
     pub divergences: u64,
+    /// Tombstones collected.
+    pub collected: u64,
+    /// Actors forgotten.
+    pub retired: u64,
+    /// Answers to nodes that had not seen the tombstone of a floor.
+    pub below_floor: u64,
     /// Virtual milliseconds from the last write or fault to agreement; of many runs, the longest.
     pub settled_ms: u64,
     /// The faults.
@@ -58,8 +139,13 @@ impl AddAssign for Report {
         self.refused += other.refused;
         self.frames += other.frames;
         self.bytes += other.bytes;
+        self.rumours += other.rumours;
         self.conflicts += other.conflicts;
+        self.overflows += other.overflows;
         self.divergences += other.divergences;
+        self.collected += other.collected;
+        self.retired += other.retired;
+        self.below_floor += other.below_floor;
         self.settled_ms = self.settled_ms.max(other.settled_ms);
         self.faults += other.faults;
     }
@@ -67,36 +153,36 @@ impl AddAssign for Report {
 
 impl AddAssign for Faults {
     fn add_assign(&mut self, other: Self) {
-        self.partitions += other.partitions;
-        self.one_way += other.one_way;
-        self.resets += other.resets;
-        self.crashes += other.crashes;
-        self.rollbacks += other.rollbacks;
-        self.disk_losses += other.disk_losses;
-        self.pauses += other.pauses;
-        self.failed_writes += other.failed_writes;
-        self.overflows += other.overflows;
+        let add = |mine: &mut [u64], theirs: &[u64]| {
+            mine.iter_mut().zip(theirs).for_each(|(mine, theirs)| *mine += theirs);
+        };
+        add(&mut self.counts, &other.counts);
+        add(&mut self.runs, &other.runs);
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { runs, events, refused, frames, bytes, conflicts, divergences, settled_ms, faults } = self;
+        let Self { runs, events, refused, frames, bytes, conflicts, divergences, settled_ms, .. } = self;
+        let Self { collected, retired, below_floor, overflows, .. } = self;
         writeln!(
             formatter,
             "{runs} runs, {events} roster events, {refused} operations refused, {conflicts} conflicts"
         )?;
-        writeln!(formatter, "{frames} frames, {bytes} bytes, {divergences} divergences")?;
-        writeln!(formatter, "longest way to agreement {settled_ms} ms (virtual)")?;
-        let Faults { partitions, one_way, resets, crashes, rollbacks, .. } = faults;
         writeln!(
             formatter,
-            "faults: {partitions} partitions, {one_way} one-way, {resets} resets, {crashes} crashes, {rollbacks} rollbacks,"
+            "{frames} frames, {bytes} bytes, {overflows} turned away, {divergences} divergences"
         )?;
-        let Faults { disk_losses, pauses, failed_writes, overflows, .. } = faults;
-        write!(
+        writeln!(
             formatter,
-            "        {disk_losses} disk losses, {pauses} pauses, {failed_writes} failed writes, {overflows} frames overflowed"
-        )
+            "{collected} tombstones collected, {retired} actors retired, {below_floor} answers from below a floor"
+        )?;
+        write!(formatter, "longest way to agreement {settled_ms} ms (virtual)")?;
+        for fault in Fault::ALL.into_iter().filter(|fault| self.faults.of(*fault) > 0) {
+            let (count, with) = (self.faults.of(fault), self.faults.runs_with(fault));
+            let percent = with * 100 / (*runs).max(1);
+            write!(formatter, "\n  {:<14}{count:>8} in {percent:>3} % of runs", format!("{fault:?}"))?;
+        }
+        Ok(())
     }
 }

@@ -1,14 +1,13 @@
 //! Stories to simulate, each from one seed.
 
-use std::collections::BTreeSet;
-
-use crate::proto::{Affiliation, Command, Insertion, Machine, Outcome};
+use crate::proto::{Command, Insertion, Machine, Outcome, Settings};
 use crate::ring_name::RingName;
 
 use super::network::Ix;
-use super::node::Disk;
+use super::operator;
 use super::oracle::Violation;
 use super::report::Report;
+use super::storm;
 use super::world::{Trace, World, address};
 
 /// What happens in a run.
@@ -25,12 +24,23 @@ pub enum Story {
     Partition,
     /// Every operation and every fault, at random.
     Storm,
+    /// The same for longer than tombstones are kept.
+    LongStorm,
+    /// Two rings of one name, each with a history of its own, that meet.
+    TwoRings,
 }
 
 impl Story {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::ConcurrentInserts, Self::ChainedMeets, Self::SimultaneousMeets, Self::Partition, Self::Storm];
+    pub const ALL: [Self; 7] = [
+        Self::ConcurrentInserts,
+        Self::ChainedMeets,
+        Self::SimultaneousMeets,
+        Self::Partition,
+        Self::Storm,
+        Self::LongStorm,
+        Self::TwoRings,
+    ];
 }
 
 /// A story, so many nodes, a seed.
@@ -71,12 +81,17 @@ impl Scenario {
             Story::ChainedMeets => self.meets(&mut world, false)?,
             Story::SimultaneousMeets => self.meets(&mut world, true)?,
             Story::Partition => self.partition(&mut world)?,
-            Story::Storm => self.storm(&mut world)?,
+            Story::Storm => storm::rage(&mut world, self.nodes, SHORT_MS)?,
+            Story::LongStorm => storm::rage(&mut world, self.nodes, LONG_MS)?,
+            Story::TwoRings => self.two_rings(&mut world)?,
         }
         let settled_ms = world.settle(LIVENESS_MS)?;
         world.check()?;
         if world.running().any(|(_, machine)| machine.stats().reused_dots > 0) {
             return Err(world.violation("an event was used twice".to_owned()));
+        }
+        if world.outlives_tombstones {
+            settle_for_good(&mut world)?;
         }
         let refused = world.outcomes().iter().filter(|(_, outcome)| is_refusal(outcome)).count() as u64;
         Ok(Report { settled_ms, refused, ..world.report() })
@@ -84,15 +99,7 @@ impl Scenario {
 
     /// Starts `count` nodes in the ring that meet in a chain, and lets them agree.
     fn form(self, world: &mut World, count: usize) -> Result<(), Violation> {
-        for ix in 0..count {
-            world.add(|settings| settings.ring = Some(ring()))?;
-            if ix > 0 {
-                world.run_for(50)?;
-                meet(world, ix, ix - 1)?;
-            }
-        }
-        world.settle(LIVENESS_MS)?;
-        Ok(())
+        form(world, count, |_, settings| settings.ring = Some(ring()))
     }
 
     fn concurrent_inserts(self, world: &mut World) -> Result<(), Violation> {
@@ -125,6 +132,43 @@ impl Scenario {
         Ok(())
     }
 
+    /// Nodes of the first half know each other and nobody else, and so do those of the second. Either half writes of
+    /// its own members and of those of the other, as long as it knows nothing of them.
+    fn two_rings(self, world: &mut World) -> Result<(), Violation> {
+        let count = self.nodes.max(4);
+        for ix in 0..count {
+            world.add(|settings| settings.ring = Some(ring()))?;
+            world.run_for(50)?;
+            if ix != 0 && ix != count / 2 {
+                meet(world, ix, ix - 1)?;
+            }
+        }
+        world.run_for(3_000)?;
+        for _ in 0..6 {
+            let by = world.random.below(count as u64) as usize;
+            let any = world.random.below(count as u64) as usize;
+            let id = world.nodes[any].id.clone();
+            let weight = world.random.below(300) as u32;
+            match world.random.below(3) {
+                0 => world.command(by, Command::Update { id, weight })?,
+                1 => world.command(by, Command::Remove { ids: vec![id], force: false })?,
+                _ => {
+                    world.command(any, Command::Leave { force: true })?;
+                    world.run_for(50)?;
+                    world.command(any, Command::Join { ring: ring() })?;
+                }
+            }
+            let pause = world.random.below(300);
+            world.run_for(pause)?;
+        }
+        let (of_first, of_second) = (
+            world.random.below(count as u64 / 2) as usize,
+            count / 2 + world.random.below((count - count / 2) as u64) as usize,
+        );
+        meet(world, of_first, of_second)?;
+        operator::tidy(world)
+    }
+
     /// Fault 4 of the original: a partition with inserts on each side.
     fn partition(self, world: &mut World) -> Result<(), Violation> {
         let old = self.nodes.div_ceil(2).max(4);
@@ -148,152 +192,61 @@ impl Scenario {
         world.heal();
         Ok(())
     }
-
-    fn storm(self, world: &mut World) -> Result<(), Violation> {
-        let old = (self.nodes * 2 / 3).max(3);
-        self.form(world, old)?;
-        for _ in old..self.nodes {
-            let inside = world.random.percent(60);
-            world.add(|settings| settings.ring = inside.then(ring))?;
-        }
-        world.store_failures = [0, 0, 0, 10][world.random.below(4) as usize];
-        let end = world.now + STORM_MS;
-        while world.now < end {
-            let pause = world.random.below(600);
-            world.run_for(pause)?;
-            if world.random.percent(60) { operate(world)? } else { hurt(world)? }
-        }
-        world.heal();
-        world.network.loss = 0;
-        world.store_failures = 0;
-        for ix in 0..world.nodes.len() {
-            if world.nodes[ix].machine.is_none() {
-                world.start(ix)?;
-            }
-        }
-        // Operations that are under way have their deadlines. Then an operator sees to nodes that lost their disk
-        // and do not know that they are members, and to those that do not know each other.
-        world.run_for(8_000)?;
-        let members: BTreeSet<_> =
-            world.running().flat_map(|(_, machine)| machine.members()).map(|member| member.id).collect();
-        let strays = world.running().filter(|(_, machine)| *machine.affiliation() == Affiliation::Outside);
-        let strays: Vec<_> =
-            strays.map(|(ix, _)| ix).filter(|ix| members.contains(&world.nodes[*ix].id)).collect();
-        for ix in strays {
-            world.command(ix, Command::Join { ring: ring() })?;
-        }
-        world.run_for(1_000)?;
-        introduce(world)?;
-        Ok(())
-    }
 }
 
-/// Lets every node in the ring meet the first, unless they know each other.
-fn introduce(world: &mut World) -> Result<(), Violation> {
-    let in_ring: Vec<Ix> =
-        world.running().filter(|(_, machine)| is_in_ring(machine)).map(|(ix, _)| ix).collect();
-    let knows = |by: Ix, other: Ix| {
-        let id = &world.nodes[other].id;
-        world.nodes[by]
-            .machine
-            .as_ref()
-            .is_some_and(|machine| machine.members().any(|member| member.id == *id))
-    };
-    let Some(first) = in_ring.first().copied() else { return Ok(()) };
-    let strangers: Vec<_> =
-        in_ring.into_iter().filter(|ix| !(knows(*ix, first) && knows(first, *ix))).collect();
-    strangers.into_iter().try_for_each(|ix| meet(world, ix, first))
-}
-
-/// One random operation by one random node.
-fn operate(world: &mut World) -> Result<(), Violation> {
-    let up: Vec<_> = world.running().map(|(ix, _)| ix).collect();
-    let Some(by) = world.random.pick(&up).copied() else { return Ok(()) };
-    let any = world.random.below(world.nodes.len() as u64) as usize;
-    let id = world.nodes[any].id.clone();
-    match world.random.below(100) {
-        0..25 => insert(world, by, any),
-        25..50 => {
-            let weight = world.random.below(300) as u32;
-            world.command(by, Command::Update { id, weight })
-        }
-        50..62 => {
-            let force = world.random.percent(30);
-            world.command(by, Command::Remove { ids: vec![id], force })
-        }
-        62..70 => {
-            let force = world.random.percent(30);
-            world.command(by, Command::Leave { force })
-        }
-        70..85 => {
-            world.command(by, Command::Join { ring: ring() })?;
-            world.run_for(60)?;
-            meet(world, by, any)
-        }
-        85..92 => {
-            let draining = Some(world.random.percent(50));
-            world.command(by, Command::Announce { draining, tags: None })
-        }
-        _ => meet(world, by, any),
-    }
-}
-
-/// One random fault, or the end of one.
-fn hurt(world: &mut World) -> Result<(), Violation> {
-    let ix = world.random.below(world.nodes.len() as u64) as usize;
-    match world.random.below(100) {
-        0..20 => {
-            let all: Vec<Ix> = (0..world.nodes.len()).collect();
-            let count = 1 + world.random.below(all.len() as u64 - 1) as usize;
-            let side = world.random.sample(all, count).into_iter().collect();
-            let one_way = world.random.percent(30);
-            world.partition(&side, one_way);
-        }
-        20..45 => world.heal(),
-        45..65 => {
-            let sessions = world.network.sessions();
-            if let Some((a, b)) = world.random.pick(&sessions).copied() {
-                world.report.faults.resets += 1;
-                world.reset(a, b);
-            }
-        }
-        65..75 => {
-            let ms = 500 + world.random.below(5_000);
-            world.report.faults.pauses += 1;
-            world.pause(ix, ms);
-        }
-        75..90 if world.nodes[ix].machine.is_some() => {
-            let disk = match world.random.below(10) {
-                0 => Disk::RolledBack,
-                1 => Disk::Lost,
-                _ => Disk::Kept,
-            };
-            match disk {
-                Disk::Kept => world.report.faults.crashes += 1,
-                Disk::RolledBack => world.report.faults.rollbacks += 1,
-                Disk::Lost => world.report.faults.disk_losses += 1,
-            }
-            world.crash(ix, disk);
-        }
-        _ => {
-            if world.nodes[ix].machine.is_none() {
-                world.start(ix)?;
-            }
+/// Starts `count` nodes that meet in a chain, and lets them agree.
+pub(super) fn form(
+    world: &mut World,
+    count: usize,
+    tune: impl Fn(usize, &mut Settings),
+) -> Result<(), Violation> {
+    for ix in 0..count {
+        world.add(|settings| tune(ix, settings))?;
+        if ix > 0 {
+            world.run_for(50)?;
+            meet(world, ix, ix - 1)?;
         }
     }
+    world.settle(LIVENESS_MS)?;
     Ok(())
 }
 
-fn meet(world: &mut World, by: Ix, other: Ix) -> Result<(), Violation> {
+/// Waits until every tombstone is collected, which must change nothing.
+fn settle_for_good(world: &mut World) -> Result<(), Violation> {
+    let start = world.now;
+    let is_done = |world: &World| {
+        let in_ring = world.running().filter(|(_, machine)| machine.affiliation().ring().is_some());
+        in_ring.clone().all(|(ix, machine)| {
+            let overdue = machine.overdue(world.time(ix));
+            let removed = machine.records().count() - machine.members().count();
+            overdue.tombstones == 0 && removed == 0
+        })
+    };
+    while !is_done(world) {
+        if world.now > start + 4 * LIVENESS_MS {
+            let in_ring = world.running().filter(|(_, machine)| is_in_ring(machine));
+            let overdue = in_ring.map(|(ix, machine)| (ix, machine.overdue(world.time(ix))));
+            let overdue = overdue.filter(|(_, overdue)| overdue.tombstones > 0).collect::<Vec<_>>();
+            return Err(world.violation(format!("tombstones are not collected: {overdue:?}")));
+        }
+        world.run_for(1_000)?;
+    }
+    if !world.is_agreed() {
+        return Err(world.violation("they disagree after the tombstones are gone".to_owned()));
+    }
+    world.check()
+}
+
+pub(super) fn meet(world: &mut World, by: Ix, other: Ix) -> Result<(), Violation> {
     world.command(by, Command::Meet { address: address(other), expected: None })
 }
 
-fn insert(world: &mut World, by: Ix, newcomer: Ix) -> Result<(), Violation> {
+pub(super) fn insert(world: &mut World, by: Ix, newcomer: Ix) -> Result<(), Violation> {
     let insertion = Insertion::new(world.nodes[newcomer].id.clone(), address(newcomer));
     world.command(by, Command::Insert { nodes: vec![insertion], force: false })
 }
 
-fn is_in_ring(machine: &Machine) -> bool {
+pub(super) fn is_in_ring(machine: &Machine) -> bool {
     machine.affiliation().ring().is_some()
 }
 
@@ -311,7 +264,7 @@ fn is_refusal(outcome: &Outcome) -> bool {
     }
 }
 
-fn ring() -> RingName {
+pub(super) fn ring() -> RingName {
     RingName::new("ring").expect("a short name")
 }
 
@@ -319,4 +272,7 @@ fn ring() -> RingName {
 const LIVENESS_MS: u64 = 60_000;
 
 /// How long a storm lasts.
-const STORM_MS: u64 = 12_000;
+const SHORT_MS: u64 = 12_000;
+
+/// How long one lasts in which tombstones are collected.
+const LONG_MS: u64 = 60_000;

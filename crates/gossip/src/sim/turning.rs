@@ -6,11 +6,12 @@ use bytes::Bytes;
 use netkernel::{Address, NodeId};
 
 use crate::event::Event;
-use crate::message::Frame;
+use crate::message::{Frame, Message};
 use crate::proto::{Action, DialError, DialId, Input, Machine, Now};
 
 use super::network::Ix;
 use super::oracle::Violation;
+use super::report::Fault;
 use super::world::World;
 
 /// Something that happens at a time.
@@ -97,7 +98,10 @@ impl World {
             return Ok(());
         }
         if *wished == self.nodes[to].settings.address && self.can_meet(from, to) {
-            return self.link(from, to);
+            self.link(from, to)?;
+            if self.network.session(from, to).is_some() {
+                return Ok(());
+            }
         }
         let delay = (100 << attempt.min(5)) + self.random.below(100);
         self.at(self.now + delay, Happening::Connect { from, to, attempt: attempt + 1 });
@@ -110,12 +114,39 @@ impl World {
     }
 
     pub(super) fn link(&mut self, a: Ix, b: Ix) -> Result<(), Violation> {
+        if !(self.admits(a, b)? && self.admits(b, a)?) {
+            return Ok(());
+        }
         if self.network.establish(a, b).1 {
             let (id_a, id_b) = (self.nodes[a].id.clone(), self.nodes[b].id.clone());
             self.input(a, Input::Up { id: id_b })?;
             self.input(b, Input::Up { id: id_a })?;
         }
         Ok(())
+    }
+
+    /// Whether a node takes a session with another: of two of one id, it keeps the one that still answers, and tells
+    /// the other.
+    fn admits(&mut self, ix: Ix, newcomer: Ix) -> Result<bool, Violation> {
+        let id = &self.nodes[newcomer].id;
+        let is_twin = |other: &Ix| *other != newcomer && self.nodes[*other].id == *id;
+        let Some(incumbent) = self
+            .twins
+            .iter()
+            .copied()
+            .find(|other| is_twin(other) && self.network.session(ix, *other).is_some())
+        else {
+            return Ok(true);
+        };
+        if !self.can_meet(ix, incumbent) {
+            self.reset(ix, incumbent);
+            return Ok(true);
+        }
+        if let Some(machine) = &self.nodes[incumbent].machine {
+            let incumbent = machine.incarnation();
+            self.input(newcomer, Input::RefusedAsDuplicate { incumbent })?;
+        }
+        Ok(false)
     }
 
     pub(super) fn dialed(
@@ -132,12 +163,16 @@ impl World {
         let failed = || DialError::Failed { reason: "nobody answers".to_owned() };
         let result = match there {
             Some(other) if other == ix => Err(DialError::Myself),
+            Some(other) if !self.can_meet(ix, other) => Err(failed()),
             Some(other) if self.nodes[other].id == self.nodes[ix].id => Err(DialError::Duplicate),
-            Some(other) if self.can_meet(ix, other) => {
+            Some(other) => {
                 self.link(ix, other)?;
-                Ok(self.nodes[other].id.clone())
+                match self.network.session(ix, other) {
+                    Some(_) => Ok(self.nodes[other].id.clone()),
+                    None => Err(failed()),
+                }
             }
-            _ => Err(failed()),
+            None => Err(failed()),
         };
         self.input(ix, Input::Dialed { dial, result })
     }
@@ -153,7 +188,7 @@ impl World {
             return Ok(());
         }
         if self.random.percent(self.store_failures) {
-            self.report.faults.failed_writes += 1;
+            self.report.faults.count(Fault::FailedWrite);
             if self.random.percent(50) {
                 self.nodes[ix].keep(state);
             }
@@ -174,7 +209,7 @@ impl World {
         let Some(machine) = &mut node.machine else { return Ok(()) };
         if node.paused_until > now.mono_ms {
             if matches!(input, Input::Frame { .. }) && node.inbox.len() >= INBOX_MAX {
-                self.report.faults.overflows += 1;
+                self.report.overflows += 1;
             } else {
                 node.inbox.push_back(input);
             }
@@ -200,7 +235,7 @@ impl World {
         }
         self.rouse(ix);
         let Some(machine) = &self.nodes[ix].machine else { return Ok(()) };
-        let checked = self.oracle.check(ix, machine);
+        let checked = self.oracle.check(ix, machine, self.had_twins);
         let is_out = machine.affiliation().ring().is_none();
         checked.map_err(|what| self.violation(what))?;
         if is_out != std::mem::replace(&mut self.nodes[ix].is_out, is_out) {
@@ -212,23 +247,27 @@ impl World {
     pub(super) fn act(&mut self, ix: Ix, action: Action) -> Result<(), Violation> {
         match action {
             Action::Send { to, bytes } => {
-                let Some(to) = self.position(&to) else { return Ok(()) };
+                let Some(to) = self.linked(ix, &to) else { return Ok(()) };
                 self.report.frames += 1;
+                if self.counts_rumours {
+                    self.report.rumours += u64::from(is_rumour(&bytes));
+                }
                 self.report.bytes += bytes.len() as u64;
                 if let Some((at, session)) = self.network.send(ix, to, &bytes, self.now, &mut self.random) {
                     self.at(at, Happening::Deliver { from: ix, to, session, bytes });
                 }
             }
             Action::Connect { id, address } => {
-                if let Some(to) = self.position(&id) {
+                if let Some(to) = self.located(&id, &address) {
+                    self.unwish(ix, &id);
                     self.nodes[ix].wished.insert(to, address);
                     let delay = 1 + self.random.below(10);
                     self.at(self.now + delay, Happening::Connect { from: ix, to, attempt: 0 });
                 }
             }
             Action::Disconnect { id, .. } => {
-                if let Some(to) = self.position(&id) {
-                    self.nodes[ix].wished.remove(&to);
+                self.unwish(ix, &id);
+                if let Some(to) = self.linked(ix, &id) {
                     self.drain(ix, to);
                 }
             }
@@ -283,8 +322,31 @@ impl World {
         }
     }
 
-    pub(super) fn position(&self, id: &NodeId) -> Option<Ix> {
-        self.nodes.iter().position(|node| node.id == *id)
+    /// The node of this id that another has a session with.
+    fn linked(&self, ix: Ix, id: &NodeId) -> Option<Ix> {
+        let first = *self.positions.get(id)?;
+        let is_it = |other: &Ix| self.nodes[*other].id == *id && self.network.session(ix, *other).is_some();
+        let twin = || self.twins.iter().copied().find(is_it);
+        Some(first).filter(is_it).or_else(twin).or(Some(first))
+    }
+
+    /// The node of this id that listens at the address, or was there first.
+    fn located(&self, id: &NodeId, address: &Address) -> Option<Ix> {
+        let first = *self.positions.get(id)?;
+        let is_it = |other: &Ix| {
+            let node = &self.nodes[*other];
+            node.id == *id && node.settings.address == *address
+        };
+        Some(self.twins.iter().copied().find(is_it).unwrap_or(first))
+    }
+
+    fn unwish(&mut self, ix: Ix, id: &NodeId) {
+        let nodes = &self.nodes;
+        let others: Vec<_> =
+            nodes[ix].wished.keys().copied().filter(|other| nodes[*other].id == *id).collect();
+        for other in others {
+            self.nodes[ix].wished.remove(&other);
+        }
     }
 
     pub(super) fn time(&self, ix: Ix) -> Now {
@@ -295,6 +357,10 @@ impl World {
         self.next += 1;
         self.queue.push(Reverse((at, self.next, happening)));
     }
+}
+
+fn is_rumour(bytes: &Bytes) -> bool {
+    Frame::decode(bytes).is_ok_and(|frame| matches!(frame.message, Message::Rumor { .. }))
 }
 
 /// Frames a paused node takes before it turns others away.

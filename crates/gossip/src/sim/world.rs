@@ -7,13 +7,15 @@ use netkernel::{Address, NodeId};
 
 use crate::event::Event;
 use crate::liveness::Detector;
-use crate::proto::{Affiliation, Command, Image, ImageId, Input, Machine, Outcome, Random, Settings, Token};
+use crate::proto::{
+    Affiliation, Command, Image, ImageId, Input, Machine, Outcome, Random, Settings, Stats, Token,
+};
 use crate::view::Status;
 
 use super::network::{Ix, Network};
 use super::node::{Disk, Node};
 use super::oracle::{Oracle, Violation};
-use super::report::Report;
+use super::report::{Fault, Report};
 use super::turning::Happening;
 
 /// Takes what happens in a run, with the virtual time in milliseconds.
@@ -28,6 +30,12 @@ pub struct World {
     pub(super) now: u64,
     pub(super) random: Random,
     pub(super) nodes: Vec<Node>,
+    /// The first node of each id.
+    pub(super) positions: BTreeMap<NodeId, Ix>,
+    /// Nodes that share their id with another.
+    pub(super) twins: Vec<Ix>,
+    /// Whether there ever were any.
+    pub(super) had_twins: bool,
     pub(super) network: Network,
     pub(super) oracle: Oracle,
     pub(super) report: Report,
@@ -42,6 +50,10 @@ pub struct World {
     pub(super) next_token: u64,
     /// Things that happened at the present moment.
     pub(super) happened: u32,
+    /// Whether the run goes on until every tombstone is collected.
+    pub(super) outlives_tombstones: bool,
+    /// Whether to look into frames for rumours, which costs time.
+    pub(super) counts_rumours: bool,
     /// Whether to print what happens.
     pub(super) trace: Option<Trace>,
 }
@@ -55,6 +67,9 @@ impl World {
             now: 0,
             random: Random::new(seed),
             nodes: Vec::new(),
+            positions: BTreeMap::new(),
+            twins: Vec::new(),
+            had_twins: false,
             network: Network::default(),
             oracle: Oracle::default(),
             report: Report { runs: 1, ..Report::default() },
@@ -65,6 +80,8 @@ impl World {
             next: 0,
             next_token: 0,
             happened: 0,
+            outlives_tombstones: false,
+            counts_rumours: false,
             trace: None,
         }
     }
@@ -85,10 +102,37 @@ impl World {
         let mut settings = Settings::new(id, address(ix));
         settings.detector = Detector::none();
         tune(&mut settings);
-        let skew_ms = self.random.below(7_200_000) as i64 - 3_600_000;
+        let skew_ms = self.random_skew_ms();
+        self.positions.insert(settings.id.clone(), ix);
         self.nodes.push(Node::new(settings, skew_ms));
         self.start(ix)?;
         Ok(ix)
+    }
+
+    /// Starts a node a second time, at an address of its own, from a copy of its disk or from none.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`]
+    pub fn add_twin(&mut self, of: Ix, with_disk: bool) -> Result<Ix, Violation> {
+        let ix = self.nodes.len();
+        let mut twin = Node::new(self.nodes[of].settings.clone(), self.random_skew_ms());
+        twin.settings.address = address(ix);
+        if with_disk {
+            twin.disk.clone_from(&self.nodes[of].disk);
+        }
+        self.nodes.push(twin);
+        self.twins.extend([of, ix]);
+        self.had_twins = true;
+        self.twins.sort_unstable();
+        self.twins.dedup();
+        self.start(ix)?;
+        Ok(ix)
+    }
+
+    /// Up to an hour ahead or behind.
+    pub(super) fn random_skew_ms(&mut self) -> i64 {
+        self.random.below(2 * HOUR_MS as u64) as i64 - HOUR_MS
     }
 
     /// Starts a node that crashed, with what its disk has and other settings if need be.
@@ -118,9 +162,8 @@ impl World {
     /// Kills a node and all its sessions.
     pub fn crash(&mut self, ix: Ix, disk: Disk) {
         self.tell(|| format!("{ix} crashes, disk {disk:?}"));
-        let sessions = self.network.sessions().into_iter().filter(|(a, b)| *a == ix || *b == ix);
-        for (a, b) in sessions.collect::<Vec<_>>() {
-            self.reset(a, b);
+        for other in self.network.linked(ix).collect::<Vec<_>>() {
+            self.reset(ix, other);
         }
         self.nodes[ix].crash(disk);
         self.count_losses();
@@ -172,8 +215,7 @@ impl World {
         let pairs = others.flat_map(|other| side.iter().map(move |ix| (*ix, other)));
         let both = pairs.flat_map(|(a, b)| [Some((a, b)), (!one_way).then_some((b, a))]);
         let directions = both.flatten().collect();
-        let faults = &mut self.report.faults;
-        *(if one_way { &mut faults.one_way } else { &mut faults.partitions }) += 1;
+        self.report.faults.count(if one_way { Fault::OneWay } else { Fault::Partition });
         self.cut(&directions);
     }
 
@@ -293,7 +335,11 @@ impl World {
     pub fn report(&self) -> Report {
         let mut report = self.report;
         report.events = self.oracle.events();
-        report.divergences = self.running().map(|(_, machine)| machine.stats().divergences).sum();
+        let sum = |of: fn(&Stats) -> u64| self.running().map(|(_, machine)| of(&machine.stats())).sum();
+        report.divergences = sum(|stats| stats.divergences);
+        report.collected = sum(|stats| stats.collected);
+        report.retired = sum(|stats| stats.retired);
+        report.below_floor = sum(|stats| stats.below_floor);
         report
     }
 
@@ -307,3 +353,5 @@ impl World {
 pub fn address(ix: Ix) -> Address {
     Address::new("10.0.0.1", 1_000 + ix as u16).expect("a well-formed address")
 }
+
+pub(super) const HOUR_MS: i64 = 3_600_000;
