@@ -44,9 +44,7 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
             matches!(hand.sent().as_slice(), [Message::Digest(_)])
         }
         Rule::BroughtIsTried => {
-            meet_and_remove(&mut hand, "b");
-            let back = written(Versions::new(), by_other(1), member("b", 6));
-            rumour(&mut hand, "b", vec![Record { versions: back, ..record("b") }]);
+            rumour(&mut hand, "b", vec![record("b")]);
             is_member(&hand, "b")
         }
         Rule::RemovalBeatsMember => {

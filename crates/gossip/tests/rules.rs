@@ -1,5 +1,4 @@
 //! Rules of the protocol that no simulated link can break, each on a machine by hand.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 #[expect(dead_code, reason = "others use the rest of it")]
 mod hand;

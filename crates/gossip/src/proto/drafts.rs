@@ -150,8 +150,8 @@ impl Machine {
             }
             Intent::Accept { record, from } => {
                 let Affiliation::Evicted(ring) = &self.affiliation else { return None };
-                let mut entry = self.roster.get(&local)?.clone();
-                entry.merge(&record)?;
+                let (entry, _) = self.roster.trial(&record).ok()?;
+                let entry = entry?;
                 // An invitation from before the removal changes nothing.
                 let membership = entry.membership()?;
                 self.identity.told(membership.incarnation);

@@ -278,7 +278,9 @@ impl Machine {
         if lacks {
             self.pull(from);
         } else if !has_news {
-            self.send_hash(from);
+            // Not the hash: should that still differ, the two would ask each other without end.
+            let (base, upto) = (theirs.context.clone(), Some(self.roster.context().clone()));
+            self.send(from, &Message::Delta(Delta { base, records: Vec::new(), floors: Vec::new(), upto }));
         }
     }
 

@@ -60,11 +60,7 @@ impl Machine {
             return self.send(from, &Message::InviteRefused(refusal));
         }
         if let Affiliation::Evicted(_) = self.affiliation {
-            let mut entry = self.roster.get(&self.settings.id).cloned();
-            let readmitted = entry
-                .as_mut()
-                .is_none_or(|entry| entry.merge(&record).is_some() && entry.membership().is_some());
-            return match readmitted {
+            return match self.readmits(&record) {
                 true => self.writer.push(Intent::Accept { record: Box::new(record), from: from.clone() }),
                 // The inserter did not know of the removal, which beats what it wrote. Now it learns of it.
                 false => self.send_gone(from),
@@ -78,6 +74,12 @@ impl Machine {
             self.writer.push(Intent::Adopt { weight });
         }
         self.pull(from);
+    }
+
+    /// Whether an invitation counts, with all that is known here.
+    fn readmits(&self, record: &Record) -> bool {
+        let trial = self.roster.trial(record).ok().and_then(|(entry, _)| entry);
+        trial.is_some_and(|entry| entry.membership().is_some())
     }
 
     /// A node that stays outside, and started from an older state than others know of, has to be believed: it becomes

@@ -51,7 +51,7 @@ impl Roster {
     ) -> Self {
         let mut roster = Self::new(rules);
         roster.seen.join(context);
-        roster.floors = floors.into_iter().map(|floor| (floor.id.clone(), floor)).collect();
+        floors.into_iter().for_each(|floor| roster.lay(floor));
         entries.into_iter().for_each(|entry| roster.put(Arc::unwrap_or_clone(entry)));
         roster
     }
@@ -110,15 +110,7 @@ impl Roster {
 
     /// Actors that will never write again and that no version here is of.
     pub(crate) fn ended_actors(&self) -> BTreeSet<Actor> {
-        let mut ended: BTreeSet<_> = self.seen.complete().collect();
-        if !ended.is_empty() {
-            let siblings = self.entries.values().flat_map(|entry| entry.versions().siblings());
-            let dots = siblings.map(|(dot, _)| dot).chain(self.floors.values().flat_map(|floor| &floor.dots));
-            dots.for_each(|dot| {
-                ended.remove(&dot.actor);
-            });
-        }
-        ended
+        self.seen.complete().collect()
     }
 }
 
@@ -248,7 +240,7 @@ impl Roster {
         };
         merged.dots.iter().for_each(|dot| self.seen.insert(*dot));
         let replaced = merged.versions();
-        self.floors.insert(floor.id.clone(), Arc::new(merged));
+        self.lay(Arc::new(merged));
         if let Some(entry) = self.entries.get(&floor.id).cloned() {
             let mut record = entry.record().clone();
             match record.versions.sync(&replaced) {
@@ -271,15 +263,23 @@ impl Roster {
             past: entry.versions().context().clone(),
         };
         self.take(id);
-        self.floors.insert(id.clone(), Arc::new(floor));
+        self.lay(Arc::new(floor));
     }
 
     /// Forgets a floor whose time is up.
     pub(crate) fn forget_floor(&mut self, id: &NodeId) {
-        if self.floors.remove(id).is_some()
-            && let Some(entry) = self.entries.get(id).cloned()
-        {
-            self.put(Arc::unwrap_or_clone(entry));
+        if let Some(floor) = self.floors.remove(id) {
+            self.seen.release(floor.dots.iter());
+            if let Some(entry) = self.entries.get(id).cloned() {
+                self.put(Arc::unwrap_or_clone(entry));
+            }
+        }
+    }
+
+    fn lay(&mut self, floor: Arc<Floor>) {
+        self.seen.hold(floor.dots.iter());
+        if let Some(before) = self.floors.insert(floor.id.clone(), floor) {
+            self.seen.release(before.dots.iter());
         }
     }
 
@@ -347,6 +347,7 @@ impl Roster {
         self.live ^= entry.live_hash();
         self.owns ^= own_hash(&entry);
         self.seen.end(entry.ended());
+        self.seen.hold(entry.versions().siblings().map(|(dot, _)| dot));
         self.entries.insert(id, Arc::new(entry));
     }
 
@@ -355,6 +356,7 @@ impl Roster {
             self.live ^= before.live_hash();
             self.owns ^= own_hash(&before);
             self.seen.unend(before.ended());
+            self.seen.release(before.versions().siblings().map(|(dot, _)| dot));
         }
     }
 }

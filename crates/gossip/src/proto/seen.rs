@@ -11,6 +11,8 @@ pub(crate) struct Seen {
     context: Context,
     /// The last events of actors that will never write again, as the nodes say whose they were.
     ended: BTreeMap<Actor, u64>,
+    /// How many versions and floors are of each actor.
+    used: BTreeMap<Actor, usize>,
     hash: Hash,
 }
 
@@ -19,8 +21,8 @@ impl Seen {
         &self.context
     }
 
-    /// Of all events, but those of actors that have ended and of which everything was seen: who forgot them and who
-    /// has not compare as equal.
+    /// Of all events, but those of actors that have ended, of which everything was seen and nothing is left: who forgot
+    /// them and who has not compare as equal.
     pub(crate) fn hash(&self) -> Hash {
         self.hash
     }
@@ -62,7 +64,29 @@ impl Seen {
         });
     }
 
-    /// The actors that have ended and of which everything was seen, and is not forgotten yet.
+    /// Something that is there now is of these events.
+    pub(crate) fn hold<'a>(&mut self, dots: impl Iterator<Item = &'a Dot>) {
+        let actors: Vec<_> = dots.map(|dot| dot.actor).collect();
+        self.change(actors.clone(), |seen| {
+            actors.into_iter().for_each(|actor| *seen.used.entry(actor).or_default() += 1);
+        });
+    }
+
+    /// Something that was of these events is gone.
+    pub(crate) fn release<'a>(&mut self, dots: impl Iterator<Item = &'a Dot>) {
+        let actors: Vec<_> = dots.map(|dot| dot.actor).collect();
+        self.change(actors.clone(), |seen| {
+            for actor in actors {
+                let left = seen.used.get(&actor).map_or(0, |count| count - 1);
+                match left {
+                    0 => seen.used.remove(&actor),
+                    left => seen.used.insert(actor, left),
+                };
+            }
+        });
+    }
+
+    /// The actors that have ended, of which everything was seen and nothing is left, and that are not forgotten yet.
     pub(crate) fn complete(&self) -> impl Iterator<Item = Actor> + '_ {
         let is_known = |actor: &Actor| self.context.latest(actor) > 0;
         self.ended.keys().copied().filter(move |actor| is_known(actor) && self.is_complete(*actor))
@@ -70,9 +94,11 @@ impl Seen {
 
     fn is_complete(&self, actor: Actor) -> bool {
         let last = self.ended.get(&actor);
-        last.is_some_and(|last| {
-            self.context.latest(&actor) == *last && self.context.clock().get(&actor) == *last
-        })
+        let is_used = self.used.contains_key(&actor);
+        !is_used
+            && last.is_some_and(|last| {
+                self.context.latest(&actor) == *last && self.context.clock().get(&actor) == *last
+            })
     }
 
     /// Changes what is known of these actors, and the hash with it.

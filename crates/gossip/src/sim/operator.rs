@@ -58,6 +58,8 @@ fn part_twins(world: &mut World) -> Result<(), Violation> {
     if !stands(world, keep) {
         world.crash(keep, Disk::Kept);
         world.start(keep)?;
+        // The other may have been the member.
+        world.command(keep, Command::Join { ring: ring() })?;
     }
     // What they said of themselves at the same time is settled once the one that stays has heard of it.
     world.run_for(5_000)?;
