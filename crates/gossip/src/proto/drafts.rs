@@ -14,9 +14,7 @@ use super::affiliation::Affiliation;
 use super::entry::Entry;
 use super::machine::Machine;
 use super::operations::{Command, Insertion, Operation, Outcome, Token};
-use super::record::{
-    Actor, ENDED_MAX, Ended, Membership, OwnRecord, Record, Standing, TAG_BYTES_MAX, Version, tag_bytes,
-};
+use super::record::{Membership, OwnRecord, Record, Standing, TAG_BYTES_MAX, Version, tag_bytes};
 use super::roster::Roster;
 use super::rules::Rule;
 use super::time::Now;
@@ -350,13 +348,6 @@ impl Machine {
         }
     }
 
-    /// The actors of earlier boots of which others still have events, oldest first.
-    fn ended(&self) -> Vec<Ended> {
-        let last = |actor: Actor| self.roster.context().latest(&actor);
-        let ended = self.identity.earlier_actors().map(|actor| Ended { actor, last: last(actor) });
-        ended.filter(|ended| ended.last > 0).take(ENDED_MAX).collect()
-    }
-
     /// Writes what this node says of itself.
     fn write_own(&mut self, draft: &mut Draft) {
         let local = &self.settings.id;
@@ -369,7 +360,8 @@ impl Machine {
             protocols: self.settings.protocols,
             draining: self.draining,
             tags: self.tags.clone(),
-            ended: self.ended(),
+            // Members that have collected at different times do not yet agree on what of an actor is left.
+            ended: Vec::new(),
             extension: self.settings.extension.clone(),
         };
         let record = Record { own: Some(own), ..record.clone() };

@@ -82,12 +82,6 @@ impl Identity {
         Dot::new(actor, counter).expect("counters start at 1")
     }
 
-    /// The actors of earlier boots, oldest first, under which this one never writes.
-    pub(crate) fn earlier_actors(&self) -> impl Iterator<Item = Actor> + '_ {
-        let present = self.actor.map(|(actor, _)| actor);
-        self.actors.iter().copied().filter(move |actor| Some(*actor) != present)
-    }
-
     /// Everyone has forgotten an actor of an earlier boot.
     pub(crate) fn forget_actor(&mut self, actor: Actor) {
         let present = self.actor.map(|(actor, _)| actor);

@@ -207,7 +207,7 @@ pub(crate) const TAG_BYTES_MAX: usize = 4 * 1024;
 const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 
 /// Earlier actors named in one record; whoever has more names the oldest first.
-pub(crate) const ENDED_MAX: usize = 32;
+const ENDED_MAX: usize = 32;
 
 /// Concurrent versions of one record. Each takes a partition of its own to make.
 pub(crate) const SIBLINGS_MAX: usize = 64;
