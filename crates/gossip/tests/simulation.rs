@@ -59,6 +59,6 @@ fn nothing_is_lost_or_resurrected_in_a_storm() {
 
 #[test]
 fn nothing_comes_back_when_the_tombstones_are_gone() {
-    let report = run(Story::LongStorm, 6, 100..200);
+    let report = run(Story::LongStorm, 6, 100..170);
     assert!(report.collected > 0, "{report}");
 }
