@@ -59,6 +59,7 @@ fn nothing_is_lost_or_resurrected_in_a_storm() {
 
 #[test]
 fn nothing_comes_back_when_the_tombstones_are_gone() {
+    // Not all seeds pass: see "Known faults" in the README. The range ends before the first that does not.
     let report = run(Story::LongStorm, 6, 100..170);
     assert!(report.collected > 0, "{report}");
 }
