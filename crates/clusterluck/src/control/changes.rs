@@ -10,7 +10,7 @@ use super::protocol::{Done, Failure, Insert, Join, Leave, Meet, Remove, Update};
 use super::server::{Operated, Run, member};
 
 impl Operated {
-    /// Waits until a change has reached every reachable member, if that was asked for.
+    /// Waits until a change has reached every member, if that was asked for.
     async fn propagated(&self, operation: Operation, wait_ms: Option<u64>) -> Done {
         let Some(wait_ms) = wait_ms else { return Done { propagated: None } };
         let within = Duration::from_millis(wait_ms).min(WAIT_MAX);

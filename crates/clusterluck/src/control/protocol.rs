@@ -91,7 +91,7 @@ pub struct NodeInfo {
 /// A change has been made on the node that was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Done {
-    /// Whether every reachable member has it too; `None` if that was not waited for.
+    /// Whether every member has it too; `None` if that was not waited for.
     pub propagated: Option<bool>,
 }
 
@@ -185,7 +185,7 @@ pub struct Meet {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How long to wait until every reachable member knows, in milliseconds.
+    /// How long to wait until every member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
@@ -205,7 +205,7 @@ pub struct Insert {
     pub weight: Option<u32>,
     /// Ahead of other operations that wait.
     pub force: bool,
-    /// How long to wait until every reachable member knows, in milliseconds.
+    /// How long to wait until every member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
@@ -218,7 +218,7 @@ pub struct Update {
     pub weight: Option<u32>,
     /// Taken for parity with the original: an update never waits for others, so there is nothing to force.
     pub force: bool,
-    /// How long to wait until every reachable member knows, in milliseconds.
+    /// How long to wait until every member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
@@ -229,7 +229,7 @@ pub struct Remove {
     pub ids: Vec<String>,
     /// Ahead of other operations that wait.
     pub force: bool,
-    /// How long to wait until every reachable member knows, in milliseconds.
+    /// How long to wait until every member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
