@@ -1,7 +1,7 @@
 //! What is done with bytes that another node sent, for the tests here and for the fuzz target.
 #![expect(clippy::unwrap_used, reason = "test support fails by panicking")]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use genserver::{Addr, Cx, GenServer, HandleCast, LocalAddr, Outcome, Routes, System, Wire};
@@ -50,9 +50,10 @@ struct Office {
     peer: Arc<Peer>,
 }
 
-fn office() -> &'static Office {
-    static OFFICE: OnceLock<Office> = OnceLock::new();
-    OFFICE.get_or_init(|| {
+/// The one office, for one caller at a time: what another sends meanwhile would be found waiting.
+fn office() -> MutexGuard<'static, Office> {
+    static OFFICE: OnceLock<Mutex<Office>> = OnceLock::new();
+    let office = OFFICE.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let (desk, dispatch) = runtime.block_on(async {
             let system = System::local();
@@ -63,14 +64,17 @@ fn office() -> &'static Office {
             address: Address::new("peer", 1).unwrap(),
             incarnation: Incarnation(1),
         };
-        Office { runtime, desk, dispatch, peer: Arc::new(Peer { node, role: Role::Node }) }
-    })
+        Mutex::new(Office { runtime, desk, dispatch, peer: Arc::new(Peer { node, role: Role::Node }) })
+    });
+    // A test that failed has said so already.
+    office.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes bytes in as a cast for a server, and for the system's own monitors: whatever they are, the server is there
 /// afterwards, has nothing waiting, and is as it was.
 pub(crate) fn inbox(bytes: &[u8]) {
-    let Office { runtime, desk, dispatch, peer } = office();
+    let office = office();
+    let Office { runtime, desk, dispatch, peer } = &*office;
     for name in ["desk", "#", "nobody"] {
         let name = ServerName::new(name).expect("a good name");
         let taken = dispatch.cast(peer, &name, Bytes::copy_from_slice(bytes));
