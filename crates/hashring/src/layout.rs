@@ -49,6 +49,7 @@ impl From<Token> for u64 {
 }
 
 impl fmt::Display for Token {
+    /// Sixteen hexadecimal digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&alloc::format!("{:016x}", self.0))
     }
@@ -139,30 +140,29 @@ impl Layout {
         hasher.update(&LAYOUT_VERSION.to_le_bytes());
         hasher.update(&self.seed.to_le_bytes());
         hasher.update(&(members.len() as u32).to_le_bytes());
-        let mut record = Vec::new();
         for member in members {
-            record.clear();
-            write_member(&mut record, member);
-            hasher.update(&record);
+            write_member(member, |bytes| {
+                hasher.update(bytes);
+            });
         }
         Fingerprint(*hasher.finalize().as_bytes())
     }
 }
 
-/// One member as bytes, in the fingerprint and in the serialised form: the id after its length as u16, the weight
-/// as u32, a byte that says whether there is a zone, and then its name after its length as u16. All integers are
-/// little endian.
-pub(crate) fn write_member<N: RingNode>(out: &mut Vec<u8>, member: Member<'_, N>) {
-    write_bytes(out, member.node.ring_id().as_ref());
-    out.extend_from_slice(&member.weight.to_le_bytes());
-    out.push(u8::from(member.zone.is_some()));
+/// Tells one member as bytes, piece by piece, for the fingerprint and for the serialised form: the id after its length as
+/// u16, the weight as u32, a byte that says whether there is a zone, and then its name after its length as u16. All integers
+/// are little endian.
+pub(crate) fn write_member<N: RingNode>(member: Member<'_, N>, mut write: impl FnMut(&[u8])) {
+    write_bytes(member.node.ring_id().as_ref(), &mut write);
+    write(&member.weight.to_le_bytes());
+    write(&[u8::from(member.zone.is_some())]);
     if let Some(zone) = member.zone {
-        write_bytes(out, zone.as_str().as_bytes());
+        write_bytes(zone.as_str().as_bytes(), &mut write);
     }
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+fn write_bytes(bytes: &[u8], write: &mut impl FnMut(&[u8])) {
     let length = u16::try_from(bytes.len()).expect("insertion refuses ids and zones over 65,535 bytes");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(bytes);
+    write(&length.to_le_bytes());
+    write(bytes);
 }

@@ -77,7 +77,7 @@ impl<N: RingNode> Snapshot<N> {
         out.extend_from_slice(self.fingerprint.as_bytes());
         out.extend_from_slice(&(self.members.len() as u32).to_le_bytes());
         for spec in &self.members {
-            write_member(&mut out, spec.as_member());
+            write_member(spec.as_member(), |bytes| out.extend_from_slice(bytes));
         }
         out
     }
