@@ -13,7 +13,7 @@ use crate::range::{Stretches, TokenRange};
 use crate::ring::HashRing;
 
 /// A range of tokens that changes hands as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RangeMove<'a, N> {
     /// The tokens.
@@ -71,6 +71,17 @@ impl<N: RingNode> HashRing<N> {
     ///
     /// Takes one pass over the points of both rings, or, when few nodes differ, a few lookups for each of their points.
     ///
+    /// ```
+    /// let ring = hashring::HashRing::from_nodes(["ash", "birch", "cedar"])?;
+    /// let mut without = ring.clone();
+    /// without.remove(&"birch");
+    /// for step in ring.diff(&without)? {
+    ///     println!("{} moves from {:?} to {:?}", step.range, step.from, step.to);
+    ///     assert_eq!(step.from, Some(&"birch"));
+    /// }
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`RingError::LayoutMismatch`] when the rings were built with different seeds: then every key has another token.
@@ -100,6 +111,20 @@ impl<N: RingNode> HashRing<N> {
     /// ascending order, as few as their lists of replicas allow. A set that is only in another order is the same.
     ///
     /// Takes a placement in either ring for every point of both.
+    ///
+    /// ```
+    /// use hashring::{HashRing, NodeSpec, Placement};
+    ///
+    /// let ring = HashRing::from_nodes(["ash", "birch", "cedar"])?;
+    /// let mut grown = ring.clone();
+    /// grown.insert(NodeSpec::new("douglas"))?;
+    /// for step in ring.diff_replicas(&grown, &Placement::anywhere(2))? {
+    ///     assert!(step.gaining().eq(&["douglas"]));
+    ///     let from = step.sources().next().expect("two have kept it");
+    ///     println!("douglas fetches {} from {from}", step.range);
+    /// }
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     ///
     /// # Errors
     ///

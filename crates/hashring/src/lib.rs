@@ -54,28 +54,34 @@
 //! For n nodes and p points; measured at 1,000 nodes of 160 points, keys of 16 to 32 bytes, on one core of a busy machine of
 //! 2.6 GHz.
 //!
-//! | | steps | measured |
-//! |---|---|---|
-//! | [`owner`](HashRing::owner) | the hash, one line of an index, one of points | 13 ns |
-//! | [`replicas`](HashRing::replicas)`(key, 3)` | and three points, seldom more | 28 ns |
-//! | [`replica_set`](HashRing::replica_set) of 3 in 12 zones | and points until there are zones enough, twice | 140 ns |
-//! | [`owner_bounded_of`](HashRing::owner_bounded_of) | and points until a node has room | 94 ns, half of all nodes full |
-//! | [`owner_bounded`](HashRing::owner_bounded) | and n loads | 2.3 µs |
-//! | [`PartitionTable::owner`] | the hash, one load | 7 ns |
-//! | [`insert`](HashRing::insert), [`set_weight`](HashRing::set_weight), [`remove`](HashRing::remove) | moves the points after those that change; a removal looks at n nodes | 74 µs; 125 µs if a clone shares the ring |
-//! | clone | one reference count | 5 ns |
-//! | [`from_nodes`](HashRing::from_nodes), [`union`](HashRing::union), [`merge`](HashRing::merge), [`restore`](Builder::restore) | n log n, and p | 5 ms |
-//! | [`partition_table`](HashRing::partition_table)`(16, …)` | p and 2^16 | 2 ms |
-//! | [`diff`](HashRing::diff) | changed points × log p, or p | 21 µs for one node, 4 ms for all |
-//! | [`diff_replicas`](HashRing::diff_replicas), [`sharing_zones`](Plan::sharing_zones) | p placements in either ring | 13 to 25 ms |
-//! | [`plan`](HashRing::plan) of a node, with both balances | p | 0.3 ms |
-//! | [`balance`](HashRing::balance), [`ranges_of`](HashRing::ranges_of), [`successors`](HashRing::successors) | p | |
-//! | `==`, [`fingerprint`](HashRing::fingerprint), [`snapshot`](HashRing::snapshot) | n | |
-//! | memory of a ring | 12 bytes a point, 2 a bucket, and the nodes; while it is built, 30 bytes a point | 2.3 MB |
-//! | memory of a table | 4 bytes a stretch, and its ring | 0.3 MB |
+//! | | steps | allocates | measured |
+//! |---|---|---|---|
+//! | [`owner`](HashRing::owner) | the hash, one line of an index, one of points | nothing | 13 ns |
+//! | [`owners_batch`](HashRing::owners_batch) | the same without the hash, for each | nothing | |
+//! | [`replicas`](HashRing::replicas)`(key, 3)` | and three points, seldom more | nothing¹ | 28 ns |
+//! | [`replica_set`](HashRing::replica_set) of 3 in 12 zones | and points until there are zones enough, twice | nothing¹ ² | 140 ns |
+//! | [`owner_bounded_of`](HashRing::owner_bounded_of) | and points until a node has room | nothing¹ | 94 ns, half of all nodes full |
+//! | [`owner_bounded`](HashRing::owner_bounded) | and n loads | nothing¹ | 2.3 µs |
+//! | [`PartitionTable::owner`] | the hash, one load | nothing | 7 ns |
+//! | [`get`](HashRing::get), [`contains`](HashRing::contains), [`weight_of`](HashRing::weight_of), [`zone_of`](HashRing::zone_of) | log n | nothing | |
+//! | [`nodes`](HashRing::nodes), [`members`](HashRing::members), [`points`](HashRing::points), [`points_from`](HashRing::points_from) | one for each | nothing | |
+//! | `==`, [`fingerprint`](HashRing::fingerprint) | n | nothing | |
+//! | [`ownership`](HashRing::ownership) | p | nothing | |
+//! | [`balance`](HashRing::balance), [`ownerships`](HashRing::ownerships) | p | 16 bytes a node | |
+//! | [`ranges_of`](HashRing::ranges_of), [`successors`](HashRing::successors), [`predecessors`](HashRing::predecessors) | p | the list, a byte a node | |
+//! | clone | one reference count | nothing | 5 ns |
+//! | [`insert`](HashRing::insert), [`set_weight`](HashRing::set_weight), [`remove`](HashRing::remove) | moves the points after those that change; a removal looks at n nodes | for the points that change | 74 µs |
+//! | the same while a clone shares the ring | and copies p points | a copy | 125 µs |
+//! | [`from_nodes`](HashRing::from_nodes), [`union`](HashRing::union), [`merge`](HashRing::merge), [`restore`](Builder::restore) | n log n, and p | 30 bytes a point, 14 of which the ring keeps | 5 ms |
+//! | [`partition_table`](HashRing::partition_table)`(16, …)` | p and 2^16 | the table, and 4 bytes a point for the time | 2 ms |
+//! | [`diff`](HashRing::diff) | changed points × log p, or p | the list | 21 µs for one node, 4 ms for all |
+//! | [`diff_replicas`](HashRing::diff_replicas), [`sharing_zones`](Plan::sharing_zones) | p placements in either ring | the list, none | 13 to 25 ms |
+//! | [`plan`](HashRing::plan) of a node, with both balances | p | the ring after it, and the list | 0.3 ms |
 //!
-//! No read allocates, unless it returns a `Vec` or walks along more than 32 points, or tells more than 16 replicas or
-//! zones apart.
+//! ¹ Over 32 points walked, a bit for each node. ² Over 16 replicas or zones, a list of them.
+//!
+//! A ring takes 12 bytes a point, about 2 more for its index, and its nodes: 2.3 MB at the size above. A table takes 4 bytes a
+//! stretch beside its ring.
 //!
 //! # Names in the original
 //!
@@ -115,6 +121,7 @@ mod balance;
 mod batch;
 mod builder;
 mod cells;
+mod copies;
 mod diff;
 mod error;
 mod index;

@@ -19,14 +19,6 @@ pub struct Member<'a, N> {
     pub zone: Option<&'a Zone>,
 }
 
-impl<N> Clone for Member<'_, N> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<N> Copy for Member<'_, N> {}
-
 impl<N: RingNode> Member<'_, N> {
     /// Whether all but the payload is the same.
     pub(crate) fn places_like(self, other: Member<'_, N>) -> bool {

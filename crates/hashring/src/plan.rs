@@ -34,7 +34,7 @@ pub struct Plan<N> {
 }
 
 /// What a node gains and loses. Most changes do one of the two to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeMove<'a, N> {
     /// The node.
@@ -47,6 +47,16 @@ pub struct NodeMove<'a, N> {
 
 impl<N: RingNode> HashRing<N> {
     /// Makes all changes, in turn, or none of them.
+    ///
+    /// ```
+    /// use hashring::{HashRing, NodeSpec, Op, RingError};
+    ///
+    /// let mut ring = HashRing::from_nodes(["ash", "birch"])?;
+    /// let ops = [Op::Insert(NodeSpec::new("cedar")), Op::SetWeight("elm", 80)];
+    /// assert_eq!(ring.apply(&ops), Err(RingError::UnknownNode));
+    /// assert!(!ring.contains(&"cedar"));
+    /// # Ok::<(), RingError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -192,6 +202,21 @@ impl<N: RingNode> HashRing<N> {
 ///
 /// While keys move, read from the owner before and fall back to the owner after, or ask both; write to both. When all
 /// moves are done, [`finish`](Self::finish) leaves the new ring.
+///
+/// ```
+/// use hashring::{HashRing, Op, Owners};
+///
+/// let mut ring = HashRing::from_nodes(["ash", "birch", "cedar"])?;
+/// let transition = ring.plan(&[Op::Remove("cedar")])?.transition();
+/// match transition.owners(b"user:42") {
+///     Owners::Settled(owner) => println!("{owner} keeps it"),
+///     Owners::Moving { from, to } => println!("it is on its way from {from:?} to {to:?}"),
+///     Owners::Nobody => unreachable!("there are nodes before and after"),
+/// }
+/// ring = transition.finish();
+/// assert_eq!(ring.len(), 2);
+/// # Ok::<(), hashring::RingError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Transition<N> {
     before: HashRing<N>,
@@ -199,7 +224,7 @@ pub struct Transition<N> {
 }
 
 /// The owners of a key during a [`Transition`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Owners<'a, N> {
     /// No node has points, before or after.
     Nobody,

@@ -29,7 +29,7 @@ pub struct PartitionTable<N> {
 }
 
 /// A stretch of a table that changes hands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PartitionMove<'a, N> {
     /// Which stretch: the top bits of its tokens.
@@ -44,6 +44,17 @@ impl<N: RingNode> HashRing<N> {
     /// Divides the ring into 2^bits stretches of which no node has more than its due, times the factor, rounded up.
     ///
     /// About 64 stretches a node keep the rounding small. Takes a step for each stretch and each point.
+    ///
+    /// ```
+    /// use hashring::{HashRing, LoadFactor};
+    ///
+    /// let ring = HashRing::from_nodes(["ash", "birch", "cedar"])?;
+    /// let table = ring.partition_table(8, LoadFactor::percent_over(5))?;
+    /// assert_eq!(table.len(), 256);
+    /// assert!(table.iter().filter(|(_, owner)| **owner == "ash").count() <= 90);
+    /// assert_eq!(table.owner(b"user:42"), table.owner_of(table.partition_of(ring.token(b"user:42"))));
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use crate::node::RingNode;
 use crate::ring::HashRing;
 
 /// A point: a position, and the node that owns the tokens from the point before it up to this one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Point<'a, N> {
     /// Where the point is.
@@ -19,6 +19,14 @@ pub struct Point<'a, N> {
 
 impl<N: RingNode> HashRing<N> {
     /// All points, in ascending order; with `.rev()`, descending.
+    ///
+    /// ```
+    /// let ring = hashring::HashRing::from_nodes(["ash", "birch"])?;
+    /// assert_eq!(ring.points().len(), 2 * 160);
+    /// let point = ring.points().next().expect("there are 320");
+    /// assert_eq!(ring.owner_at(point.token), Some(point.node));
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     pub fn points(&self) -> impl ExactSizeIterator<Item = Point<'_, N>> + DoubleEndedIterator + Clone {
         self.lap(0)
     }
@@ -44,6 +52,15 @@ impl<N: RingNode> HashRing<N> {
     /// Distinct nodes, up to `count`, that own the first points after this node's own: who would take over its keys if it
     /// left. In the order in which they are met clockwise, from the node's point of number 0 on. None when the node has
     /// no points, or is the only one that has.
+    ///
+    /// ```
+    /// let ring = hashring::HashRing::from_nodes(["ash", "birch", "cedar"])?;
+    /// let mut without = ring.clone();
+    /// without.remove(&"ash");
+    /// let heirs = ring.successors(&"ash", 9);
+    /// assert!(ring.diff(&without)?.iter().all(|step| heirs.contains(&step.to.expect("two are left"))));
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     pub fn successors(&self, node: &N, count: usize) -> Vec<&N> {
         self.neighbours(node, count, |ix, len| if ix + 1 == len { 0 } else { ix + 1 })
     }
