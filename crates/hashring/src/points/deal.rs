@@ -127,23 +127,27 @@ mod tests {
 
     #[test]
     fn as_many_as_make_none_one_or_several_heaps_are_sorted() {
-        for count in [0, 1, 2, 3, 1_023, 1_024, 2_047, 2_048, 5_000] {
+        let counts: &[u64] =
+            if cfg!(miri) { &[0, 1, 2_048] } else { &[0, 1, 2, 3, 1_023, 1_024, 2_047, 2_048, 5_000] };
+        for &count in counts {
             assert_sorted(&spread(count).collect::<Vec<_>>());
         }
     }
 
     #[test]
     fn equal_positions_are_in_the_order_of_slots() {
-        let doubled = spread(3_000).map(|(position, slot)| (position, slot + 7));
-        assert_sorted(&doubled.chain(spread(3_000)).collect::<Vec<_>>());
-        assert_sorted(&spread(3_000).map(|entry| (7, entry.1)).collect::<Vec<_>>());
+        let count = if cfg!(miri) { 300 } else { 3_000 };
+        let doubled = spread(count).map(|(position, slot)| (position, slot + 7));
+        assert_sorted(&doubled.chain(spread(count)).collect::<Vec<_>>());
+        assert_sorted(&spread(count).map(|entry| (7, entry.1)).collect::<Vec<_>>());
     }
 
     #[test]
     fn a_crowd_in_one_pile_is_sorted_beside_what_is_spread() {
-        for crowd in [u64::from(PILE_POINTS_MAX), 1_000] {
+        let (many, around) = if cfg!(miri) { (50, 300) } else { (1_000, 4_000) };
+        for crowd in [u64::from(PILE_POINTS_MAX), many] {
             let near = spread(crowd).map(|(position, slot)| (1 << 63 | position >> 40, slot));
-            assert_sorted(&spread(4_000).chain(near).collect::<Vec<_>>());
+            assert_sorted(&spread(around).chain(near).collect::<Vec<_>>());
         }
     }
 }

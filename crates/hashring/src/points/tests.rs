@@ -63,7 +63,8 @@ fn take_step(points: &mut Points, model: &mut Model, step: Step, slots: usize) {
 fn check(points: &Points, model: &Model, tokens: &[u64]) {
     assert_eq!(points.as_slice(), model.iter().map(|&(point, _)| point).collect::<Vec<_>>());
     let beside = model.iter().flat_map(|&(point, _)| [point.wrapping_sub(1), point, point.wrapping_add(1)]);
-    for token in beside.chain(tokens.iter().copied()).chain([0, u64::MAX]) {
+    let tokens = beside.chain(tokens.iter().copied()).chain([0, u64::MAX]);
+    for token in tokens.step_by(if cfg!(miri) { 11 } else { 1 }) {
         let (ix, slot) = points.find(token);
         assert_eq!(ix, model.partition_point(|&(point, _)| point < token), "{token:x}");
         let expected = model.get(ix).or(model.first());
@@ -138,6 +139,8 @@ proptest! {
     }
 }
 
+// More points in one block of buckets than an offset can count: too many for miri.
+#[cfg(not(miri))]
 #[test]
 fn hashed_points_are_even_and_chosen_ones_are_found_all_the_same() {
     let spread: Vec<(u64, Slot)> =
@@ -145,7 +148,6 @@ fn hashed_points_are_even_and_chosen_ones_are_found_all_the_same() {
     let mut points = built(&spread, 2);
     assert!(points.index.is_even());
 
-    // All in one block of buckets: more than an offset can count.
     let crowd: Vec<u64> = (0..60_000).map(|step| 5 << 50 | step).collect();
     let more: Vec<u64> = (0..60_000).map(|step| 6 << 50 | step).collect();
     points.insert(&crowd, 1, 2, |a, b| a.cmp(&b));
@@ -166,13 +168,18 @@ fn hashed_points_are_even_and_chosen_ones_are_found_all_the_same() {
 
 #[test]
 fn a_stretch_that_a_removal_lays_bare_is_walked_over() {
+    let bits = if cfg!(miri) { 9 } else { 12 };
+    let (count, shift) = (1_u64 << bits, u64::BITS - bits);
+    // More buckets than points may leave empty in a row, and fewer than would make a smaller index.
+    let bare = count / 4..count / 4 + 100;
     let mut model: Model =
-        (0..4_096_u64).map(|ix| (ix << 52 | 1 << 50, Slot::from((1_000..1_200).contains(&ix)))).collect();
+        (0..count).map(|ix| (ix << shift | 1 << 50, Slot::from(bare.contains(&ix)))).collect();
     let mut points = built(&model, 2);
     assert!(points.index.is_even());
     let run: Vec<u64> = model.iter().filter(|own| own.1 == 1).map(|own| own.0).collect();
     points.remove(&run, 1, 2);
+    assert!(!points.index.is_even());
     model.retain(|own| own.1 == 0);
-    let tokens: Vec<u64> = (990..1_210).map(|ix| ix << 52).collect();
+    let tokens: Vec<u64> = (bare.start - 10..bare.end + 10).map(|ix| ix << shift).collect();
     check(&points, &model, &tokens);
 }

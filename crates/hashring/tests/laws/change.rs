@@ -165,7 +165,8 @@ proptest! {
 
 #[test]
 fn large_rings_are_compared_by_their_changed_points_as_by_all() {
-    let ring = HashRing::from_nodes(0..300_u64).expect("within the limits");
+    let nodes = if cfg!(miri) { 40 } else { 300 };
+    let ring = HashRing::from_nodes(0..nodes).expect("within the limits");
     let mut other = ring.clone();
     other.insert(NodeSpec::new(1_000)).expect("within the limits");
     other.remove(&7);
@@ -173,12 +174,12 @@ fn large_rings_are_compared_by_their_changed_points_as_by_all() {
     let moves = ring.diff(&other).expect("the same seed");
 
     // The same through rings that share nothing, where all points are compared.
-    let strangers = HashRing::from_nodes(5_000..5_300_u64).expect("within the limits");
+    let strangers = HashRing::from_nodes(5_000..5_000 + nodes).expect("within the limits");
     let mut owners: BTreeMap<Token, (u64, u64)> = BTreeMap::new();
     for step in ring.diff(&strangers).expect("the same seed") {
         owners.insert(step.range.through(), (*step.from.expect("owned"), *step.to.expect("owned")));
     }
-    assert!(owners.len() > 80_000);
+    assert!(owners.len() > strangers.point_count());
     for (token, (from, to)) in owners {
         assert_eq!((ring.owner_at(token), strangers.owner_at(token)), (Some(&from), Some(&to)));
     }
@@ -209,8 +210,9 @@ fn rings_of_different_seeds_are_not_compared() {
 
 #[test]
 fn sets_of_all_nodes_are_the_same_in_any_order() {
+    let nodes: u64 = if cfg!(miri) { 40 } else { 300 };
     let ring = HashRing::builder()
-        .nodes((0..300_u64).map(|id| NodeSpec::new(id).weight(1)))
+        .nodes((0..nodes).map(|id| NodeSpec::new(id).weight(1)))
         .build()
         .expect("within the limits");
     let mut other = ring.clone();
