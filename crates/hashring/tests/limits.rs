@@ -1,9 +1,14 @@
 //! Bad and extreme input: a typed error or the documented answer, and the ring as it was. What takes a million steps is not
 //! for miri.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
 use hashring::{
-    Change, Fraction, HashRing, ID_BYTES_MAX, LoadFactor, NODES_MAX, NodeSpec, POINTS_MAX, Placement,
-    RingError, TABLE_BITS_MAX, Token, TokenRange, WEIGHT_MAX, ZONE_BYTES_MAX, Zone,
+    Change, CombineError, Fraction, HashRing, ID_BYTES_MAX, LoadFactor, NODES_MAX, NodeSpec, Op, Owners,
+    POINTS_MAX, Placement, RingError, RingNode, TABLE_BITS_MAX, Token, TokenRange, Transition, WEIGHT_MAX,
+    ZONE_BYTES_MAX, Zone,
 };
 
 #[test]
@@ -31,6 +36,91 @@ fn an_empty_ring_answers_every_question() {
     assert_eq!(ring.diff(&ring).map(|moves| moves.len()), Ok(0));
     assert_eq!(ring.points_from(Token::new(7)).rev().count(), 0);
     assert_eq!(ring.fingerprint(), HashRing::<u64>::new().fingerprint());
+}
+
+#[test]
+fn an_empty_ring_is_changed_compared_and_combined() {
+    let mut ring = HashRing::<String>::new();
+    let (nobody, spread) = ("nobody".to_owned(), Placement::spread(3));
+    assert_eq!(ring.remove(&nobody), None);
+    assert_eq!(ring.set_weight(&nobody, 7), Err(RingError::UnknownNode));
+    assert_eq!(ring.apply(&[]), Ok(()));
+    assert_eq!(ring.diff_replicas(&ring, &spread), Ok(Vec::new()));
+    let plan = ring.plan(&[Op::Remove(nobody)]).expect("within the limits");
+    assert_eq!((plan.moves().len(), plan.moved(), plan.balance()), (0, Fraction::ZERO, (None, None)));
+    assert!(plan.moves_by_node().is_empty());
+    assert_eq!(plan.sharing_zones(&spread), Ok((Fraction::ZERO, Fraction::ZERO)));
+    assert_eq!(plan.transition().owners(b"key"), Owners::Nobody);
+    for combined in [ring.union(&ring), ring.intersection(&ring), ring.merge(&ring, &ring)] {
+        assert_eq!(combined.as_ref(), Ok(&ring));
+    }
+    let transition = Transition::new(ring.clone(), HashRing::new()).expect("the same seed");
+    assert_eq!(transition.owners_at(Token::MIN), Owners::Nobody);
+    assert_eq!(ring.insert(NodeSpec::new("first".to_owned())), Ok(Change::Added { weight: 160 }));
+}
+
+/// A node with an address: its identity is the id alone.
+#[derive(Clone, Debug, PartialEq)]
+struct Server {
+    id: &'static str,
+    port: u16,
+}
+
+impl RingNode for Server {
+    type Id<'a> = &'a [u8];
+
+    fn ring_id(&self) -> &[u8] {
+        self.id.as_bytes()
+    }
+}
+
+#[test]
+fn one_id_with_different_payload_is_one_node_that_carries_the_later() {
+    let server = |port| Server { id: "a", port };
+    let bulk = HashRing::from_nodes([server(1), Server { id: "b", port: 7 }, server(2)]);
+    let mut ring = bulk.expect("within the limits");
+    assert_eq!((ring.len(), ring.point_count(), ring.get(b"a")), (2, 320, Some(&server(2))));
+    assert_eq!(ring.insert(NodeSpec::new(server(3))), Ok(Change::Unchanged));
+    assert_eq!((ring.len(), ring.get(b"a")), (2, Some(&server(3))));
+    let other = HashRing::from_nodes([server(4)]).expect("within the limits");
+    let conflict = CombineError::Conflict { ours: server(3), theirs: server(4) };
+    assert_eq!(ring.union(&other), Err(conflict));
+    assert_eq!(ring.remove(&server(9)), Some(server(3)));
+    assert!(!ring.contains(&server(3)));
+}
+
+/// A node whose id can change behind the ring's back.
+#[derive(Clone)]
+struct Fickle(Rc<Cell<u64>>);
+
+impl RingNode for Fickle {
+    type Id<'a> = [u8; 8];
+
+    fn ring_id(&self) -> [u8; 8] {
+        self.0.get().to_be_bytes()
+    }
+}
+
+#[test]
+fn a_node_whose_id_changes_in_a_ring_costs_no_more_than_a_panic() {
+    let nodes: Vec<Fickle> = (0..10).map(|id| Fickle(Rc::new(Cell::new(id)))).collect();
+    for (changed, id) in [(0, 100), (5, 6), (9, 0)] {
+        let mut ring =
+            HashRing::from_nodes(nodes.iter().map(|node| Fickle(Rc::new(node.0.as_ref().clone()))))
+                .expect("within the limits");
+        ring.nodes().nth(changed).expect("there are ten").0.set(id);
+        for key in 0..100_u32 {
+            assert!(ring.owner(&key.to_le_bytes()).is_some());
+            assert_eq!(ring.replicas(&key.to_le_bytes(), 20).count(), 10);
+        }
+        assert_eq!(ring.points().count(), 1_600);
+        for id in 0..10 {
+            let node = Fickle(Rc::new(Cell::new(id)));
+            // Whether it panics is not promised; that it ends, is.
+            drop(catch_unwind(AssertUnwindSafe(|| ring.remove(&node))));
+            assert!(ring.replicas(b"key", 20).count() <= 10);
+        }
+    }
 }
 
 #[test]
@@ -218,9 +308,46 @@ fn keys_crafted_against_one_seed_are_spread_by_another() {
     let crafted: Vec<[u8; 4]> =
         (0..200_000_u32).map(u32::to_le_bytes).filter(|key| known.owner(key) == Some(&7)).collect();
     assert!(crafted.len() > 2_000);
+    // What one node would bear alone, bounded loads spread over the next ones.
+    let mut loads = [0_u64; 50];
+    for key in crafted.iter().take(1_000) {
+        let load = |node: &u64| loads[*node as usize];
+        let owner = known.owner_bounded(key, load, LoadFactor::percent_over(25));
+        loads[*owner.expect("the ring has points") as usize] += 1;
+    }
+    assert!(loads.iter().all(|&load| load <= 25), "{loads:?}");
+
     let still = crafted.iter().filter(|key| secret.owner(*key) == Some(&7)).count();
     let due = secret.ownership(&7).expect("a member").as_f64() * crafted.len() as f64;
     assert!((still as f64) < due * 1.3, "{still} where {due:.0} are due");
+}
+
+#[cfg(not(miri))]
+#[test]
+fn ids_crafted_to_crowd_their_points_are_placed_all_the_same() {
+    // Of many ids those whose only point falls into one 256th of the ring, and a few that lie anywhere.
+    let all = HashRing::builder().nodes((0..200_000_u64).map(|id| NodeSpec::new(id).weight(1)));
+    let all = all.build().expect("within the limits");
+    let chosen: Vec<u64> =
+        all.points().filter(|point| point.token.get() >> 56 == 7).map(|point| *point.node).collect();
+    assert!(chosen.len() > 600);
+    let nodes = chosen.iter().copied().chain(0..20).map(|id| NodeSpec::new(id).weight(1));
+    let bulk = HashRing::builder().nodes(nodes.clone()).build().expect("within the limits");
+    let mut grown = HashRing::new();
+    for node in nodes {
+        grown.insert(node).expect("within the limits");
+    }
+    for ring in [&bulk, &grown] {
+        let points: Vec<_> = ring.points().collect();
+        for (point, next) in points.iter().zip(points.iter().cycle().skip(1)) {
+            assert_eq!(ring.owner_at(point.token), Some(point.node));
+            assert_eq!(ring.owner_at(Token::new(point.token.get() + 1)), Some(next.node));
+            assert!(ring.replicas_at(point.token, 2).eq([point.node, next.node]));
+        }
+    }
+    assert!(bulk.points().eq(grown.points()));
+    chosen.iter().for_each(|id| assert_eq!(grown.remove(id), Some(*id)));
+    assert!(grown.nodes().copied().eq((0..20).filter(|id| !chosen.contains(id))));
 }
 
 #[test]
