@@ -56,28 +56,44 @@ fn bar(before: Fraction, after: Fraction) -> String {
 }
 
 fn picture(plan: &Plan<&'static str>) -> Document {
-    let paper = Rectangle::new().set("width", 840).set("height", 460).set("fill", "#fff");
+    let paper = Rectangle::new().set("width", 900).set("height", 500).set("fill", "#fff");
     let document =
-        Document::new().set("viewBox", (0, 0, 840, 460)).set("font-family", "sans-serif").add(paper);
+        Document::new().set("viewBox", (0, 0, 900, 500)).set("font-family", "sans-serif").add(paper);
     let moved = plan.moves().fold(Group::new(), |group, step| {
         group.add(arc(step.range, 168.0, 10.0, step.from.map_or("none", |node| colour(node))))
     });
-    let after = drawing(plan.after(), "after; inside, whose it was").add(moved);
-    let legend = plan.after().nodes().enumerate().fold(Group::new(), |group, (ix, node)| {
-        let x = 60 + 130 * ix;
-        let swatch = Path::new().set("d", format!("M{x},432h14v14h-14z")).set("fill", colour(node));
-        group.add(swatch).add(Text::new(*node).set("x", x + 20).set("y", 444).set("font-size", 14))
-    });
+    let points = format!("{} nodes, {} points", plan.before().len(), plan.before().point_count());
+    let moves = format!("{:.1} of all keys moved to {NEWCOMER}:", plan.moved());
+    let before = drawing(plan.before(), ["before", &points, ""]);
+    let after = drawing(plan.after(), ["after", &moves, "the inner arcs show whose they were"]).add(moved);
     document
-        .add(drawing(plan.before(), "before").set("transform", "translate(210,222)"))
-        .add(after.set("transform", "translate(630,222)"))
-        .add(legend)
+        .add(before.set("transform", "translate(225,220)"))
+        .add(after.set("transform", "translate(675,220)"))
+        .add(legend(plan))
 }
 
-/// A ring around the origin: an arc for each range, in the colour of its owner.
-fn drawing(ring: &HashRing<&'static str>, title: &str) -> Group {
-    let title = Text::new(title).set("text-anchor", "middle").set("y", 5).set("font-size", 14);
-    ring.nodes().fold(Group::new().add(title), |group, node| {
+/// The colour of each node, and its share before and after.
+fn legend(plan: &Plan<&'static str>) -> Group {
+    plan.after().nodes().enumerate().fold(Group::new(), |group, (ix, node)| {
+        let x = 30 + 145 * ix;
+        let share = |ring: &HashRing<&'static str>| ring.ownership(node).unwrap_or_default().as_f64() * 100.0;
+        let shares = format!("{:.1} → {:.1} %", share(plan.before()), share(plan.after()));
+        let swatch = Path::new().set("d", format!("M{x},450h14v14h-14z")).set("fill", colour(node));
+        group.add(swatch).add(label(node, x + 20, 462)).add(label(&shares, x + 20, 482).set("fill", "#555"))
+    })
+}
+
+fn label(text: &str, x: usize, y: i32) -> Text {
+    Text::new(text).set("x", x).set("y", y).set("font-size", 14)
+}
+
+/// A ring around the origin: an arc for each range, in the colour of its owner, and some lines in the middle.
+fn drawing(ring: &HashRing<&'static str>, lines: [&str; 3]) -> Group {
+    let text = (-20..)
+        .step_by(22)
+        .zip(lines)
+        .fold(Group::new(), |group, (y, line)| group.add(label(line, 0, y).set("text-anchor", "middle")));
+    ring.nodes().fold(Group::new().add(text), |group, node| {
         ring.ranges_of(node).fold(group, |group, range| group.add(arc(range, 190.0, 26.0, colour(node))))
     })
 }

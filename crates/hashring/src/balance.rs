@@ -79,6 +79,13 @@ impl<N: RingNode> HashRing<N> {
     }
 
     /// How evenly the nodes with points are loaded. `None` when there are none.
+    ///
+    /// ```
+    /// let ring = hashring::HashRing::from_nodes(0..100_u32)?;
+    /// let balance = ring.balance().expect("the ring has nodes");
+    /// assert!(balance.max < 1.3 && balance.min > 0.7 && balance.deviation < 0.1);
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     pub fn balance(&self) -> Option<Balance> {
         Balance::of(self, &self.tokens_by_slot())
     }

@@ -124,6 +124,22 @@ impl<N: RingNode> HashRing<N> {
     /// The nodes that keep a key, the owner first: distinct, as many as the placement says or as many as have points.
     /// Asking for one more appends one. Up to 16 nodes it allocates nothing, unless their zones lie far apart.
     ///
+    /// ```
+    /// use hashring::{HashRing, NodeSpec, Placement, RingError};
+    ///
+    /// let zones = [("ash", "north"), ("birch", "north"), ("cedar", "south")];
+    /// let nodes = zones.map(|(node, zone)| NodeSpec::new(node).zone(zone));
+    /// let ring = HashRing::builder().nodes(nodes).build()?;
+    ///
+    /// let two: Vec<_> = ring.replica_set(b"user:42", &Placement::spread(2))?.collect();
+    /// assert!(two.contains(&&"cedar"), "the only one in the south");
+    ///
+    /// let strict = Placement::spread(3).at_least(3);
+    /// let refused = ring.replica_set(b"user:42", &strict).map(|_| ());
+    /// assert_eq!(refused, Err(RingError::NotEnoughZones { asked: 3, present: 2 }));
+    /// # Ok::<(), RingError>(())
+    /// ```
+    ///
     /// # Errors
     ///
     /// [`RingError::NotEnoughZones`] when the placement asks for more zones than the nodes with points are in, or than
@@ -184,6 +200,20 @@ impl<N: RingNode> HashRing<N> {
     ///
     /// `load` says what each node bears now, in units of one key. It is asked of every node with points, to know the sum;
     /// who keeps the sum asks [`owner_bounded_of`](Self::owner_bounded_of) instead.
+    ///
+    /// ```
+    /// use hashring::{HashRing, LoadFactor};
+    ///
+    /// let ring = HashRing::from_nodes(0..10_u8)?;
+    /// let mut loads = [0_u64; 10];
+    /// for key in 0..1_000_u32 {
+    ///     let load = |node: &u8| loads[usize::from(*node)];
+    ///     let owner = ring.owner_bounded(&key.to_le_bytes(), load, LoadFactor::percent_over(25));
+    ///     loads[usize::from(*owner.expect("the ring has nodes"))] += 1;
+    /// }
+    /// assert!(loads.iter().all(|&load| load <= 125), "{loads:?}");
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     pub fn owner_bounded(&self, key: &[u8], load: impl Fn(&N) -> u64, factor: LoadFactor) -> Option<&N> {
         let placed = self.members().filter(|member| member.weight > 0);
         let total = placed.fold(0_u64, |total, member| total.saturating_add(load(member.node)));

@@ -100,6 +100,14 @@ impl<T: PartialEq> Stretches<T> {
 
 impl<N: RingNode> HashRing<N> {
     /// What the node owns, as the fewest ranges. The ranges of all nodes together cover every token once.
+    ///
+    /// ```
+    /// let ring = hashring::HashRing::from_nodes(["ash", "birch"])?;
+    /// let token = ring.token(b"user:42");
+    /// let owner = ring.owner_at(token).expect("the ring has nodes");
+    /// assert!(ring.ranges_of(owner).any(|range| range.contains(token)));
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     pub fn ranges_of(&self, node: &N) -> impl ExactSizeIterator<Item = TokenRange> + use<N> {
         let (slot, points) = (self.slot_of(node), &self.inner.points);
         let mut stretches = Stretches::new();

@@ -20,6 +20,9 @@ use crate::points::Points;
 ///
 /// Two rings are equal when they place every key alike: same seed, same ids with the same weights and zones.
 /// Payload does not count.
+///
+/// Whoever only reads can do so from several threads at once. To change a ring that others read, change a clone and hand it
+/// over: `Mutex<HashRing<N>>` or the like, locked only to take a clone.
 #[derive(Clone)]
 pub struct HashRing<N> {
     pub(crate) inner: Arc<Inner<N>>,
@@ -89,6 +92,17 @@ impl<N: RingNode> HashRing<N> {
 
     /// Adds a node; or, when one of the same id is there, makes it what the spec says and replaces its payload.
     /// Doing it twice is doing it once. Only keys that the node gains or loses move.
+    ///
+    /// ```
+    /// use hashring::{Change, HashRing, NodeSpec};
+    ///
+    /// let mut ring = HashRing::new();
+    /// assert_eq!(ring.insert(NodeSpec::new("ash"))?, Change::Added { weight: 160 });
+    /// assert_eq!(ring.insert(NodeSpec::new("ash"))?, Change::Unchanged);
+    /// assert_eq!(ring.insert(NodeSpec::new("ash").weight(80))?, Change::Reweighted { from: 160, to: 80 });
+    /// assert_eq!(ring.remove(&"ash"), Some("ash"));
+    /// # Ok::<(), hashring::RingError>(())
+    /// ```
     ///
     /// # Errors
     ///
@@ -167,7 +181,7 @@ impl<N: RingNode> HashRing<N> {
         Some(removed)
     }
 
-    /// Changes how many points a node has. Only that node's keys move.
+    /// Changes how many points a node has. Only that node's keys move. 0 drains it: it stays a member, and owns nothing.
     ///
     /// # Errors
     ///
@@ -182,7 +196,7 @@ impl<N: RingNode> HashRing<N> {
         self.slot_of(node).is_some()
     }
 
-    /// The node with this id, and its payload.
+    /// The node with this id, and its payload: for who has only the bytes of [`ring_id`](RingNode::ring_id).
     pub fn get(&self, id: &[u8]) -> Option<&N> {
         self.inner.members.node(self.inner.members.slot(id)?)
     }
