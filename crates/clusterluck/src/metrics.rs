@@ -9,8 +9,11 @@ use gossip::{Gossip, RingMember};
 use netkernel::{Kernel, Net, PeerStatus, Role, Traffic};
 use serde::{Deserialize, Serialize};
 
+use crate::control::growing::growing;
+
 /// One thing that is measured, for everything it is measured of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Metric {
     /// Its name, such as `clusterluck_link_messages_sent`.
     pub name: String,
@@ -33,12 +36,15 @@ pub enum Kind {
 
 /// A value of a metric, and what it is the value of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Sample {
     /// What it is measured of, as names and values; empty for the node itself.
     pub labels: Vec<(String, String)>,
     /// The value, in the unit of the name.
     pub value: f64,
 }
+
+growing!(Metric, Sample);
 
 /// Measures a node. It reads counters and takes no lock for longer than that.
 pub(crate) fn measure(kernel: &Kernel, gossip: &Gossip, servers: &System, uptime: Duration) -> Vec<Metric> {

@@ -4,13 +4,17 @@
 
 mod commands;
 mod demo;
+mod disk;
 mod errors;
 mod forming;
 mod guide;
 mod local;
 mod metrics;
+mod mounts;
+mod names;
 mod node;
 mod partitions;
+mod releases;
 mod schemas;
 mod session;
 mod support;

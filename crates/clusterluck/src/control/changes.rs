@@ -3,10 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
-use gossip::{Insertion, MeetError, Operation, Reach, RingName};
+use gossip::{
+    InsertError, Insertion, JoinError, LeaveError, MeetError, Operation, Reach, RemoveError, RingName,
+    Unavailable, UpdateError,
+};
 use netkernel::{Address, Net, NodeId};
 
-use super::protocol::{Done, Failure, Insert, Join, Leave, Meet, Remove, Update};
+use super::failure::Failure;
+use super::protocol::{Done, Insert, Join, Leave, Meet, Remove, Update};
 use super::server::{Operated, Run, member};
 
 impl Operated {
@@ -22,7 +26,7 @@ impl Operated {
 impl Run for Join {
     async fn run(self, node: &Operated) -> Result<Done, Failure> {
         let ring = RingName::new(&self.ring).map_err(invalid)?;
-        let operation = node.gossip.join(ring).await.map_err(failed)?;
+        let operation = node.gossip.join(ring).await?;
         Ok(node.propagated(operation, None).await)
     }
 }
@@ -44,7 +48,7 @@ impl Run for Meet {
 impl Run for Leave {
     async fn run(self, node: &Operated) -> Result<Done, Failure> {
         node.view()?;
-        let operation = node.gossip.leave(self.force).await.map_err(failed)?;
+        let operation = node.gossip.leave(self.force).await?;
         Ok(node.propagated(operation, None).await)
     }
 }
@@ -65,7 +69,7 @@ impl Run for Insert {
             insertions.retain(|(id, _)| *id != own);
         }
         let insertions = insertions.into_iter().map(|(_, insertion)| insertion).collect();
-        let operation = node.gossip.insert_many(insertions, self.force).await.map_err(failed)?;
+        let operation = node.gossip.insert_many(insertions, self.force).await?;
         Ok(node.propagated(operation, self.wait_ms).await)
     }
 }
@@ -75,7 +79,7 @@ impl Run for Update {
         let view = node.view()?;
         let id = member(&view, &self.id)?.id.clone();
         let weight = self.weight.unwrap_or(hashring::WEIGHT_DEFAULT);
-        let operation = node.gossip.update(&id, weight).await.map_err(failed)?;
+        let operation = node.gossip.update(&id, weight).await?;
         Ok(node.propagated(operation, self.wait_ms).await)
     }
 }
@@ -90,7 +94,7 @@ impl Run for Remove {
             let own = node.kernel.local().id;
             ids.retain(|id| *id != own);
         }
-        let operation = node.gossip.remove_many(ids, self.force).await.map_err(failed)?;
+        let operation = node.gossip.remove_many(ids, self.force).await?;
         Ok(node.propagated(operation, self.wait_ms).await)
     }
 }
@@ -101,6 +105,51 @@ fn invalid(error: impl fmt::Display) -> Failure {
 
 fn failed(error: impl fmt::Display) -> Failure {
     Failure::Failed { reason: error.to_string() }
+}
+
+/// What an operation of gossip came to, with what to do where the error does not say.
+macro_rules! told_as_failures {
+    ($($error:ident),+) => { $(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                match error {
+                    $error::NotInRing => Self::NotInRing,
+                    $error::Unavailable(Unavailable::NotStored { .. }) => not_stored(error),
+                    error => failed(error),
+                }
+            }
+        }
+    )+ };
+}
+
+told_as_failures!(InsertError, RemoveError, UpdateError);
+
+impl From<LeaveError> for Failure {
+    fn from(error: LeaveError) -> Self {
+        match error {
+            LeaveError::NotInRing => Self::NotInRing,
+            LeaveError::NotAcknowledged { .. } => {
+                failed(format!("{error}; with --force it leaves whoever hears of it"))
+            }
+            LeaveError::Unavailable(Unavailable::NotStored { .. }) => not_stored(error),
+            error => failed(error),
+        }
+    }
+}
+
+impl From<JoinError> for Failure {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Unavailable(Unavailable::NotStored { .. }) => not_stored(error),
+            error => failed(error),
+        }
+    }
+}
+
+fn not_stored(error: impl fmt::Display) -> Failure {
+    failed(format!(
+        "{error}; see that the disk has room and the data folder can be written to, then try again"
+    ))
 }
 
 /// The same for a meet, with what to do where the error is the way there.

@@ -11,7 +11,8 @@ use netkernel::{
 };
 use thiserror::Error;
 
-use super::protocol::{Command, Failure, Request, Response, VERSION};
+use super::failure::Failure;
+use super::protocol::{Command, Request, Response, VERSION};
 use super::server_name;
 
 /// A session with the control server of one node.

@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::growing::growing;
 use super::protocol::NodeInfo;
 
 /// The ring, as soon as it is not as it was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Follow {
     /// The [`version`](Followed::version) that is known already; 0 for none.
     pub seen: u64,
@@ -20,6 +22,7 @@ pub struct Follow {
 
 /// All that is needed to place keys as the ring's members do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Followed {
     /// Tells this answer from others of the same node. Never 0.
     pub version: u64,
@@ -33,6 +36,7 @@ pub struct Followed {
 
 /// A node on the ring.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct RingNodeInfo {
     /// Where it is.
     pub node: NodeInfo,
@@ -44,6 +48,7 @@ pub struct RingNodeInfo {
 
 /// What happened since.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Watch {
     /// From where on; from now, if `None`.
     pub from: Option<Place>,
@@ -53,6 +58,7 @@ pub struct Watch {
 
 /// How far a watcher has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Place {
     /// Which run of the node it was. A later run tells all that happened in it.
     pub run: u64,
@@ -62,6 +68,7 @@ pub struct Place {
 
 /// What happened, in order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Watched {
     /// From where to go on.
     pub place: Place,
@@ -73,6 +80,7 @@ pub struct Watched {
 
 /// Something that happened on the node, as it tells it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct WatchedEvent {
     /// How long ago, in milliseconds. Clocks of two machines are never compared.
     pub age_ms: u64,
@@ -83,3 +91,5 @@ pub struct WatchedEvent {
     /// The rest of it, by name.
     pub details: BTreeMap<String, String>,
 }
+
+growing!(Follow, Followed, RingNodeInfo, Watch, Place, Watched, WatchedEvent);

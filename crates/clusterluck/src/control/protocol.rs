@@ -1,14 +1,19 @@
 //! What an operator and a node say to each other.
 //!
-//! A request is a command's name and its arguments; commands are known by name, so that an older node can say
-//! which ones it lacks. Arguments and answers are postcard, one struct each; fields are only appended.
+//! A request is a version, a command's name and its arguments; commands are known by name, so that an older node can
+//! say which ones it lacks. Arguments and answers are postcard; their structs may get more fields (see [`growing`]),
+//! and a command that means something else gets another name. A new version is for requests that older nodes would
+//! read as others.
+//!
+//! [`growing`]: super::growing
 
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 
+use super::failure::Failure;
+use super::growing::growing;
 use super::live::{Follow, Followed, Watch, Watched};
 use crate::metrics::Metric;
 
@@ -31,54 +36,25 @@ pub(crate) struct Request {
 /// The answer as it travels.
 pub(crate) type Response = Result<Vec<u8>, Failure>;
 
+impl Request {
+    /// Reads a request. Its version comes first whatever the version, so that a newer one can be named.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Failure> {
+        let malformed = |_| Failure::Malformed { command: String::new() };
+        let (version, _) = postcard::take_from_bytes::<u16>(bytes).map_err(malformed)?;
+        if version > VERSION {
+            let release = env!("CARGO_PKG_VERSION").to_owned();
+            return Err(Failure::NewerProtocol { version, newest: VERSION, release });
+        }
+        postcard::from_bytes(bytes).map_err(malformed)
+    }
+}
+
 /// The protocol's version. A node answers every version up to its own.
 pub(crate) const VERSION: u16 = 1;
 
-/// Why a node did not carry out a command. It is unharmed.
-#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Failure {
-    /// The node is older or newer than the command.
-    #[error("this node (clusterluck {release}) does not know the command `{command}`; it knows: {}", known.join(", "))]
-    UnknownCommand {
-        /// The command asked for.
-        command: String,
-        /// The node's release.
-        release: String,
-        /// The commands it knows.
-        known: Vec<String>,
-    },
-    /// The arguments could not be read.
-    #[error("the arguments of `{command}` cannot be read; the command line and the node differ in version")]
-    Malformed {
-        /// The command asked for.
-        command: String,
-    },
-    /// The ring has no node of that id.
-    #[error("'{id}' is not defined in this ring.")]
-    UnknownNode {
-        /// The id asked for.
-        id: String,
-    },
-    /// The node is in no ring.
-    #[error("this node is in no ring; join one with `clusterluck join <ring>`")]
-    NotInRing,
-    /// An argument makes no sense.
-    #[error("{reason}")]
-    Invalid {
-        /// Which, and what would.
-        reason: String,
-    },
-    /// The operation was tried and did not succeed.
-    #[error("{reason}")]
-    Failed {
-        /// What happened.
-        reason: String,
-    },
-}
-
 /// Where a node is.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct NodeInfo {
     /// Its id.
     pub id: String,
@@ -90,6 +66,7 @@ pub struct NodeInfo {
 
 /// A change has been made on the node that was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Done {
     /// Whether every member has it too; `None` if that was not waited for.
     pub propagated: Option<bool>,
@@ -97,6 +74,7 @@ pub struct Done {
 
 /// The whole ring.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Inspect {
     /// Whether to list every point.
     pub points: bool,
@@ -104,6 +82,7 @@ pub struct Inspect {
 
 /// What a ring looks like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Inspection {
     /// The ring's name; `None` when the node is in none.
     pub ring: Option<String>,
@@ -121,6 +100,7 @@ pub struct Inspection {
 
 /// A member and its part of the ring.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct InspectedMember {
     /// The member.
     pub node: NodeInfo,
@@ -138,10 +118,12 @@ pub struct InspectedMember {
 
 /// Every member's place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Nodes {}
 
 /// One member's place.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Get {
     /// The member's id.
     pub id: String,
@@ -149,6 +131,7 @@ pub struct Get {
 
 /// Whether a node is a member.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Has {
     /// The node's id.
     pub id: String,
@@ -156,6 +139,7 @@ pub struct Has {
 
 /// One member's weight.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Weight {
     /// The member's id.
     pub id: String,
@@ -163,14 +147,17 @@ pub struct Weight {
 
 /// Every member's weight.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Weights {}
 
 /// Whether the node answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Ping {}
 
 /// Joins a ring; the node must be in none.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Join {
     /// The ring's name.
     pub ring: String,
@@ -178,6 +165,7 @@ pub struct Join {
 
 /// Meets another node: both come to know what either knows.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Meet {
     /// The id the node there must have; any, if empty.
     pub id: String,
@@ -191,6 +179,7 @@ pub struct Meet {
 
 /// Leaves the ring.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Leave {
     /// Without waiting until others have acknowledged it.
     pub force: bool,
@@ -198,6 +187,7 @@ pub struct Leave {
 
 /// Adds members.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Insert {
     /// The nodes to add.
     pub nodes: Vec<NodeInfo>,
@@ -211,6 +201,7 @@ pub struct Insert {
 
 /// Changes a member's weight.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Update {
     /// The member's id.
     pub id: String,
@@ -224,6 +215,7 @@ pub struct Update {
 
 /// Removes members.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Remove {
     /// Their ids.
     pub ids: Vec<String>,
@@ -235,10 +227,12 @@ pub struct Remove {
 
 /// Every member with what is known of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Members {}
 
 /// What is known of a member.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct MemberInfo {
     /// Where it is.
     pub node: NodeInfo,
@@ -264,6 +258,7 @@ pub struct MemberInfo {
 
 /// Who holds a key.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Owner {
     /// The key.
     pub key: Vec<u8>,
@@ -273,10 +268,12 @@ pub struct Owner {
 
 /// The gen_servers on the node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Servers {}
 
 /// What is known of a gen_server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct ServerInfo {
     /// Its name.
     pub name: String,
@@ -290,10 +287,12 @@ pub struct ServerInfo {
 
 /// The node itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Info {}
 
 /// What a node says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct NodeReport {
     /// Where it is.
     pub node: NodeInfo,
@@ -313,6 +312,7 @@ pub struct NodeReport {
 
 /// One link of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct LinkInfo {
     /// The peer's id.
     pub id: String,
@@ -338,7 +338,37 @@ pub struct LinkInfo {
 
 /// The node's counters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(remote = "Self")]
 pub struct Metrics {}
+
+growing!(
+    NodeInfo,
+    Done,
+    Inspect,
+    Inspection,
+    InspectedMember,
+    Nodes,
+    Get,
+    Has,
+    Weight,
+    Weights,
+    Ping,
+    Join,
+    Meet,
+    Leave,
+    Insert,
+    Update,
+    Remove,
+    Members,
+    MemberInfo,
+    Owner,
+    Servers,
+    ServerInfo,
+    Info,
+    NodeReport,
+    LinkInfo,
+    Metrics,
+);
 
 macro_rules! commands {
     ($($name:literal $command:ty => $answer:ty,)*) => {

@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::failure::Failure;
 use super::live::{Follow, Watch};
 use super::protocol::{
-    COMMANDS, Command, Failure, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join, Leave,
-    LinkInfo, Meet, MemberInfo, Members, Metrics, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, Request,
-    Response, ServerInfo, Servers, Update, Weight, Weights,
+    COMMANDS, Command, Get, Has, Info, Insert, Inspect, InspectedMember, Inspection, Join, Leave, LinkInfo,
+    Meet, MemberInfo, Members, Metrics, NodeInfo, NodeReport, Nodes, Owner, Ping, Remove, Request, Response,
+    ServerInfo, Servers, Update, Weight, Weights,
 };
 use super::waiting::waits;
 use crate::journal::Journal;
@@ -65,7 +66,7 @@ impl Server {
         };
         let (operated, stop, waiting) = (self.operated.clone(), self.stop.clone(), Arc::clone(&self.waiting));
         self.tasks.spawn(async move {
-            let request = postcard::from_bytes::<Request>(&body);
+            let request = Request::read(&body);
             // Those that wait for something to happen are not to stand in the way of those that do something.
             let _permit = match &request {
                 Ok(request) if waits(&request.command) => match waiting.try_acquire_owned() {
@@ -97,16 +98,14 @@ pub(super) trait Run: Command {
 
 async fn run<C: Run>(node: &Operated, arguments: &[u8]) -> Response {
     let malformed = |_| Failure::Malformed { command: C::NAME.to_owned() };
-    let command: C = postcard::take_from_bytes(arguments).map_err(malformed)?.0;
+    let command: C = postcard::from_bytes(arguments).map_err(malformed)?;
     let answer = command.run(node).await?;
     Ok(postcard::to_allocvec(&answer).expect("answers are plain data, which always encodes"))
 }
 
 impl Operated {
-    async fn answer(&self, request: Result<Request, postcard::Error>) -> Response {
-        let Ok(request) = request else {
-            return Err(Failure::Malformed { command: String::new() });
-        };
+    async fn answer(&self, request: Result<Request, Failure>) -> Response {
+        let request = request?;
         let arguments = &request.arguments;
         match request.command.as_str() {
             Inspect::NAME => run::<Inspect>(self, arguments).await,

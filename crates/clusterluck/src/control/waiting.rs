@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use gossip::View;
 
+use super::failure::Failure;
 use super::live::{Follow, Followed, RingNodeInfo, Watch, Watched};
-use super::protocol::{Command, Failure};
+use super::protocol::Command;
 use super::server::{Operated, Run, info};
 
 /// Whether a command waits for something to happen, which may take for ever.

@@ -1,0 +1,76 @@
+//! What the command line says to nodes of other releases.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clusterluck::netkernel::{
+    Config, Cookie, Dispatch, Kernel, Net, NodeId, Noise, Peer, Refusal, Responder, ServerName,
+};
+use serde_json::json;
+
+use crate::support::Place;
+
+/// A node of another release: whatever it is asked, it gives this answer.
+struct OtherRelease(Vec<u8>);
+
+impl Dispatch for OtherRelease {
+    fn cast(&self, _from: &Arc<Peer>, _server: &ServerName, _body: Bytes) -> Result<(), Refusal> {
+        Err(Refusal::NoProc)
+    }
+
+    fn call(&self, _from: &Arc<Peer>, _server: &ServerName, _body: Bytes, responder: Responder) {
+        responder.reply(self.0.clone().into());
+    }
+}
+
+async fn node_that_answers(place: &Place, answer: Vec<u8>) -> Kernel {
+    let cookie = Cookie::read_file(place.cookie()).unwrap();
+    let config = Config::new(NodeId::new("other").unwrap(), Noise::new(&cookie));
+    let kernel = Kernel::bind(config.listen("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    kernel.serve(Arc::new(OtherRelease(answer)));
+    kernel
+}
+
+/// Text or bytes as they travel: their length, then they.
+fn sized(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+    let bytes = bytes.as_ref();
+    [&[u8::try_from(bytes.len()).unwrap()], bytes].concat()
+}
+
+#[tokio::test]
+async fn an_older_node_says_which_commands_it_lacks() {
+    let place = Place::new();
+    let words = sized("this node (clusterluck 0.0.9) does not know the command `watch`; it knows: ping");
+    let kind = sized([vec![0], sized("watch"), sized("0.0.9"), vec![1], sized("ping")].concat());
+    let answer = [vec![1], sized([words, kind].concat())].concat();
+    let node = node_that_answers(&place, answer).await;
+    let port = node.local().address.port().to_string();
+    let cookie = place.cookie().display().to_string();
+    for command in ["watch", "members"] {
+        let run = place.run(&["--text", "-p", &port, "--cookie-file", &cookie, command]).await;
+        assert_eq!(
+            run.error_line(),
+            "this node (clusterluck 0.0.9) does not know the command `watch`; it knows: ping: use a command line of \
+             the node's release"
+        );
+    }
+    let run = place.run(&["--json", "-p", &port, "--cookie-file", &cookie, "members"]).await;
+    assert_eq!(run.document()["error"]["advice"], "use a command line of the node's release");
+}
+
+#[tokio::test]
+async fn a_newer_node_is_understood_as_far_as_both_know() {
+    let place = Place::new();
+    let newer =
+        |id: &str| sized([sized(id), sized("192.0.2.1"), vec![7], sized("of a later release")].concat());
+    let answer = [vec![0], sized([vec![2], newer("a"), newer("b")].concat())].concat();
+    let node = node_that_answers(&place, answer).await;
+    let port = node.local().address.port().to_string();
+    let cookie = place.cookie().display().to_string();
+    let run = place.run(&["-p", &port, "--cookie-file", &cookie, "nodes"]).await;
+    let known = |id: &str| json!({"id": id, "host": "192.0.2.1", "port": 7});
+    assert_eq!(run.document()["data"], json!([known("a"), known("b")]));
+    let run = place.run(&["--text", "-p", &port, "--cookie-file", &cookie, "members"]).await;
+    // It has nothing of what a member is but its place.
+    assert!(run.error_line().contains("differ in version"), "{run:?}");
+}
