@@ -10,7 +10,7 @@ use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clusterluck::netkernel::{Cookie, CookieError};
-use etcetera::BaseStrategy;
+use clusterluck::user_cookie::{self, UserCookieError};
 use zeroize::Zeroizing;
 
 use crate::args::Options;
@@ -64,22 +64,22 @@ pub(crate) fn find(options: &Options) -> Result<Found> {
     }
 }
 
-/// Like [`find`], but makes the user's own cookie if there is none at all.
-pub(crate) fn find_or_make(options: &Options) -> Result<Found> {
-    if let Some(found) = given(options)? {
-        return Ok(found);
-    }
-    let path = own_path()?;
-    make_if_missing(&path)?;
-    let cookie = Cookie::read_file(&path).map_err(|error| explained(&path, &error))?;
-    Ok(Found { cookie, source: Source::Own(path) })
+/// What a node is to be started with: `None` for the user's own, which it makes if there is none.
+pub(crate) fn for_start(options: &Options) -> Result<Option<Found>> {
+    given(options)
 }
 
 /// Where the user's own cookie is kept.
 pub(crate) fn own_path() -> Result<PathBuf> {
-    let folders = etcetera::choose_base_strategy()
-        .map_err(|_| anyhow!("this user has no home directory: give --cookie-file or set {VARIABLE}"))?;
-    Ok(folders.config_dir().join("clusterluck").join("cookie"))
+    user_cookie::path().map_err(|error| unmade(&error))
+}
+
+/// Why there is no cookie of the user's own.
+pub(crate) fn unmade(error: &UserCookieError) -> anyhow::Error {
+    match (error, user_cookie::path()) {
+        (UserCookieError::Cookie(error), Ok(path)) => explained(&path, error),
+        _ => anyhow!("this user has no home directory: give --cookie-file or set {VARIABLE}"),
+    }
 }
 
 /// Writes a new cookie to `path`, making its folder, and never replaces one.
@@ -106,25 +106,6 @@ fn given(options: &Options) -> Result<Option<Found>> {
     let text = OsString::into_string(text).map_err(|_| anyhow!("{VARIABLE}: {}", CookieError::Malformed))?;
     let cookie = Zeroizing::new(text).parse().map_err(|error| anyhow!("{VARIABLE}: {}", advised(&error)))?;
     Ok(Some(Found { cookie, source: Source::Environment }))
-}
-
-/// Makes the cookie beside its place and links it there: whoever sees the file sees all of it, and of two nodes
-/// started at once one makes it and the other reads it.
-fn make_if_missing(path: &Path) -> Result<()> {
-    if path.exists() {
-        return Ok(());
-    }
-    make_folder_of(path)?;
-    let draft = path.with_extension(format!("{}.draft", std::process::id()));
-    Cookie::generate()?.write_new_file(&draft).map_err(|error| explained(&draft, &error))?;
-    let linked = fs::hard_link(&draft, path);
-    fs::remove_file(&draft).with_context(|| format!("cannot remove {}", draft.display()))?;
-    match linked {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(error).with_context(|| format!("cannot write the cookie file {}", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn make_folder_of(path: &Path) -> Result<()> {
@@ -181,15 +162,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_cookie_is_made_once() {
+    fn a_cookie_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep").join("cookie");
-        make_if_missing(&path).unwrap();
+        write_new(&path).unwrap();
         let first = fs::read(&path).unwrap();
-        make_if_missing(&path).unwrap();
-        assert_eq!(fs::read(&path).unwrap(), first);
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "the draft is gone");
         assert!(write_new(&path).unwrap_err().to_string().contains("never overwritten"));
+        assert_eq!(fs::read(&path).unwrap(), first);
     }
 
     #[test]

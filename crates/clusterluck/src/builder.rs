@@ -15,6 +15,7 @@ use netkernel::{
 use thiserror::Error;
 
 use crate::cluster::{Cluster, Parts};
+use crate::user_cookie::{self, UserCookieError};
 
 /// Sets up a node; see [`Cluster::builder`].
 ///
@@ -71,7 +72,8 @@ impl Builder {
         self
     }
 
-    /// The cluster's secret. One of this and [`cookie_file`](Self::cookie_file) is needed.
+    /// The cluster's secret. Without this or [`cookie_file`](Self::cookie_file) it is the
+    /// [user's own](crate::user_cookie), which is made if there is none.
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.cookie = Some(Secret::Given(cookie));
         self
@@ -154,9 +156,10 @@ impl Builder {
         let listen = parse(&self.listen)?;
         let advertise = self.advertise.as_deref().map(parse).transpose()?;
         let seeds = self.seeds.iter().map(|seed| parse(seed)).collect::<Result<Vec<_>, _>>()?;
-        let cookie = match self.cookie.ok_or(StartError::NoCookie)? {
-            Secret::Given(cookie) => cookie,
-            Secret::File(path) => Cookie::read_file(path)?,
+        let cookie = match self.cookie {
+            Some(Secret::Given(cookie)) => cookie,
+            Some(Secret::File(path)) => Cookie::read_file(path)?,
+            None => user_cookie::read_or_make()?,
         };
         let store = store(self.data_dir.as_deref())?;
         let mut settings = gossip::Config::builder().ring(ring).weight(self.weight);
@@ -212,12 +215,12 @@ pub enum StartError {
         /// What is wrong with it.
         source: AddressError,
     },
-    /// No cookie was given: without one, anyone could join.
-    #[error("no cookie was given; make one with `clusterluck cookie new`")]
-    NoCookie,
     /// The cookie cannot be read.
     #[error(transparent)]
     Cookie(#[from] CookieError),
+    /// No cookie was given, and there is none of the user's own.
+    #[error(transparent)]
+    UserCookie(#[from] UserCookieError),
     /// The node cannot listen.
     #[error(transparent)]
     Bind(#[from] BindError),

@@ -77,8 +77,8 @@ pub enum MeetError {
 }
 
 impl Cluster {
-    /// Begins to set up a node of this id. A cookie is needed; everything else has a default: listening on any
-    /// free port of the loopback interface, the ring `clusterluck`, nothing stored.
+    /// Begins to set up a node of this id. Everything else has a default: listening on any free port of the loopback
+    /// interface, the [user's own cookie](crate::user_cookie), the ring `clusterluck`, nothing stored.
     pub fn builder(id: impl Into<String>) -> Builder {
         Builder::new(id.into())
     }

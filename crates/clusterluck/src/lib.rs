@@ -37,6 +37,7 @@ pub mod metrics;
 mod router;
 mod seeds;
 mod told;
+pub mod user_cookie;
 
 pub use builder::{Builder, StartError};
 pub use client::Client;

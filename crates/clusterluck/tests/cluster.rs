@@ -133,7 +133,6 @@ async fn what_is_wrong_with_a_builder_is_named() {
     assert!(matches!(id("").await, Err(StartError::Id { source: NameError::Empty, .. })));
     let long = "x".repeat(256);
     assert!(matches!(id(&long).await, Err(StartError::Id { source: NameError::TooLong { bytes: 256 }, .. })));
-    assert!(matches!(Cluster::builder("x").start().await, Err(StartError::NoCookie)));
     assert!(matches!(builder(&network, "x").ring("").start().await, Err(StartError::Ring(_))));
     assert!(matches!(builder(&network, "x").listen("x").start().await, Err(StartError::Address { .. })));
     assert!(matches!(builder(&network, "x").meet("nowhere").start().await, Err(StartError::Address { .. })));

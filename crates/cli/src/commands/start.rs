@@ -8,10 +8,11 @@ use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use clap::builder::FalseyValueParser;
 use clusterluck::gossip::RingName;
-use clusterluck::netkernel::{Address, BindError, NodeId, Stopped};
+use clusterluck::netkernel::{Address, BindError, Cookie, NodeId, Stopped};
 use clusterluck::{Cluster, StartError};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::Instant;
 
 use super::change::weight;
 use crate::args::{Options, duration};
@@ -75,7 +76,7 @@ pub(crate) struct Start {
     #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT", value_parser = FalseyValueParser::new())]
     leave_on_exit: bool,
 
-    /// How long a stop may take to finish what is under way
+    /// How long a stop may take to finish what is under way, the half of it to leave
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, env = "CLUSTERLUCK_GRACE")]
     grace: Duration,
 
@@ -92,7 +93,10 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) async fn run(self, options: &Options, format: Format) -> Result<()> {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
-        let Found { cookie, source } = cookie::find_or_make(options)?;
+        let (cookie, source) = match cookie::for_start(options)? {
+            Some(Found { cookie, source }) => (Some(cookie), source),
+            None => (None, cookie::Source::Own(cookie::own_path()?)),
+        };
         let exporter = self.exporter().await?;
         let cluster = self.start(cookie).await?;
         let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
@@ -118,8 +122,11 @@ impl Start {
         }
     }
 
-    async fn start(&self, cookie: clusterluck::netkernel::Cookie) -> Result<Cluster> {
-        let mut builder = Cluster::builder(self.id.as_str()).listen(self.listen.to_string()).cookie(cookie);
+    async fn start(&self, cookie: Option<Cookie>) -> Result<Cluster> {
+        let mut builder = Cluster::builder(self.id.as_str()).listen(self.listen.to_string());
+        if let Some(cookie) = cookie {
+            builder = builder.cookie(cookie);
+        }
         if let Some(address) = &self.advertise {
             builder = builder.advertise(address.to_string());
         }
@@ -209,10 +216,12 @@ impl Start {
         Ok(print_line(&line)?)
     }
 
-    /// Finishes what is under way and says goodbye, within the time given for it.
+    /// Leaves if that is wanted, finishes what is under way and says goodbye, all within the time given for it.
     async fn stop(&self, cluster: &Cluster) -> Stopped {
+        let deadline = Instant::now() + self.grace;
         if self.leave_on_exit {
-            match tokio::time::timeout(self.grace, cluster.leave(false)).await {
+            // The rest is for those whose calls are under way.
+            match tokio::time::timeout(self.grace / 2, cluster.leave(false)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => output::warn(&format!("`{}` stays a member: {error}", self.id)),
                 Err(_) => output::warn(&format!(
@@ -221,7 +230,7 @@ impl Start {
                 )),
             }
         }
-        cluster.shutdown(self.grace).await
+        cluster.shutdown(deadline.saturating_duration_since(Instant::now())).await
     }
 
     fn farewell(&self, format: Format) -> Result<()> {
@@ -241,6 +250,7 @@ impl Start {
             StartError::Bind(BindError::Advertise { address }) => anyhow!(
                 "listening at {address} needs --advertise <host:port>, at which others reach this node"
             ),
+            StartError::UserCookie(error) => cookie::unmade(&error),
             StartError::DataDir { path, source } => anyhow!(
                 "cannot make the data folder {path} ({}): give another with --data-dir",
                 reason(&source)

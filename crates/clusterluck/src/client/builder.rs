@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::follower::FollowError;
 use super::handle::{Client, Parts};
+use crate::user_cookie::{self, UserCookieError};
 
 /// Sets up a client; see [`Client::builder`].
 ///
@@ -44,7 +45,8 @@ impl Builder {
         }
     }
 
-    /// The cluster's secret. One of this and [`cookie_file`](Self::cookie_file) is needed.
+    /// The cluster's secret. Without this or [`cookie_file`](Self::cookie_file) it is the
+    /// [user's own](crate::user_cookie), which is made if there is none.
     pub fn cookie(mut self, cookie: Cookie) -> Self {
         self.cookie = Some(Secret::Given(cookie));
         self
@@ -99,9 +101,10 @@ impl Builder {
             text.parse::<Address>().map_err(|source| ConnectError::Address { address: text.clone(), source })
         };
         let seeds = self.seeds.iter().map(seed).collect::<Result<Vec<_>, _>>()?;
-        let cookie = match self.cookie.ok_or(ConnectError::NoCookie)? {
-            Secret::Given(cookie) => cookie,
-            Secret::File(path) => Cookie::read_file(path)?,
+        let cookie = match self.cookie {
+            Some(Secret::Given(cookie)) => cookie,
+            Some(Secret::File(path)) => Cookie::read_file(path)?,
+            None => user_cookie::read_or_make()?,
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|_| BindError::Randomness)?;
@@ -138,12 +141,12 @@ pub enum ConnectError {
         /// What is wrong with it.
         source: AddressError,
     },
-    /// No cookie was given.
-    #[error("no cookie was given; take the one the nodes were started with")]
-    NoCookie,
     /// The cookie cannot be read.
     #[error(transparent)]
     Cookie(#[from] CookieError),
+    /// No cookie was given, and there is none of the user's own.
+    #[error(transparent)]
+    UserCookie(#[from] UserCookieError),
     /// This end could not be set up.
     #[error(transparent)]
     Bind(#[from] BindError),
