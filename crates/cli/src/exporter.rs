@@ -1,5 +1,6 @@
 //! Serves a node's counters over HTTP in the text format of OpenMetrics, for Prometheus to collect.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::io;
@@ -24,8 +25,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 /// Listens for collectors.
 pub(crate) struct Exporter {
@@ -46,19 +46,23 @@ impl Exporter {
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Counters(cluster.clone())));
         let registry = Arc::new(registry);
-        let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = JoinSet::new();
+        let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
         loop {
-            let place = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
-            while connections.try_join_next().is_some() {}
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let registry = Arc::clone(&registry);
-                    connections.spawn(async move {
-                        let _place = place;
-                        // Whoever takes longer than this to ask and to read holds a place for nothing.
-                        drop(tokio::time::timeout(SERVED_WITHIN, connection(stream, registry)).await);
-                    });
+                    while connections.try_join_next().is_some() {}
+                    oldest_first.retain(|connection| !connection.is_finished());
+                    // A collector is served in a millisecond: those that are slow give way, or a few of them would
+                    // keep all others out.
+                    if oldest_first.len() == CONNECTIONS_MAX
+                        && let Some(oldest) = oldest_first.pop_front()
+                    {
+                        oldest.abort();
+                    }
+                    let served =
+                        tokio::time::timeout(SERVED_WITHIN, connection(stream, Arc::clone(&registry)));
+                    oldest_first.push_back(connections.spawn(async { drop(served.await) }));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a collector");
@@ -152,6 +156,7 @@ const PATH: &str = "/metrics";
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Collectors come one at a time; the rest is for people with a browser.
 const CONNECTIONS_MAX: usize = 16;
+/// Whoever takes longer than this to ask and to read holds a place for nothing.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
 /// As much as hyper takes for a minimum.
 const REQUEST_BYTES_MAX: usize = 8_192;
