@@ -89,6 +89,7 @@ async fn a_cookie_can_be_wrong_in_many_ways() {
     std::fs::set_permissions(&open, Permissions::from_mode(0o644)).unwrap();
     let empty = place.private_file("empty", "\n").display().to_string();
     let short = place.private_file("short", "c0ffee").display().to_string();
+    let beneath = format!("{short}/cookie");
 
     for command in [vec!["-p", &node.port, "ping"], vec!["start", "x", "--listen", "127.0.0.1:0"]] {
         let with =
@@ -99,6 +100,7 @@ async fn a_cookie_can_be_wrong_in_many_ways() {
             (["--cookie-file", &empty], ["the cookie is empty", "64 hexadecimal digits"]),
             (["--cookie-file", "/dev/null"], ["/dev/null is no regular file", "give the path"]),
             (["--cookie-file", &short], ["64 hexadecimal digits", "cookie new"]),
+            (["--cookie-file", &beneath], ["cannot read the cookie file", "another with --cookie-file"]),
         ] {
             let arguments = with(&more);
             fails(&place, &arguments.iter().map(String::as_str).collect::<Vec<_>>(), &said).await;
@@ -162,6 +164,8 @@ async fn a_node_refuses_what_makes_no_sense_and_goes_on() {
         (&["ping", "--timeout", "5h"], &["from 1ms to 60m"]),
         (&["owner", "k", "-n", "0"], &["0 is not in 1.."]),
         (&["insert", "x"], &["<HOST> <PORT>"]),
+        (&["ping", "--output", "yaml"], &["invalid value 'yaml'", "json"]),
+        (&["man", "frobnicate"], &["`frobnicate` is no command", "--help"]),
     ];
     for (command, said) in wrong {
         fails(&place, &[&reaching(&node, &cookie)[..], command].concat(), said).await;
@@ -218,6 +222,11 @@ async fn a_node_does_not_start_where_it_cannot() {
         (&["n2", "--listen", "127.0.0.1:0", "--tag", "t"], &["key=value"]),
         (&["n2", "--listen", "127.0.0.1:0", "--ring", ""], &["the ring name is empty"]),
         (&["n2", "-p", "1"], &["--listen <host:port>"]),
+        (
+            &["n2", "--listen", "127.0.0.1:0", "--metrics-listen", &taken],
+            &["cannot serve metrics", "already in use"],
+        ),
+        (&["n2", "--listen", "192.0.2.1:7022"], &["cannot listen at 192.0.2.1:7022", "--listen"]),
     ];
     for (arguments, said) in wrong {
         fails(&place, &[&["--cookie-file", cookie.as_str(), "start"], *arguments].concat(), said).await;

@@ -72,6 +72,51 @@ async fn the_binary_knows_every_variable_that_is_shown() {
     }
 }
 
+/// The arguments given to `clusterluck` by a unit file, a Dockerfile, or a manifest's lists of words.
+fn deployed_lines(text: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for line in text.lines().map(str::trim) {
+        let words = if let Some(command) = line.strip_prefix("ExecStart=") {
+            shlex::split(command).unwrap()
+        } else if let (true, Some(at)) = (line.ends_with(']'), line.find('[')) {
+            match (serde_json::from_str::<Vec<String>>(&line[at..]), &line[..at]) {
+                (Ok(words), "args: " | "CMD ") => [vec!["clusterluck".to_owned()], words].concat(),
+                (Ok(words), "command: " | "ENTRYPOINT ") => words,
+                (Ok(words), "test: ") => words[1..].to_vec(),
+                _ => continue,
+            }
+        } else {
+            continue;
+        };
+        assert!(words[0].ends_with("clusterluck"), "{line} runs something else");
+        found.push(words[1..].to_vec());
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_binary_takes_what_the_examples_of_deployment_run() {
+    let place = Place::new();
+    let mut seen = BTreeMap::new();
+    for name in ["Dockerfile", "clusterluck.service", "compose.yaml", "kubernetes.yaml"] {
+        for mut line in deployed_lines(&read(&format!("docs/deploy/{name}"))) {
+            line.push("--help".to_owned());
+            let run = place.run(&line.iter().map(String::as_str).collect::<Vec<_>>()).await;
+            assert!(run.success, "{name}: {line:?}: {}{}", run.out, run.err);
+            *seen.entry(name).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(
+        seen,
+        BTreeMap::from([
+            ("Dockerfile", 2),
+            ("clusterluck.service", 1),
+            ("compose.yaml", 1),
+            ("kubernetes.yaml", 3)
+        ])
+    );
+}
+
 /// The variables an example sets: `NAME=value` in an environment file, `NAME: value` in Compose, a `name` and a `value`
 /// in Kubernetes.
 fn variables(text: &str) -> BTreeMap<String, String> {
