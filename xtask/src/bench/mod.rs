@@ -1,4 +1,7 @@
-//! Benchmarks live in `bench/`, outside the workspace: their peers are nobody else's dependencies.
+//! Benchmarks live in `bench/`, outside the workspace: their peers are nobody else's dependencies. The command line has no
+//! peers: it is measured as it is built, by [`cli`].
+
+mod cli;
 
 use std::path::Path;
 
@@ -8,6 +11,7 @@ use cargo_metadata::{MetadataCommand, TargetKind};
 use crate::cargo::{self, cargo};
 
 const MANIFEST: &str = "bench/Cargo.toml";
+const CLI: &str = "cli";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -19,8 +23,12 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
-    let names = names(root)?;
+    if arguments.name == CLI {
+        return cli::run(root, &arguments.arguments);
+    }
+    let mut names = names(root)?;
     if !names.contains(&arguments.name) {
+        names.push(CLI.to_owned());
         bail!("no benchmark is named `{}`; there are: {}", arguments.name, names.join(", "));
     }
     let mut command = cargo(root);
