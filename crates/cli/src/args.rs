@@ -14,6 +14,7 @@ use crate::commands::cookie::CookieCommand;
 use crate::commands::start::Start;
 use crate::commands::{LOCAL_HELP, NodeCommand};
 use crate::demo::Demo;
+use crate::output::Format;
 
 /// Start nodes, inspect and change a running cluster.
 #[derive(Debug, Parser)]
@@ -40,7 +41,7 @@ pub(crate) enum Command {
     Cookie(CookieCommand),
     /// Print the completions of a shell
     Completions(Completions),
-    /// Print the manual page
+    /// Print the manual page, or that of one command
     Man(Man),
 }
 
@@ -78,14 +79,32 @@ pub(crate) struct Options {
 
     /// Print one JSON document, as is the default when the output is no terminal
     #[arg(long, global = true, conflicts_with = "text")]
-    pub(crate) json: bool,
+    json: bool,
 
     /// Print for people, even when the output is no terminal
     #[arg(long, global = true)]
-    pub(crate) text: bool,
+    text: bool,
+
+    /// What --json and --text say, unless one of them is given
+    #[arg(long, global = true, value_enum, hide_possible_values = true, value_name = "json|text")]
+    #[arg(env = OUTPUT)]
+    output: Option<Format>,
+
+    /// Print without colours, as with the variable NO_COLOR
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
 }
 
 impl Options {
+    /// How to print, if that was said.
+    pub(crate) fn format(&self) -> Option<Format> {
+        match (self.json, self.text) {
+            (true, _) => Some(Format::Json),
+            (_, true) => Some(Format::Text),
+            _ => self.output,
+        }
+    }
+
     /// Where the node is.
     pub(crate) fn address(&self) -> Result<Address> {
         match Address::new(&self.hostname, self.port) {
@@ -94,6 +113,9 @@ impl Options {
         }
     }
 }
+
+/// Holds `json` or `text`.
+pub(crate) const OUTPUT: &str = "CLUSTERLUCK_OUTPUT";
 
 /// A cookie given as an option; never shown.
 #[derive(Clone)]
@@ -180,6 +202,29 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// A node in a container is set up by its environment alone. What a flag of no value says there is said by another
+    /// variable: of the cookie, of the output, and of colours.
+    #[test]
+    fn every_flag_of_a_node_has_a_variable() {
+        let mut cli = Cli::command();
+        cli.build();
+        let start = cli.find_subcommand("start").expect("there is a command `start`");
+        let bare: Vec<&str> = start
+            .get_arguments()
+            .filter(|argument| !argument.is_hide_set() && argument.get_env().is_none())
+            .map(|argument| argument.get_id().as_str())
+            .collect();
+        assert_eq!(bare, ["key", "json", "text", "no_color", "help"]);
+    }
+
+    #[test]
+    fn the_flags_of_output_win_over_the_variable() {
+        let format = |line: &[&str]| Cli::try_parse_from(line).unwrap().options.format();
+        assert_eq!(format(&["clusterluck", "ping"]), None);
+        assert_eq!(format(&["clusterluck", "ping", "--output", "json"]), Some(Format::Json));
+        assert_eq!(format(&["clusterluck", "--output", "json", "ping", "--text"]), Some(Format::Text));
     }
 
     #[test]

@@ -76,6 +76,10 @@ impl Completer for Completion {
         };
         let mut candidates: Vec<String> = self.candidates(&words).into_iter().filter(fits).collect();
         candidates.sort();
+        if let [only] = candidates.as_mut_slice() {
+            // As in a shell: there is nothing to add to this word.
+            only.push(' ');
+        }
         Ok((start, candidates))
     }
 }

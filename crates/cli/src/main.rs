@@ -56,7 +56,11 @@ fn main() -> ExitCode {
     };
     // The demonstration tells a story, which is for people unless a program asks for its figures.
     let story = matches!(cli.command, Some(Command::Demo(_)));
-    let format = Format::choose(cli.options.json, cli.options.text || story);
+    let unless_said = || if story { Format::Text } else { Format::of_the_reader() };
+    let format = cli.options.format().unwrap_or_else(unless_said);
+    if cli.options.no_color {
+        output::without_colours();
+    }
     match run(cli, format) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<session::AlreadySaid>() => ExitCode::FAILURE,

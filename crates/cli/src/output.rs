@@ -2,7 +2,9 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use anstream::ColorChoice;
 use anyhow::Error;
+use clap::ValueEnum;
 use clusterluck::control::Failure;
 use serde_json::Value;
 
@@ -11,19 +13,24 @@ use crate::render::json;
 use crate::render::text::{BAD, NOTE, on_one_line};
 
 /// Whom the output is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One JSON document, failures included.
+    /// One JSON document, failures included
     Json,
-    /// Tables and colours; failures on standard error.
+    /// Tables and colours; failures on standard error
     Text,
 }
 
 impl Format {
-    /// JSON if it was asked for, or if nobody but a program would read it.
-    pub(crate) fn choose(json: bool, text: bool) -> Self {
-        if json || (!text && !io::stdout().is_terminal()) { Self::Json } else { Self::Text }
+    /// JSON if nobody but a program would read it.
+    pub(crate) fn of_the_reader() -> Self {
+        if io::stdout().is_terminal() { Self::Text } else { Self::Json }
     }
+}
+
+/// Nothing that is printed from now on has colours.
+pub(crate) fn without_colours() {
+    ColorChoice::Never.write_global();
 }
 
 /// What a command has found out, in both forms.
@@ -54,13 +61,12 @@ impl Answer {
 
 /// Prints why nothing came of it: as a document for a program, else as one line on standard error.
 pub(crate) fn print_failure(error: &Error, format: Format) -> io::Result<()> {
-    let failure = error.downcast_ref::<Failure>();
+    let advice = error.downcast_ref::<Failure>().and_then(client::advice);
     let line = on_one_line(&whole_story(error));
     quietly(match format {
-        Format::Json => print_document(&json::failure(&line)),
+        Format::Json => print_document(&json::failure(&line, advice)),
         Format::Text => {
-            let advice =
-                failure.and_then(client::advice).map(|advice| format!(": {advice}")).unwrap_or_default();
+            let advice = advice.map(|advice| format!(": {advice}")).unwrap_or_default();
             let line = line.trim_end_matches('.');
             writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {line}{advice}")
         }

@@ -8,8 +8,8 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches};
 
-use crate::args::Cli;
-use crate::output::{Format, print_failure, print_text};
+use crate::args::{Cli, OUTPUT};
+use crate::output::{Format, print_failure, print_text, without_colours};
 
 /// What was asked for; or how the program ends at once, everything being said.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
@@ -17,17 +17,30 @@ pub(crate) fn parse() -> Result<Cli, ExitCode> {
         reject_what_says_nothing(&matches)?;
         Cli::from_arg_matches(&matches)
     });
-    parsed.map_err(|error| match error.kind() {
+    parsed.map_err(|error| ended(&error))
+}
+
+/// Prints help or what is wrong. There are no options yet to say how.
+fn ended(error: &clap::Error) -> ExitCode {
+    let given = |flag: &str| env::args_os().any(|word| word == flag);
+    if given("--no-color") {
+        without_colours();
+    }
+    match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             said(print_text(&error.render().ansi().to_string()))
         }
         _ => {
-            let given = |flag: &str| env::args_os().any(|word| word == flag);
-            let format = Format::choose(given("--json"), given("--text"));
-            drop(print_failure(&anyhow!(in_one_line(&error, "clusterluck --help")), format));
+            let variable = env::var(OUTPUT).unwrap_or_default();
+            let format = match (given("--json"), given("--text"), variable.as_str()) {
+                (true, _, _) | (_, false, "json") => Format::Json,
+                (_, true, _) | (_, _, "text") => Format::Text,
+                _ => Format::of_the_reader(),
+            };
+            drop(print_failure(&anyhow!(in_one_line(error, "clusterluck --help")), format));
             ExitCode::FAILURE
         }
-    })
+    }
 }
 
 fn said(printed: std::io::Result<()>) -> ExitCode {

@@ -42,7 +42,11 @@ fn row(member: &MemberInfo) -> [Cell; 9] {
         member.node.id.as_str().into(),
         place(&member.node).into(),
         member.status.as_str().into(),
-        Cell::styled(&member.liveness, liveness_style(&member.liveness)),
+        match member.status.as_str() {
+            // Nobody has heard from it, so nobody can tell.
+            "joining" => "-".into(),
+            _ => Cell::styled(&member.liveness, liveness_style(&member.liveness)),
+        },
         if member.connected { Cell::styled("up", GOOD) } else { Cell::styled("down", BAD) },
         member.weight.to_string().into(),
         member.zone.as_deref().unwrap_or("-").into(),

@@ -41,7 +41,8 @@ async fn watch(options: &Options, format: Format) -> Result<()> {
     let mut session = Session::open(options, format).await?;
     let node = session.node().clone();
     // Should another node take over the address, it is not the one that was meant.
-    let options = Options { instance: Some(node.id.clone()), ..options.clone() };
+    let mut options = options.clone();
+    options.instance = Some(node.id.clone());
     if format == Format::Text {
         output::note(&format!("watching `{}` at {}; ctrl-c ends", node.id, node.address));
     }

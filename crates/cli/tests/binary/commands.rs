@@ -19,12 +19,19 @@ async fn questions_are_answered_in_the_shape_of_the_original() {
     assert_eq!(node.data(&["weight", "n1"]).await, 7);
     assert_eq!(node.data(&["weights"]).await, json!({"n1": 7}));
     for command in ["get", "weight"] {
-        assert_eq!(node.run(&[command, "n2"]).await.failure(), "'n2' is not defined in this ring.");
+        let run = node.run(&[command, "n2"]).await;
+        assert_eq!(run.failure(), "'n2' is not defined in this ring.");
+        assert_eq!(run.document()["error"]["advice"], "`clusterluck nodes` lists the nodes it knows");
     }
 
     let ring = node.data(&["inspect"]).await;
     let keys: Vec<&str> = ring.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["rfactor", "pfactor", "tree"]);
+    assert_eq!(keys, ["rfactor", "pfactor", "tree", "ring", "fingerprint", "members"]);
+    let member = &ring["members"][0];
+    assert_eq!(
+        (&member["id"], &member["liveness"], &member["ownership"]),
+        (&json!("n1"), &json!("alive"), &json!(1.0))
+    );
     assert_eq!((&ring["rfactor"], &ring["pfactor"]), (&json!(160), &json!(2)));
     let tree = ring["tree"].as_array().unwrap();
     assert!(tree.iter().all(|entry| entry["value"] == own && entry.as_object().unwrap().len() == 2));
