@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use netkernel::PeerEvent;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::control::{Place, Watched, WatchedEvent};
-use crate::events::Events;
+use crate::events::{Event, Events};
 use crate::told::{Told, missed, told};
 
 /// A bounded log of events, numbered from 0.
@@ -35,6 +36,7 @@ impl Journal {
     pub(crate) async fn keep(&self, mut events: Events) {
         loop {
             match events.recv().await {
+                Ok(Some(event)) if is_repeated(&event) => {}
                 Ok(Some(event)) => self.put(told(&event)),
                 Ok(None) => return,
                 Err(lost) => self.put(missed(lost.count)),
@@ -104,6 +106,12 @@ impl Log {
     }
 }
 
+/// Whether it says again what was said before: that a peer is still out of reach is told ever more rarely, or a single
+/// one that is away would push everything else out of the journal.
+fn is_repeated(event: &Event) -> bool {
+    matches!(event, Event::Link(PeerEvent::Unreachable { attempt, .. }) if !attempt.is_power_of_two())
+}
+
 /// What a watcher may fall behind, or miss of a node it has lost sight of.
 const EVENTS_MAX: usize = 1_024;
 
@@ -127,6 +135,16 @@ mod tests {
         assert_eq!((watched.place.next, watched.missed, watched.events[0].age_ms), (2, 0, 20));
         // Of another run of the node everything is news.
         assert_eq!(journal.since(Some(Place { run: 6, next: 40 })).await.events.len(), 2);
+    }
+
+    #[test]
+    fn a_peer_that_stays_away_is_told_of_ever_more_rarely() {
+        let id: netkernel::NodeId = "n".parse().unwrap();
+        let repeated = |attempt| {
+            is_repeated(&Event::Link(PeerEvent::Unreachable { id: id.clone(), attempt, refused: true }))
+        };
+        let told: Vec<u32> = (1..=64).filter(|attempt| !repeated(*attempt)).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
     }
 
     #[tokio::test(start_paused = true)]

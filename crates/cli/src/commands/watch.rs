@@ -117,10 +117,8 @@ fn line(at: &str, event: &WatchedEvent) -> String {
     let node = printable(event.node.as_deref().unwrap_or_default());
     let details = event.details.iter().map(|(name, value)| printable(&format!("{name}={value}")));
     let details = details.collect::<Vec<_>>().join(" ");
-    let line = format!(
-        "{FAINT}{time}{FAINT:#}  {style}{name:<16}{style:#}  {STRONG}{node}{STRONG:#}  {FAINT}{details}{FAINT:#}"
-    );
-    line.trim_end().to_owned()
+    let details = if details.is_empty() { details } else { format!("  {FAINT}{details}{FAINT:#}") };
+    format!("{FAINT}{time}{FAINT:#}  {style}{name:<16}{style:#}  {STRONG}{node}{STRONG:#}{details}")
 }
 
 fn style(event: &str) -> Style {
