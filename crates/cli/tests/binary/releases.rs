@@ -46,7 +46,7 @@ async fn an_older_node_says_which_commands_it_lacks() {
     let node = node_that_answers(&place, answer).await;
     let port = node.local().address.port().to_string();
     let cookie = place.cookie().display().to_string();
-    for command in ["watch", "members"] {
+    for command in ["servers", "members"] {
         let run = place.run(&["--text", "-p", &port, "--cookie-file", &cookie, command]).await;
         assert_eq!(
             run.error_line(),
