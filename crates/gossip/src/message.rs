@@ -7,7 +7,7 @@
 //!     │ Rumor{record, fact}  │                                │
 //!     ├─────────────────────▶│  merges, passes it on          │
 //!     │◀─────────────────────┤  Known{learned: fact}          │
-//!     │     …until four have answered Known{already: fact}    │
+//!     │     …until three have answered Known{already: fact}   │
 //!     │                      │                                │
 //!     │                      │ SyncHash (one random member a second)
 //!     │                      ├───────────────────────────────▶│ the hashes differ:
@@ -236,6 +236,14 @@ impl Frame {
             Err(FrameError::OverLimit)
         }
     }
+}
+
+/// The place of a frame's message among the variants of [`Message`], without reading the message.
+#[cfg(feature = "sim")]
+pub(crate) fn kind_of(frame: &[u8]) -> Option<usize> {
+    let rest = frame.get(MAGIC.len() + 1..)?;
+    let (_, rest) = postcard::take_from_bytes::<Header>(rest).ok()?;
+    Some(usize::from(*rest.first()?))
 }
 
 impl Message {

@@ -41,7 +41,7 @@ impl Machine {
     /// Says goodbye, and ends once everything is on disk.
     fn stop(&mut self, token: Token, now: Now) {
         if self.ring().is_some() {
-            for member in self.partners() {
+            for member in self.circle.partners().to_vec() {
                 self.send(&member, &Message::Goodbye);
             }
         }

@@ -57,6 +57,7 @@ impl Machine {
             }
             Message::Goodbye => {
                 self.links.set_down(from);
+                self.place(from);
                 self.detect(Detected::Goodbye { id: from.clone() }, now);
                 self.emit(Event::Goodbye { id: from.clone() });
             }
@@ -200,15 +201,10 @@ impl Machine {
             return;
         }
         self.notify_removed(now);
-        let partners = self.partners();
-        if let Some(partner) = self.random.pick(&partners).cloned() {
+        if let Some(partner) = self.random.pick(self.circle.partners()).cloned() {
             self.greet(&partner, now);
         }
-        let is_joining = |id: &&NodeId| {
-            self.roster.get(id).is_some_and(|entry| entry.membership().is_some() && entry.own().is_none())
-        };
-        let joining: Vec<_> = self.links.up().filter(is_joining).cloned().collect();
-        if let Some(newcomer) = self.random.pick(&joining).cloned() {
+        if let Some(newcomer) = self.random.pick(self.circle.joining()).cloned() {
             self.invite(&newcomer);
         }
     }
@@ -239,7 +235,7 @@ impl Machine {
         self.heard_durable(from, if is_durable { theirs.durable } else { theirs.seen });
         if theirs.seen != seen {
             self.agreed.remove(from);
-            self.pull(from);
+            self.answer_difference(from, now);
         } else if theirs.live != live && self.keeps(Rule::DivergenceIsHealed) {
             self.stats.divergences += 1;
             let everything = self.snapshot();
@@ -250,9 +246,21 @@ impl Machine {
         }
     }
 
+    /// A member has not the same. If this node has news that the member may not have heard, that is most likely why, and
+    /// telling it takes a tenth of what finding out takes; if not, the next comparison does.
+    fn answer_difference(&mut self, from: &NodeId, now: Now) {
+        let untold = if self.is_quiet(now) { Vec::new() } else { self.rumours.untold(from) };
+        if !untold.is_empty() {
+            self.send_rumour(from, untold);
+        } else if self.pulls.take(now.mono_ms) {
+            self.pull(from);
+        }
+    }
+
     /// Takes note that a member has exactly what is here, and says so when it was the last of them.
     fn agrees(&mut self, from: &NodeId) {
-        if self.agreed.insert(from.clone()) {
+        // Whoever is in the circle counts among the others: a large ring is not looked through until all of it agrees.
+        if self.agreed.insert(from.clone()) && self.agreed.len() >= self.circle.partners().len() {
             let others = self.others();
             if !others.is_empty()
                 && self.agreed.len() == others.len()

@@ -57,9 +57,4 @@ impl Links {
     pub(crate) fn is_up(&self, id: &NodeId) -> bool {
         self.up.contains(id)
     }
-
-    /// Everyone with a session, by id.
-    pub(crate) fn up(&self) -> impl Iterator<Item = &NodeId> {
-        self.up.iter()
-    }
 }

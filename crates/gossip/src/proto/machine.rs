@@ -12,6 +12,8 @@ use crate::ring_name::RingName;
 use crate::view::{Member, Status};
 
 use super::affiliation::Affiliation;
+use super::allowance::Allowance;
+use super::circle::Circle;
 use super::drafts::Intent;
 use super::duplicates::Probe;
 use super::entry::Entry;
@@ -52,6 +54,7 @@ pub struct Machine {
     pub(super) stamps: StampClock,
     pub(super) random: Random,
     pub(super) links: Links,
+    pub(super) circle: Circle,
     pub(super) rumours: Rumours,
     pub(super) operations: Operations,
     pub(super) meets: Meets,
@@ -67,6 +70,10 @@ pub struct Machine {
     pub(super) tags: BTreeMap<String, String>,
     /// Members that said they have exactly what is here.
     pub(super) agreed: BTreeSet<NodeId>,
+    /// Comparisons begun because a session came up. What is left out the comparison of each second finds.
+    pub(super) greetings: Allowance,
+    /// Answers to comparisons that differ.
+    pub(super) pulls: Allowance,
     /// Until when nothing is said unasked.
     pub(super) quiet_until_ms: u64,
     pub(super) detector: Box<dyn FailureDetector>,
@@ -109,6 +116,7 @@ impl Machine {
             stamps: StampClock::default(),
             random,
             links: Links::default(),
+            circle: Circle::default(),
             rumours: Rumours::default(),
             operations: Operations::default(),
             meets: Meets::default(),
@@ -121,6 +129,8 @@ impl Machine {
             draining: false,
             tags: settings.tags.clone(),
             agreed: BTreeSet::new(),
+            greetings: Allowance::default(),
+            pulls: Allowance::default(),
             quiet_until_ms: 0,
             detector: settings.detector.make(settings.id.clone(), seed ^ DETECTOR_SEED),
             detected_as: None,
@@ -196,6 +206,7 @@ impl Machine {
             Input::Up { id } => self.on_up(&id, now),
             Input::Down { id } => {
                 self.links.set_down(&id);
+                self.place(&id);
                 self.agreed.remove(&id);
                 self.detect(Detected::Down { id }, now);
             }
@@ -403,7 +414,7 @@ impl Machine {
         self.affiliation.ring()
     }
 
-    pub(super) fn is_member(&self, id: &NodeId) -> bool {
+    pub(crate) fn is_member(&self, id: &NodeId) -> bool {
         self.roster.get(id).is_some_and(|entry| entry.membership().is_some())
     }
 
@@ -425,14 +436,6 @@ impl Machine {
         let others =
             self.roster.members().filter(|(id, entry)| **id != self.settings.id && entry.own().is_some());
         others.map(|(id, _)| id.clone()).collect()
-    }
-
-    /// The members to gossip with now. A partial view of the members would be drawn here.
-    pub(super) fn partners(&self) -> Vec<NodeId> {
-        let takes_part = |id: &&NodeId| {
-            self.roster.get(id).is_some_and(|entry| entry.membership().is_some() && entry.own().is_some())
-        };
-        self.links.up().filter(takes_part).cloned().collect()
     }
 }
 

@@ -29,12 +29,13 @@ pub(super) struct Leaving {
 impl Machine {
     pub(super) fn on_up(&mut self, id: &NodeId, now: Now) {
         self.links.set_up(id.clone());
+        self.place(id);
         self.detect(Detected::Up { id: id.clone() }, now);
         match self.roster.get(id).filter(|entry| entry.membership().is_some()) {
             _ if self.ring().is_none() => {}
             Some(entry) if entry.own().is_none() => self.invite(id),
-            Some(_) => self.greet(id, now),
-            None => {}
+            Some(_) if self.greetings.take(now.mono_ms) => self.greet(id, now),
+            Some(_) | None => {}
         }
     }
 
@@ -110,8 +111,11 @@ impl Machine {
     /// Tells a removed node, now and then, that it was removed, until it is known to have heard. All members share
     /// the work, so the more there are the seldomer each tries.
     pub(super) fn notify_removed(&mut self, now: Now) {
+        if self.unaware.is_empty() || !self.keeps(Rule::RemovedIsTold) {
+            return;
+        }
         let members = self.roster.members().count() as u64;
-        if self.unaware.is_empty() || !self.keeps(Rule::RemovedIsTold) || self.random.below(members) > 0 {
+        if self.random.below(members) > 0 {
             return;
         }
         let unaware: Vec<_> =
@@ -274,7 +278,7 @@ impl Machine {
         let others = self.others();
         let operation = self.operations.begin(facts.to_vec());
         if force || others.is_empty() {
-            for to in self.random.sample(self.partners(), LEAVE_ACKNOWLEDGED_BY) {
+            for to in self.random.choose(self.circle.partners(), LEAVE_ACKNOWLEDGED_BY) {
                 self.send_rumour(&to, facts.to_vec());
             }
             return self.leave_done(token, operation);

@@ -53,8 +53,8 @@ impl Machine {
         if news.len() <= HOT_MAX / 4 {
             return news.into_iter().for_each(|fact| self.rumours.add(fact, Some(from)));
         }
-        let partners = self.partners().into_iter().filter(|id| id != from).collect();
-        for partner in self.random.sample(partners, BULK_FAN_OUT) {
+        let partners = self.random.choose(self.circle.partners(), BULK_FAN_OUT + 1).into_iter();
+        for partner in partners.filter(|id| id != from).take(BULK_FAN_OUT).collect::<Vec<_>>() {
             self.greet(&partner, now);
         }
     }

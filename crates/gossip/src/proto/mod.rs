@@ -24,6 +24,8 @@
 //! ```
 
 mod affiliation;
+mod allowance;
+mod circle;
 mod commands;
 mod detecting;
 mod drafts;
@@ -51,6 +53,8 @@ mod rules;
 mod rumour;
 mod seen;
 mod settings;
+#[cfg(feature = "sim")]
+mod settled;
 mod settling;
 mod stability;
 mod stamp;
@@ -73,5 +77,7 @@ pub(crate) use record::{TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
 pub use roster::Digest;
 pub use rules::Rule;
 pub use settings::Settings;
+#[cfg(feature = "sim")]
+pub(crate) use settled::Calm;
 pub use stamp::Stamp;
 pub use time::Now;

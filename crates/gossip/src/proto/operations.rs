@@ -117,6 +117,10 @@ pub enum Reach {
     Members(usize),
     /// To every other member that is in the ring at the time.
     All,
+    /// To every other member that is in the ring and not [down](crate::liveness::Liveness::Down) at the time. Members
+    /// that are down learn of it when they are back. Without a failure detector nobody ever is, and this is
+    /// [`All`](Self::All).
+    Reachable,
 }
 
 /// What came of a command.
@@ -226,20 +230,23 @@ impl Operations {
         known
     }
 
-    /// Ends every wait that has come to its end: there, too late, or forgotten meanwhile.
+    /// Ends every wait that has come to its end: there, too late, or forgotten meanwhile. `reachable` are those of
+    /// `members` that are not down.
     pub(crate) fn ended(
         &mut self,
         now_ms: u64,
         members: &[NodeId],
+        reachable: &[NodeId],
     ) -> Vec<(Token, Result<(), PropagationError>)> {
         let mut ended = Vec::new();
         let mut waiting = std::mem::take(&mut self.waiting);
         waiting.retain(|wait| {
-            let needed = match wait.reach {
-                Reach::All => members.len(),
-                Reach::Members(count) => count.min(members.len()),
+            let (asked, needed) = match wait.reach {
+                Reach::All => (members, members.len()),
+                Reach::Reachable => (reachable, reachable.len()),
+                Reach::Members(count) => (members, count.min(members.len())),
             };
-            let acknowledged = self.reached(wait.operation, members);
+            let acknowledged = self.reached(wait.operation, asked);
             let result = if !self.spreading.contains_key(&wait.operation) {
                 Err(PropagationError::Forgotten)
             } else if acknowledged >= needed {

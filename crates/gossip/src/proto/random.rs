@@ -36,6 +36,18 @@ impl Random {
         items.get(self.below(items.len() as u64) as usize)
     }
 
+    /// Copies of up to `count` of the items, each at most once, without looking at the others (Floyd's algorithm; Bentley,
+    /// *Programming Pearls: a sample of brilliance*, 1987).
+    pub fn choose<T: Clone>(&mut self, items: &[T], count: usize) -> Vec<T> {
+        let count = count.min(items.len());
+        let mut places: Vec<usize> = Vec::with_capacity(count);
+        for last in items.len() - count..items.len() {
+            let place = self.below(last as u64 + 1) as usize;
+            places.push(if places.contains(&place) { last } else { place });
+        }
+        places.into_iter().map(|place| items[place].clone()).collect()
+    }
+
     /// Up to `count` of the items, each at most once, by a partial Fisher-Yates shuffle.
     pub fn sample<T>(&mut self, mut items: Vec<T>, count: usize) -> Vec<T> {
         let count = count.min(items.len());
@@ -67,6 +79,20 @@ mod tests {
             drawn.dedup();
             assert_eq!(drawn.len(), count.min(10));
         }
+    }
+
+    #[test]
+    fn choose_takes_each_item_as_often() {
+        let (mut random, mut taken) = (Random::new(2), [0; 5]);
+        for _ in 0..5_000 {
+            let mut chosen = random.choose(&[0, 1, 2, 3, 4], 3);
+            chosen.iter().for_each(|item: &usize| taken[*item] += 1);
+            chosen.sort_unstable();
+            chosen.dedup();
+            assert_eq!(chosen.len(), 3);
+        }
+        assert!(taken.iter().all(|times| (2_800..3_200).contains(times)), "{taken:?}");
+        assert!(random.choose::<usize>(&[], 3).is_empty());
     }
 
     #[test]

@@ -66,16 +66,19 @@ impl Rumours {
         self.hot.retain(|fact, heat| heat.sent < SENT_MAX && !is_stale(fact));
         let mut batch: BTreeMap<_, Vec<_>> = BTreeMap::new();
         // The same few are told everything, so that news of one moment shares messages.
-        let targets = random.sample(peers.to_vec(), FAN_OUT);
+        let targets = random.choose(peers, FAN_OUT);
         self.hot.retain(|fact, heat| {
             let own = matches!(fact.what, What::Own(_)).then_some(&fact.id);
             let uninformed = |peer: &&NodeId| !heat.informed.contains(*peer) && Some(*peer) != own;
-            let told: Vec<_> = match targets.iter().filter(uninformed).cloned().collect::<Vec<_>>() {
-                none if none.is_empty() => {
-                    random.sample(peers.iter().filter(uninformed).cloned().collect(), FAN_OUT)
-                }
-                some => some,
-            };
+            // At first most have not heard of it; later most have.
+            let count = if heat.sent == 0 { FAN_OUT } else { FAN_OUT_LATER };
+            let told: Vec<_> =
+                match targets.iter().filter(uninformed).take(count).cloned().collect::<Vec<_>>() {
+                    none if none.is_empty() => {
+                        random.sample(peers.iter().filter(uninformed).cloned().collect(), count)
+                    }
+                    some => some,
+                };
             heat.sent = heat.sent.saturating_add(told.len() as u8);
             for peer in &told {
                 batch.entry(peer.clone()).or_default().push(fact.clone());
@@ -86,17 +89,31 @@ impl Rumours {
         batch
     }
 
+    /// The facts this node still spreads and `peer` is not known to have, unless they are many.
+    pub(crate) fn untold(&self, peer: &NodeId) -> Vec<Fact> {
+        let untold = self.hot.iter().filter(|(_, heat)| !heat.informed.contains(peer));
+        let untold: Vec<_> = untold.take(UNTOLD_MAX + 1).map(|(fact, _)| fact.clone()).collect();
+        if untold.len() > UNTOLD_MAX { Vec::new() } else { untold }
+    }
+
     /// Forgets everything: this node has nothing to say any more.
     pub(crate) fn clear(&mut self) {
         self.hot.clear();
     }
 }
 
-/// How many are told at once.
+/// How many are told when a fact is heard, all of them at once: it is everywhere within the logarithm of the ring's size.
 const FAN_OUT: usize = 3;
 
-/// Answers "already known" after which a fact is stale: three more rounds of everyone would tell almost nobody.
-const ALREADY_MAX: u8 = 4;
+/// How many are told in each later batch.
+const FAN_OUT_LATER: usize = 2;
+
+/// Answers "already known" after which a fact is stale. With a fourth, every node would send one and a half rumours more,
+/// of which almost none is news; whoever is missed hears of it by the comparison of each second.
+const ALREADY_MAX: u8 = 3;
+
+/// Facts told instead of a comparison: more are compared better.
+const UNTOLD_MAX: usize = 8;
 
 /// Tellings of one fact by one node, acknowledged or not, so that lost answers cannot keep it hot for ever.
 const SENT_MAX: u8 = 24;
@@ -133,14 +150,14 @@ mod tests {
     }
 
     #[test]
-    fn four_answers_that_it_was_known_end_it() {
+    fn three_answers_that_it_was_known_end_it() {
         let mut rumours = Rumours::default();
         rumours.add(fact(1), None);
-        for peer in ["a", "b", "c"] {
+        for peer in ["a", "b"] {
             rumours.acknowledged(&fact(1), &id(peer), true);
             assert!(rumours.due_ms().is_some());
         }
-        rumours.acknowledged(&fact(1), &id("d"), true);
+        rumours.acknowledged(&fact(1), &id("c"), true);
         assert_eq!(rumours.due_ms(), None);
     }
 
@@ -156,12 +173,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_hot_is_untold_to_whom_it_was_not_said_to_have() {
+        let mut rumours = Rumours::default();
+        rumours.add(fact(1), Some(&id("a")));
+        assert!(rumours.untold(&id("a")).is_empty());
+        assert_eq!(rumours.untold(&id("b")), [fact(1)]);
+        (2..20).for_each(|version| rumours.add(fact(version), None));
+        assert!(rumours.untold(&id("b")).is_empty(), "so many are compared better");
+    }
+
+    #[test]
     fn lost_answers_do_not_keep_it_hot() {
         let mut rumours = Rumours::default();
         rumours.add(fact(1), None);
         let peers: Vec<_> = ["a", "b", "c", "d", "e"].map(id).to_vec();
         let mut random = Random::new(1);
         let rounds = (0..100).take_while(|_| !rumours.batch(0, &peers, &mut random, |_| false).is_empty());
-        assert_eq!(rounds.count(), usize::from(SENT_MAX).div_ceil(FAN_OUT));
+        assert_eq!(rounds.count(), 1 + (usize::from(SENT_MAX) - FAN_OUT).div_ceil(FAN_OUT_LATER));
     }
 }

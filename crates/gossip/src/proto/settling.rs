@@ -8,6 +8,7 @@ use crate::message::Message;
 
 use super::entry::Entry;
 use super::links::Change;
+use super::liveness::Liveness;
 use super::machine::Machine;
 use super::operations::Outcome;
 use super::ports::Action;
@@ -36,12 +37,11 @@ impl Machine {
         if !due || self.is_quiet(now) || self.affiliation.ring().is_none() {
             return;
         }
-        let partners = self.partners();
         let roster = &self.roster;
         let stale = |fact: &Fact| {
             roster.get(&fact.id).is_none_or(|entry| !entry.record().facts().any(|f| f == *fact))
         };
-        let batch = self.rumours.batch(now.mono_ms, &partners, &mut self.random, stale);
+        let batch = self.rumours.batch(now.mono_ms, self.circle.partners(), &mut self.random, stale);
         for (to, facts) in batch {
             self.send_rumour(&to, facts);
         }
@@ -59,7 +59,9 @@ impl Machine {
             return;
         }
         let others = self.others();
-        for (token, result) in self.operations.ended(now.mono_ms, &others) {
+        let is_up = |id: &&NodeId| self.detector.liveness(id) != Liveness::Down;
+        let reachable: Vec<_> = others.iter().filter(is_up).cloned().collect();
+        for (token, result) in self.operations.ended(now.mono_ms, &others, &reachable) {
             if self.leaving.as_ref().is_some_and(|leaving| leaving.token == token) {
                 self.leave_answered(&result);
             } else {
@@ -82,6 +84,7 @@ impl Machine {
             if id == self.settings.id {
                 continue;
             }
+            self.place(&id);
             self.watch(&id, now);
             let entry = self.roster.get(&id).filter(|_| in_ring);
             let wanted = entry.and_then(Entry::address).cloned().or_else(|| self.meets.wishes_for(&id));

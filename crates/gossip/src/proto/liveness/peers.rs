@@ -101,9 +101,12 @@ impl Peers {
             self.down.remove(&id);
             return;
         }
-        // At a random place of the present round, as in SWIM, so that the time until it is asked is bounded.
-        let place = random.below(self.order.len() as u64 + 1) as usize;
-        self.order.insert(place, id.clone());
+        // At a random place of what is left of the present round, as in SWIM, so that the time until it is asked is
+        // bounded; whoever was there goes to the end.
+        let place = self.at + random.below((self.order.len() + 1).saturating_sub(self.at) as u64) as usize;
+        self.order.push(id.clone());
+        let last = self.order.len() - 1;
+        self.order.swap(place.min(last), last);
         self.by_id.insert(id, Peer::new(incarnation));
     }
 
