@@ -10,7 +10,8 @@ use crate::cargo::{self, cargo};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The simulator's own, such as `--seeds 1000 --nodes 20 --seed 1`; `--liveness` first: that of the failure
-    /// detector, beside plain SWIM, such as `--liveness --nodes 300`
+    /// detector, beside plain SWIM, such as `--liveness --nodes 300`; `--figures` first: how fast changes spread and
+    /// what they cost, in rings of up to 5,000
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
@@ -19,6 +20,9 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     match arguments.arguments.split_first() {
         Some((first, rest)) if first == "--liveness" => {
             cargo::run(liveness(root, "run").arg("--").args(rest))
+        }
+        Some((first, rest)) if first == "--figures" => {
+            cargo::run(example(root, "run", "figures").arg("--").args(rest))
         }
         _ => cargo::run(simulator(root, "run").arg("--").args(&arguments.arguments)),
     }

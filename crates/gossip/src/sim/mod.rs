@@ -13,6 +13,7 @@
 //! assert!(report.events >= 2);
 //! ```
 
+pub mod fleet;
 pub mod liveness;
 mod network;
 mod node;

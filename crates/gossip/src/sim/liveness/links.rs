@@ -4,7 +4,7 @@ use crate::proto::Random;
 
 /// All links between `nodes` nodes.
 #[derive(Debug)]
-pub(super) struct Links {
+pub(in crate::sim) struct Links {
     nodes: usize,
     loss: u64,
     /// When the last message of each direction arrives, in microseconds: nothing overtakes.
@@ -15,7 +15,7 @@ pub(super) struct Links {
 
 /// What becomes of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(in crate::sim) enum Fate {
     /// It arrives then, if the connection lives that long.
     Arrives { at_us: u64, connection: u32 },
     /// There is no connection.
@@ -25,7 +25,7 @@ pub(super) enum Fate {
 }
 
 impl Links {
-    pub(super) fn new(nodes: usize, loss: u64) -> Self {
+    pub(in crate::sim) fn new(nodes: usize, loss: u64) -> Self {
         let pairs = nodes * nodes;
         Self { nodes, loss, arrives_us: vec![0; pairs], connection: vec![1; pairs] }
     }
@@ -35,19 +35,19 @@ impl Links {
     }
 
     /// The connection of two nodes, if there is one.
-    pub(super) fn connection(&self, a: usize, b: usize) -> Option<u32> {
+    pub(in crate::sim) fn connection(&self, a: usize, b: usize) -> Option<u32> {
         Some(self.connection[self.pair(a, b)]).filter(|number| number % 2 == 1)
     }
 
     /// Breaks it or makes it anew. Returns whether it was not so before.
-    pub(super) fn set(&mut self, a: usize, b: usize, up: bool) -> bool {
+    pub(in crate::sim) fn set(&mut self, a: usize, b: usize, up: bool) -> bool {
         let pair = self.pair(a, b);
         let changes = (self.connection[pair] % 2 == 1) != up;
         self.connection[pair] += u32::from(changes);
         changes
     }
 
-    pub(super) fn send(&mut self, from: usize, to: usize, now_us: u64, random: &mut Random) -> Fate {
+    pub(in crate::sim) fn send(&mut self, from: usize, to: usize, now_us: u64, random: &mut Random) -> Fate {
         let Some(connection) = self.connection(from, to) else { return Fate::Lost };
         let mut delay_us = DELAY_MIN_US + random.below(DELAY_SPREAD_US);
         let mut timeout_us = RETRANSMIT_US;
@@ -66,7 +66,7 @@ impl Links {
     }
 
     /// How long it takes to connect again: a pause, and three packets each way.
-    pub(super) fn connect_us(&mut self, random: &mut Random) -> u64 {
+    pub(in crate::sim) fn connect_us(&mut self, random: &mut Random) -> u64 {
         let mut took_us = 50_000 + random.below(100_000);
         for _ in 0..6 {
             let mut timeout_us = RETRANSMIT_US;

@@ -14,7 +14,7 @@
 //! ```
 
 mod cluster;
-mod links;
+pub(super) mod links;
 mod measured;
 
 pub use measured::Measured;
