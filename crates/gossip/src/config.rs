@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hashring::{HashRing, LAYOUT_VERSION, WEIGHT_DEFAULT, WEIGHT_MAX};
 use netkernel::Node;
 use thiserror::Error;
 
 use crate::liveness::{Detector, Never, PaceError, RemovalPolicy};
-use crate::proto::{Settings, TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
+use crate::message::PROTOCOL;
+use crate::proto::{Protocols, Settings, TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
 use crate::ring_name::RingName;
 use crate::view::RingMember;
 
@@ -41,6 +43,8 @@ pub struct Config {
     inbox_frames: usize,
     detector: Detector,
     removal: Arc<dyn RemovalPolicy>,
+    protocols: Protocols,
+    extension: Bytes,
 }
 
 impl Config {
@@ -86,6 +90,8 @@ impl Config {
         settings.members_max = self.members_max;
         settings.detector = self.detector.clone();
         settings.removal = Arc::clone(&self.removal);
+        settings.protocols = self.protocols;
+        settings.extension = self.extension.clone();
         settings
     }
 }
@@ -106,6 +112,8 @@ impl Default for Config {
             inbox_frames: INBOX_FRAMES,
             detector: Detector::default(),
             removal: Arc::new(Never),
+            protocols: Protocols { oldest: PROTOCOL, newest: PROTOCOL },
+            extension: Bytes::new(),
         }
     }
 }
@@ -190,6 +198,15 @@ impl Builder {
     /// Whether members that are down are removed in time. Default [`Never`]: no key moves unless someone says so.
     pub fn removal(mut self, policy: impl RemovalPolicy + 'static) -> Self {
         self.config.removal = Arc::new(policy);
+        self
+    }
+
+    /// Lets the node speak the next version of the protocol too, and write `extension` into its records as that would, to
+    /// test rings of two versions.
+    #[cfg(feature = "sim")]
+    pub fn later_version(mut self, extension: &'static [u8]) -> Self {
+        self.config.protocols.newest = PROTOCOL + 1;
+        self.config.extension = Bytes::from_static(extension);
         self
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::virtual_disk::{Names, SECTOR, Tear, VirtualDisk};
 use super::{FileStore, Store};
 
-fn store(disk: &VirtualDisk) -> FileStore {
+pub(super) fn store(disk: &VirtualDisk) -> FileStore {
     FileStore::on(Arc::new(disk.clone()), PathBuf::from("/data/gossip.state"))
 }
 
@@ -16,7 +16,7 @@ fn state(number: u8) -> Vec<u8> {
 }
 
 /// Every disk that a crash now may leave.
-fn crash_images(disk: &VirtualDisk) -> Vec<VirtualDisk> {
+pub(super) fn crash_images(disk: &VirtualDisk) -> Vec<VirtualDisk> {
     let tears = (0..=disk.sectors()).flat_map(|sectors| [Tear::Front(sectors), Tear::Back(sectors)]);
     let tears = tears.chain([Tear::Lost, Tear::Kept]);
     let names = [Names::Lost, Names::Kept, Names::Latest];

@@ -1,6 +1,8 @@
 //! Where a node keeps its state between two runs.
 
 #[cfg(test)]
+mod crashed_nodes;
+#[cfg(test)]
 mod crashes;
 mod disk;
 mod file;

@@ -1,7 +1,6 @@
-//! What the tests of the driver share: real kernels on a network in memory.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+//! What the tests share: real kernels on a network in memory.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,15 +15,23 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 pub(crate) struct TestNode {
     pub(crate) kernel: Kernel,
     pub(crate) gossip: Gossip,
+    pub(crate) door: Arc<Door>,
 }
 
-/// Hands gossip's messages to gossip, once that has started.
+/// Hands gossip's messages to gossip, from when that has started until the door is shut.
 #[derive(Default)]
-struct Door(OnceLock<Gossip>);
+pub(crate) struct Door(Mutex<Option<Gossip>>);
+
+impl Door {
+    /// Lets go of its handle, which the kernel would keep for as long as gossip keeps the kernel.
+    pub(crate) fn shut(&self) {
+        self.0.lock().unwrap().take();
+    }
+}
 
 impl Dispatch for Door {
     fn cast(&self, from: &Arc<Peer>, _server: &ServerName, body: Bytes) -> Result<(), Refusal> {
-        self.0.get().ok_or(Refusal::NoProc)?.deliver(from, body)
+        self.0.lock().unwrap().as_ref().ok_or(Refusal::NoProc)?.deliver(from, body)
     }
 
     fn call(&self, _from: &Arc<Peer>, _server: &ServerName, _body: Bytes, responder: Responder) {
@@ -56,10 +63,9 @@ pub(crate) async fn start_with(
 ) -> TestNode {
     let kernel = kernel(network, name).await;
     let gossip = Gossip::start(Arc::new(kernel.clone()), config, store).await.unwrap();
-    let door = Door::default();
-    assert!(door.0.set(gossip.clone()).is_ok());
-    kernel.serve(Arc::new(door));
-    TestNode { kernel, gossip }
+    let door = Arc::new(Door(Mutex::new(Some(gossip.clone()))));
+    kernel.serve(Arc::clone(&door) as Arc<dyn Dispatch>);
+    TestNode { kernel, gossip, door }
 }
 
 /// Starts a node that founds this ring.

@@ -1,14 +1,12 @@
-//! The driver over real kernels: handshakes, sessions and records, on a network in memory and a paused clock.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! What a node is asked for, and what others see of it.
 
 use std::sync::Arc;
 
-use common::{SECOND, id, kernel, next, ring, start, start_with};
+use super::common::{SECOND, id, kernel, next, ring, start, start_with};
+use gossip::liveness::Liveness;
 use gossip::{
-    Config, Event, FileStore, Gossip, Insertion, JoinError, LeaveError, MeetError, MemoryStore, Reach,
-    RemoveError, Status, UpdateError,
+    Config, Event, FileStore, Gossip, Insertion, JoinError, LeaveError, MeetError, MemoryStore,
+    PropagationError, Reach, RemoveError, Status, UpdateError,
 };
 use netkernel::{Address, MemoryNetwork, Peer, Refusal, Role};
 
@@ -212,6 +210,24 @@ async fn the_last_handle_ends_everything() {
     drop(gossip);
     while views.changed().await.is_some() {}
     while events.recv().await.unwrap().is_some() {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_the_reachable_does_not_wait_for_those_that_are_down() {
+    let network = MemoryNetwork::new();
+    let (a, b, c) =
+        (start(&network, "a", "r").await, start(&network, "b", "r").await, start(&network, "c", "r").await);
+    a.gossip.meet(&b.address()).await.unwrap();
+    a.gossip.meet(&c.address()).await.unwrap();
+    a.knows(3).await;
+    c.stop().await;
+    let is_down = |member: &gossip::Member| member.liveness == Liveness::Down;
+    a.until(|view| view.member(&id("c")).is_some_and(is_down)).await;
+    let operation = a.gossip.update(&b.id(), 80).await.unwrap();
+    a.gossip.propagated(operation, Reach::Reachable, 5 * SECOND).await.unwrap();
+    let too_few = a.gossip.propagated(operation, Reach::All, 5 * SECOND).await;
+    assert_eq!(too_few, Err(PropagationError::Deadline { acknowledged: 1, needed: 2 }));
+    assert_eq!(b.gossip.view().member(&b.id()).unwrap().weight, 80);
 }
 
 fn a_node(name: &str) -> netkernel::Node {
