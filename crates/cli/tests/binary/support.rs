@@ -208,12 +208,12 @@ pub(crate) async fn finished(command: &mut Command) -> Run {
 
 /// A wait that a broken program would make endless.
 pub(crate) async fn in_time<T>(waited_for: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(40), waited_for).await.expect("it took over 40 s")
+    tokio::time::timeout(Duration::from_secs(120), waited_for).await.expect("it took over 120 s")
 }
 
 /// Asks again until it holds. Each question runs a process, which is pause enough.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let asked = async { while !holds().await {} };
-    let held = tokio::time::timeout(Duration::from_secs(40), asked).await;
-    assert!(held.is_ok(), "it did not come true within 40 s that {what}");
+    let held = tokio::time::timeout(Duration::from_secs(120), asked).await;
+    assert!(held.is_ok(), "it did not come true within 120 s that {what}");
 }
