@@ -1,4 +1,5 @@
-//! TCP with Nagle's delay off: the kernel's writer already gathers what waits.
+//! TCP with Nagle's delay off, for a session's writer already gathers what waits; and with little unsent in the
+//! system's buffers, for a small message can overtake a large one only while both wait here.
 
 use std::io;
 
@@ -24,7 +25,7 @@ impl Transport for Tcp {
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
             let stream = TcpStream::connect((address.host(), address.port())).await?;
-            stream.set_nodelay(true)?;
+            set_options(&stream)?;
             Ok(connection(stream, address.clone()))
         })
     }
@@ -45,7 +46,7 @@ impl Listener for Bound {
         Box::pin(async {
             let (stream, remote) = self.listener.accept().await?;
             // A client that is gone already is no failure of the listener: whoever reads from it will see.
-            let _gone = stream.set_nodelay(true);
+            let _gone = set_options(&stream);
             Ok(connection(stream, remote.into()))
         })
     }
@@ -55,3 +56,25 @@ fn connection(stream: TcpStream, remote: Address) -> Connection {
     let (read, write) = stream.into_split();
     Connection { read: Box::new(read), write: Box::new(write), remote }
 }
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    limit_unsent(stream);
+    Ok(())
+}
+
+/// Lets the system take no more than it can send soon: `write` waits while this much is unsent. What is sent and not
+/// yet acknowledged is not limited, so neither is throughput over long distances.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(stream: &TcpStream) {
+    // Without it, small messages wait longer behind large ones; nothing else depends on it.
+    let _unlimited = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+}
+
+/// Elsewhere the system's send buffer is the limit: small messages wait longer behind large ones.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(_stream: &TcpStream) {}
+
+/// One turn of a session's writer.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES_MAX: u32 = 128 * 1_024;
