@@ -62,6 +62,11 @@ pub struct Heap {
 }
 
 impl Heap {
+    /// Heap bytes held now, by all threads.
+    pub fn now() -> usize {
+        LIVE.load(Relaxed)
+    }
+
     /// Counts the heap bytes of a step that only this thread works on.
     pub fn of<T>(step: impl FnOnce() -> T) -> (Heap, T) {
         let before = LIVE.load(Relaxed);

@@ -19,10 +19,10 @@ struct Sink;
 impl Actor for Sink {
     type Msg = Message;
     type State = u64;
-    type Arguments = ();
+    type Arguments = &'static str;
 
-    async fn pre_start(&self, myself: ActorRef<Message>, (): ()) -> Result<u64, ActorProcessingErr> {
-        ::ractor::pg::join(GROUP.to_owned(), vec![myself.get_cell()]);
+    async fn pre_start(&self, myself: ActorRef<Message>, group: &'static str) -> Result<u64, ActorProcessingErr> {
+        ::ractor::pg::join(group.to_owned(), vec![myself.get_cell()]);
         Ok(0)
     }
 
@@ -35,7 +35,9 @@ impl Actor for Sink {
     }
 }
 
-const GROUP: &str = "sink";
+/// The actor that counts casts, and the one that answers calls, each alone in a group.
+const SINK: &str = "sink";
+const ECHO: &str = "echo";
 
 async fn node(port: u16, name: &str) -> ActorRef<ractor_cluster::NodeServerMessage> {
     let server = NodeServer::new(
@@ -54,21 +56,31 @@ pub async fn serve() -> String {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     let address = free.expect("a port is free");
     std::mem::forget(node(address.port(), "receiver").await);
-    let (_sink, _ended) = Actor::spawn(None, Sink, ()).await.expect("the actor starts");
+    for group in [SINK, ECHO] {
+        let (_server, _ended) = Actor::spawn(None, Sink, group).await.expect("the actor starts");
+    }
     tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     address.to_string()
 }
 
 #[derive(Clone)]
-pub struct Remote(ActorRef<Message>);
+pub struct Remote {
+    sink: ActorRef<Message>,
+    echo: ActorRef<Message>,
+}
 
 pub async fn connect(address: &str) -> Remote {
     let server = node(0, "sender").await;
     ractor_cluster::client_connect(&server, address).await.expect("the receiver listens");
     std::mem::forget(server);
+    Remote { sink: member(SINK).await, echo: member(ECHO).await }
+}
+
+/// The one member of a group, as soon as it is known here.
+async fn member(group: &str) -> ActorRef<Message> {
     loop {
-        if let Some(sink) = ::ractor::pg::get_members(&GROUP.to_owned()).into_iter().next() {
-            return Remote(sink.into());
+        if let Some(member) = ::ractor::pg::get_members(&group.to_owned()).into_iter().next() {
+            return member.into();
         }
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
@@ -76,11 +88,12 @@ pub async fn connect(address: &str) -> Remote {
 
 impl Client for Remote {
     async fn cast(&self, body: Bytes) {
-        self.0.cast(Message::Cast(body.to_vec())).expect("the actor lives");
+        self.sink.cast(Message::Cast(body.to_vec())).expect("the actor lives");
     }
 
     async fn call(&self, body: Bytes) -> Bytes {
-        let called = self.0.call(|reply| Message::Call(body.to_vec(), reply), None).await;
+        let server = if body == drive::COUNT { &self.sink } else { &self.echo };
+        let called = server.call(|reply| Message::Call(body.to_vec(), reply), None).await;
         match called.expect("the actor lives") {
             ::ractor::rpc::CallResult::Success(reply) => reply.into(),
             other => panic!("{other:?}"),

@@ -4,6 +4,7 @@
 
 receiver() ->
     register(sink, self()),
+    register(echo, spawn(fun() -> serve(0) end)),
     io:format("ready~n"),
     spawn(fun() -> io:get_line(""), usage(), halt() end),
     serve(0).
@@ -55,15 +56,19 @@ run("calls", To, Callers, Each) ->
     (percentiles(All))#{rate => length(All) / Seconds, megabytes_a_second => 0.0, dropped => 0, messages => length(All)};
 run("saturated", To, Calls, _) ->
     Body = binary:copy(<<7>>, 1 bsl 20),
+    Alone = 400,
+    #{megabytes_a_second := Unshared} = run("casts", To, Alone, 1 bsl 20),
     Self = self(),
-    Caster = spawn(fun() -> saturate(To, Body, Self, 0) end),
+    {_, Node} = To,
     Start = now_us(),
-    Latencies = latencies(To, Calls),
+    Caster = spawn(fun() -> saturate(To, Body, Self, 0) end),
+    Latencies = latencies({echo, Node}, Calls),
     Caster ! {stop, self()},
-    Count = receive {casts, N} -> N end,
+    Count = Alone + receive {casts, N} -> N end,
     Arrived = arrived(To, Count, Start),
     Seconds = (now_us() - Start) / 1.0e6,
-    (percentiles(Latencies))#{rate => 0.0, megabytes_a_second => Arrived * 1.048576 / Seconds,
+    Shared = (Arrived - Alone) * 1.048576 / Seconds,
+    (percentiles(Latencies))#{rate => 0.0, megabytes_a_second => Shared, part_of_unshared => Shared / Unshared,
       dropped => Count - Arrived, messages => Count}.
 
 casts(_, _, 0) -> ok;

@@ -1,7 +1,8 @@
 //! The loads, the same for every contender that is a Rust library.
 
 use std::future::Future;
-use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::job::{Job, Outcome, PATIENCE};
 use crate::usage;
 
-/// A connection to a receiver.
+/// A connection to a receiver that has two servers: one counts casts and is asked for their [`COUNT`], the other
+/// answers the other calls.
 pub trait Client: Clone + Send + Sync + 'static {
     fn cast(&self, body: Bytes) -> impl Future<Output = ()> + Send;
     fn call(&self, body: Bytes) -> impl Future<Output = Bytes> + Send;
@@ -101,35 +103,38 @@ async fn caller(client: impl Client, calls: usize) -> Vec<f64> {
     latencies
 }
 
+/// Casts of 1 MiB, first by themselves, then with one caller's small calls to another server beside them.
 async fn saturated(client: impl Client, calls: usize) -> Outcome {
-    let body = Bytes::from(vec![7; 1 << 20]);
-    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let casting = {
-        let (client, stop) = (client.clone(), stop.clone());
-        spawn(async move {
-            let mut count = 0;
-            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
-                client.cast(body.clone()).await;
-                count += 1;
-                if count % 16 == 0 {
-                    tokio::task::yield_now().await;
-                }
-            }
-            count
-        })
-    };
+    let alone = casts(client.clone(), ALONE, BULK_BYTES).await;
+    let stop = Arc::new(AtomicBool::new(false));
     let start = now();
+    let casting = spawn(cast_until(client.clone(), Arc::clone(&stop)));
     let latencies = spawn(caller(client.clone(), calls)).await.expect("a caller does not panic");
-    stop.store(true, std::sync::atomic::Ordering::Relaxed);
-    let count = casting.await.expect("a caster does not panic");
+    stop.store(true, Ordering::Relaxed);
+    let count = ALONE + casting.await.expect("a caster does not panic");
     let arrived = all_arrived(&client, count).await;
-    let rate = arrived as f64 / start.elapsed().as_secs_f64();
+    let rate = (arrived - ALONE.min(arrived)) as f64 / start.elapsed().as_secs_f64();
+    let megabytes_a_second = rate * BULK_BYTES as f64 / 1e6;
     Outcome {
-        megabytes_a_second: rate * 1.048_576,
+        megabytes_a_second,
+        part_of_unshared: megabytes_a_second / alone.megabytes_a_second,
         dropped: count - arrived,
         messages: count,
         ..percentiles(latencies)
     }
+}
+
+async fn cast_until(client: impl Client, stop: Arc<AtomicBool>) -> u64 {
+    let body = Bytes::from(vec![7; BULK_BYTES]);
+    let mut count = 0;
+    while !stop.load(Ordering::Relaxed) {
+        client.cast(body.clone()).await;
+        count += 1;
+        if count % 16 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    count
 }
 
 fn percentiles(mut latencies: Vec<f64>) -> Outcome {
@@ -142,3 +147,7 @@ fn percentiles(mut latencies: Vec<f64>) -> Outcome {
 fn now() -> Instant {
     Instant::now()
 }
+
+/// The casts of a saturated link, and how many are measured before the calls begin.
+const BULK_BYTES: usize = 1 << 20;
+const ALONE: u64 = 400;

@@ -11,7 +11,7 @@ pub enum Job {
     Casts { count: u64, bytes: usize },
     /// So many callers, each making so many calls in turn.
     Calls { callers: usize, each: usize },
-    /// One caller's small calls while 1 MiB casts saturate the link.
+    /// One caller's small calls to one server while 1 MiB casts to another saturate the link.
     Saturated { calls: usize },
 }
 
@@ -21,7 +21,7 @@ pub const JOBS: [(&str, Job); 6] = [
     ("casts-1m", Job::Casts { count: 1_500, bytes: 1 << 20 }),
     ("calls-1", Job::Calls { callers: 1, each: 15_000 }),
     ("calls-64", Job::Calls { callers: 64, each: 4_000 }),
-    ("saturated", Job::Saturated { calls: 1_000 }),
+    ("saturated", Job::Saturated { calls: 4_000 }),
 ];
 
 impl Job {
@@ -48,6 +48,9 @@ pub struct Outcome {
     pub megabytes_a_second: f64,
     pub p50_us: f64,
     pub p99_us: f64,
+    /// Of the throughput of casts alone, measured just before, how much is left beside calls.
+    #[serde(default)]
+    pub part_of_unshared: f64,
     pub dropped: u64,
     /// Processor time of this process, and of the receiver once it is added, for each message.
     pub cpu_us: f64,

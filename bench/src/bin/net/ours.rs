@@ -30,7 +30,8 @@ impl Dispatch for Counting {
 pub struct Mesh {
     kernel: Kernel,
     to: NodeId,
-    server: ServerName,
+    sink: ServerName,
+    echo: ServerName,
 }
 
 async fn kernel(contender: Contender, name: &str) -> Kernel {
@@ -59,16 +60,18 @@ pub async fn connect(contender: Contender, address: &str) -> Mesh {
     let kernel = kernel(contender, "sender").await;
     let to = NodeId::new("receiver").expect("a good name");
     kernel.connect(&to, &address.parse().expect("an address"));
-    Mesh { kernel, to, server: ServerName::new("sink").expect("a good name") }
+    let server = |name| ServerName::new(name).expect("a good name");
+    Mesh { kernel, to, sink: server("sink"), echo: server("echo") }
 }
 
 impl Client for Mesh {
     async fn cast(&self, body: Bytes) {
-        self.kernel.cast(&self.to, &self.server, body, PATIENCE).await.expect("a cast is accepted");
+        self.kernel.cast(&self.to, &self.sink, body, PATIENCE).await.expect("a cast is accepted");
     }
 
     async fn call(&self, body: Bytes) -> Bytes {
-        self.kernel.call(&self.to, &self.server, body, PATIENCE).await.expect("a call is answered")
+        let server = if body == drive::COUNT { &self.sink } else { &self.echo };
+        self.kernel.call(&self.to, server, body, PATIENCE).await.expect("a call is answered")
     }
 }
 

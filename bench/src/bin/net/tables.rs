@@ -14,6 +14,8 @@ const MILLIONS: Column = ("rate", "M/s", true, |outcome| outcome.rate / 1e6);
 const MEGABYTES: Column = ("throughput", "MB/s", true, |outcome| outcome.megabytes_a_second);
 const P50: Column = ("p50", "µs", false, |outcome| outcome.p50_us);
 const P99: Column = ("p99", "µs", false, |outcome| outcome.p99_us);
+const SHARED: Column =
+    ("throughput beside calls, of that without", "part", true, |outcome| outcome.part_of_unshared);
 const CPU: Column = ("CPU at both ends, a message", "µs", false, |outcome| outcome.cpu_us);
 const SENDER: Column = ("peak memory of the sender", "MB", false, |outcome| outcome.sender_peak_mb);
 const RECEIVER: Column = ("peak memory of the receiver", "MB", false, |outcome| outcome.receiver_peak_mb);
@@ -38,7 +40,7 @@ fn one(report: &mut Report, name: &'static str, job: Job) {
         Job::Casts { bytes: 64, .. } => (MILLIONS, &[CPU, SENDER, RECEIVER, DROPPED]),
         Job::Casts { .. } => (MEGABYTES, &[CPU, SENDER, RECEIVER, DROPPED]),
         Job::Calls { .. } => (P50, &[THOUSANDS, P99]),
-        Job::Saturated { .. } => (P50, &[P99, MEGABYTES, SENDER, RECEIVER, DROPPED]),
+        Job::Saturated { .. } => (P50, &[P99, SHARED, MEGABYTES, SENDER, RECEIVER, DROPPED]),
     };
     let contenders: Vec<Contender> =
         ALL.into_iter().filter(|contender| contender.missing().is_none() && contender.takes(job)).collect();
@@ -94,6 +96,7 @@ fn targets(job: &str, column: &str) -> Vec<Target> {
         ("calls-64", "rate") => vec![ratio(Erlang, 5.0), ratio(Ractor, 2.8), ratio(Nats, 2.0)],
         ("saturated", "p50") => vec![Target::figure(200.0)],
         ("saturated", "p99") => vec![Target::figure(3_000.0)],
+        ("saturated", "throughput beside calls, of that without") => vec![Target::figure(0.8)],
         (_, "messages dropped") => vec![Target::figure(0.0)],
         _ => Vec::new(),
     }

@@ -1,0 +1,36 @@
+//! A mesh at rest and in the making: many nodes that connect at once, what an idle session holds in memory, and a good
+//! peer among a thousand clients that never finish their handshakes. All nodes are in this process, over loopback TCP,
+//! sealed.
+
+mod forming;
+mod idle;
+mod nodes;
+mod slow;
+
+use bench::{CountingAllocator, Measure, Report, Target};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+fn main() {
+    let mut report = Report::from_args("mesh");
+    for nodes in [10, 50] {
+        let name = format!("{nodes} nodes connect at once to one session a pair");
+        let mut measure = Measure::new(&name, "s");
+        if nodes == 50 {
+            measure = measure.target(Target::figure(1.5));
+        }
+        measure.contender("clusterluck", || nodes::run(forming::seconds(nodes)));
+        report.run(measure);
+    }
+    let mut measure =
+        Measure::new("heap of one end of an idle session", "bytes").target(Target::figure(16_384.0));
+    measure.contender("clusterluck", || nodes::run(idle::bytes_per_end()));
+    report.run(measure);
+    let mut measure =
+        Measure::new("a good peer connects among 1,000 slow clients", "s").target(Target::figure(1.0));
+    measure.contender("clusterluck", || nodes::run(slow::seconds(1_000)));
+    measure.contender("clusterluck, nobody else there", || nodes::run(slow::seconds(0)));
+    report.run(measure);
+    report.finish().expect("the report is written");
+}
