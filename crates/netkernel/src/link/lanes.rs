@@ -11,6 +11,7 @@ use super::calls::PendingCalls;
 use super::message::{Control, Message, Piece, Subject};
 use crate::node::ServerName;
 use crate::proto::hello::SessionId;
+use crate::proto::pace::{self, Pace};
 
 /// The three lanes.
 #[derive(Debug, Default)]
@@ -21,6 +22,11 @@ pub(super) struct Lanes {
     /// How many of the messages are calls, which have to be marked as written one by one.
     calls: usize,
     bulk: Bulk,
+    pace: Pace,
+    /// The last milestone of the peer that was read here and is to be answered; it answers for all before it.
+    answer: Option<u64>,
+    /// Small messages were the last to be taken, while bulk waited.
+    alone: bool,
 }
 
 /// What a writer takes in one turn, in the order it is sent.
@@ -29,6 +35,8 @@ pub(crate) struct Batch {
     pub(crate) control: Vec<Piece>,
     pub(crate) messages: VecDeque<Message>,
     pub(crate) bulk: Vec<Piece>,
+    /// Follows the bulk.
+    pub(crate) milestone: Option<Piece>,
 }
 
 impl Lanes {
@@ -52,7 +60,26 @@ impl Lanes {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.normal.is_empty() && self.bulk.is_empty()
+        self.bulk.is_empty() && !self.has_small()
+    }
+
+    /// Whether a writer would take anything now. Bulk may have to wait until the peer has read more of it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.has_small() || (!self.bulk.is_empty() && self.pace.is_open())
+    }
+
+    fn has_small(&self) -> bool {
+        self.answer.is_some() || !self.control.is_empty() || !self.normal.is_empty()
+    }
+
+    /// The peer has read as far as a milestone: true if bulk may go on.
+    pub(super) fn milestone_read(&mut self, ping: u64, now: Instant) -> bool {
+        self.pace.read(ping, now) && !self.bulk.is_empty()
+    }
+
+    /// For how long bulk has waited for the peer to read what it was sent before.
+    pub(super) fn held_up(&self, now: Instant) -> Duration {
+        if self.bulk.is_empty() { Duration::ZERO } else { self.pace.held_up(now) }
     }
 
     /// Queues a message.
@@ -70,6 +97,12 @@ impl Lanes {
 
     /// Queues a control frame; false if so many wait that the peer must be flooding, and it was dropped.
     pub(super) fn control(&mut self, control: Control) -> bool {
+        if let Control::Pong(ping) = control
+            && pace::is_milestone(ping)
+        {
+            self.answer = Some(ping);
+            return true;
+        }
         let room = self.control.len() < CONTROL_MAX;
         if room {
             self.control.push_back(control);
@@ -78,15 +111,20 @@ impl Lanes {
     }
 
     /// Moves about [`BATCH_BYTES`] into an empty `batch`: all control frames, then three parts of messages to one
-    /// of bulk. Calls that nobody waits for any more are skipped.
+    /// of bulk, as far as the peer has read of it. A few small messages come alone, every other time: they need not wait
+    /// until bulk is sealed with them. Calls that nobody waits for any more are skipped.
     pub(super) fn take(&mut self, batch: &mut Batch, session: SessionId, calls: &PendingCalls) {
         let now = Instant::now();
         let wanted = |message: &Message| match &message.subject {
             Subject::Call { id, .. } => calls.written(*id, session),
             _ => true,
         };
+        let bulk_waits = !self.bulk.is_empty() && self.pace.is_open();
+        let alone = bulk_waits && !self.alone && self.has_small() && self.normal_bytes < ALONE_BYTES_MAX;
+        self.alone = alone;
+        batch.control.extend(self.answer.take().map(Control::Pong).map(Control::piece));
         batch.control.extend(self.control.drain(..).map(Control::piece));
-        let share = if self.bulk.is_empty() { BATCH_BYTES } else { BATCH_BYTES / 4 * 3 };
+        let share = if bulk_waits { BATCH_BYTES / 4 * 3 } else { BATCH_BYTES };
         let mut left = BATCH_BYTES;
         if self.normal_bytes <= share {
             left -= self.normal_bytes;
@@ -106,9 +144,12 @@ impl Lanes {
             self.calls -= taken.count();
             batch.messages.retain(wanted);
         }
-        while left > 0 {
+        while left > 0 && !alone && self.pace.is_open() {
             let Some(piece) = self.bulk.piece(session, now, wanted) else { break };
             left = left.saturating_sub(piece.body.len());
+            if let Some(ping) = self.pace.wrote(piece.body.len(), now) {
+                batch.milestone = Some(Control::Ping(ping).piece());
+            }
             batch.bulk.push(piece);
         }
     }
@@ -116,6 +157,7 @@ impl Lanes {
     /// A session broke: messages that were partly sent by it cannot be completed by another. Says how many were
     /// dropped.
     pub(super) fn session_lost(&mut self, session: SessionId) -> usize {
+        self.pace.clear();
         let resets = self.bulk.session_lost(session);
         let dropped = resets.len();
         for reset in resets {
@@ -128,6 +170,8 @@ impl Lanes {
     /// that was partly sent cannot be completed. What is left begins to wait for a session now.
     pub(super) fn link_lost(&mut self, now: Instant) -> usize {
         self.control.clear();
+        self.answer = None;
+        self.pace.clear();
         let dropped =
             self.retain(|message, begun| !begun && !matches!(message.subject, Subject::Reply { .. }));
         for message in self.normal.iter_mut().chain(self.bulk.iter_mut()) {
@@ -180,8 +224,10 @@ impl Lanes {
 
 /// A larger message goes by the bulk lane, in pieces, so that the lanes can take turns.
 const WHOLE_BYTES_MAX: usize = 16 * 1_024;
-/// What one turn of a writer takes: two records. More would make control frames wait, less costs system calls.
+/// What one turn of a writer takes: two or three records. More would make control frames wait, less costs system calls.
 const BATCH_BYTES: usize = 128 * 1_024;
+/// So many bytes of messages may be worth a write of their own while bulk waits.
+const ALONE_BYTES_MAX: usize = 16 * 1_024;
 /// Control frames that may wait; a peer that makes more is flooding.
 const CONTROL_MAX: usize = 4_096;
 
@@ -201,10 +247,19 @@ mod tests {
         Message::new(Subject::Cast { server }, vec![0; bytes].into())
     }
 
-    /// What one turn of a writer takes: the kinds of control frames, then the sizes of bodies, in order.
-    fn taken(lanes: &mut Lanes) -> (Vec<Kind>, Vec<usize>) {
+    fn taken_batch(lanes: &mut Lanes) -> Batch {
         let mut batch = Batch::default();
         lanes.take(&mut batch, SESSION, &PendingCalls::new(8));
+        batch
+    }
+
+    /// What one turn of a writer takes, read by the peer at once: the kinds of control frames, then the sizes of bodies,
+    /// in order.
+    fn taken(lanes: &mut Lanes) -> (Vec<Kind>, Vec<usize>) {
+        let batch = taken_batch(lanes);
+        if let Some(milestone) = &batch.milestone {
+            lanes.milestone_read(milestone.id, Instant::now());
+        }
         let control = batch.control.iter().map(|piece| piece.kind).collect();
         let messages = batch.messages.iter().map(|message| message.body.len());
         (control, messages.chain(batch.bulk.iter().map(|piece| piece.body.len())).collect())
@@ -276,6 +331,51 @@ mod tests {
         lanes.push(Message::new(subject, Bytes::new()));
         assert_eq!(taken(&mut lanes), (vec![], vec![]));
         assert_eq!(lanes.bytes(), 0);
+    }
+
+    #[tokio::test]
+    async fn small_messages_do_not_wait_for_bulk_to_be_sealed_nor_bulk_for_them_twice() {
+        let mut lanes = Lanes::default();
+        lanes.push(cast("big", 1 << 20));
+        for _ in 0..3 {
+            lanes.push(cast("small", 10));
+            assert_eq!(taken(&mut lanes).1, [10]);
+            lanes.push(cast("small", 10));
+            let both = taken(&mut lanes).1;
+            assert!(both[0] == 10 && both[1] == PIECE_BYTES_MAX, "{both:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn bulk_waits_until_it_is_read_and_small_messages_do_not() {
+        let mut lanes = Lanes::default();
+        lanes.push(cast("big", 4 << 20));
+        let mut milestones = Vec::new();
+        while lanes.is_ready() {
+            milestones.extend(taken_batch(&mut lanes).milestone.map(|milestone| milestone.id));
+        }
+        assert!(!lanes.is_empty() && milestones.len() > 1, "{milestones:?}");
+        lanes.push(cast("small", 1));
+        assert!(lanes.is_ready());
+        assert_eq!(taken(&mut lanes).1, [1]);
+        assert!(!lanes.is_ready());
+        assert!(lanes.milestone_read(milestones[1], Instant::now()));
+        assert!(lanes.is_ready());
+    }
+
+    #[tokio::test]
+    async fn the_last_milestone_read_is_answered_however_many_control_frames_wait() {
+        let mut lanes = Lanes::default();
+        let milestones: Vec<u64> = {
+            let mut peer = Lanes::default();
+            peer.push(cast("big", 1 << 20));
+            std::iter::from_fn(|| taken_batch(&mut peer).milestone.map(|milestone| milestone.id)).collect()
+        };
+        while lanes.control(Control::Pong(1)) {}
+        assert!(milestones.iter().all(|milestone| lanes.control(Control::Pong(*milestone))));
+        let batch = taken_batch(&mut lanes);
+        assert_eq!(batch.control.len(), CONTROL_MAX + 1);
+        assert_eq!(batch.control[0].id, milestones[milestones.len() - 1]);
     }
 
     #[tokio::test]

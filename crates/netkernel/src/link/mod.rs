@@ -307,6 +307,21 @@ impl Link {
         self.calls.complete(id, outcome.map_err(CallError::from));
     }
 
+    /// The peer has read as far as a milestone in the bulk.
+    pub(crate) fn milestone_read(&self, ping: u64) {
+        let mut state = self.state();
+        if state.lanes.milestone_read(ping, Instant::now()) {
+            self.wake_writers(state);
+        }
+    }
+
+    /// For how long a session's bulk has waited for the peer to read what it was sent before.
+    pub(crate) fn held_up(&self, session: SessionId) -> Duration {
+        let state = self.state();
+        let carries = state.sessions.owner() == Some(session);
+        if carries { state.lanes.held_up(Instant::now()) } else { Duration::ZERO }
+    }
+
     /// Whether calls made here wait for the peer.
     pub(crate) fn awaits_replies(&self) -> bool {
         !self.calls.is_empty()

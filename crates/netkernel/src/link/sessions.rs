@@ -300,12 +300,16 @@ impl Link {
             Part::Ended => return Take::Gone,
             Part::Sending { mark } => match mark.take() {
                 Some(mark) => return Take::Mark(mark),
-                None if lanes.is_empty() => {
+                None if !lanes.is_ready() => {
                     *idle = true;
                     return Take::Nothing;
                 }
                 None => true,
             },
+            Part::Ending { drain: true, .. } if !lanes.is_empty() && !lanes.is_ready() => {
+                *idle = true;
+                return Take::Nothing;
+            }
             Part::Ending { drain, .. } => *drain && !lanes.is_empty(),
         };
         if drains {

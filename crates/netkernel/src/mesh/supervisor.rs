@@ -32,8 +32,10 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
             return;
         }
         let Some(Wish { address, .. }) = link.wish() else { return };
+        // Boxed: it is large, and would stay as a part of this task for as long as the session lives.
+        let dialing = Box::pin(establish::dial(shared, &address, Some(link.id())));
         let dialed = tokio::select! {
-            dialed = establish::dial(shared, &address, Some(link.id())) => dialed,
+            dialed = dialing => dialed,
             () = wish.changed.notified() => continue,
         };
         match dialed {

@@ -178,9 +178,9 @@ fn is_ripe(load: Load, refused: u64) -> bool {
 /// Servers whose credit may be due at once.
 const FLOWS_MAX: usize = 1_024;
 /// The window of one destination: so many messages that a sender of small ones never waits for a receiver that keeps
-/// up, and the bytes of one connected queue. One message may exceed the bytes, so that no message is too large for an
-/// empty window.
-pub(crate) const WINDOW: Load = Load { messages: 4_096, bytes: 1 << 20 };
+/// up, and the bytes of two messages of which each fills a connected queue, so that one travels while the other is
+/// taken. One message may exceed the bytes, so that no message is too large for an empty window.
+pub(crate) const WINDOW: Load = Load { messages: 4_096, bytes: 2 << 20 };
 
 #[cfg(test)]
 mod tests {

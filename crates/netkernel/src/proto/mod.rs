@@ -8,6 +8,7 @@ pub(crate) mod frame;
 pub(crate) mod hello;
 pub(crate) mod interning;
 pub(crate) mod mark;
+pub(crate) mod pace;
 pub(crate) mod reassembly;
 pub(crate) mod refusal;
 pub(crate) mod varint;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use thiserror::Error;
 
 /// A message whose parts are still arriving, with what is needed to deliver it.
@@ -10,7 +10,7 @@ use thiserror::Error;
 struct Partial<T> {
     about: T,
     total_bytes: usize,
-    body: BytesMut,
+    body: Vec<u8>,
 }
 
 /// The messages of one peer that are still arriving. Memory grows with the bytes received, not with the length
@@ -44,6 +44,17 @@ pub(crate) enum ReassemblyError {
     Length,
 }
 
+impl<T> Partial<T> {
+    /// Makes room for a part: twice what is there, but no more than the message takes, so that nothing is wasted
+    /// while it waits in a mailbox.
+    fn reserve(&mut self, bytes: usize) {
+        let (held, wanted) = (self.body.len(), self.body.len() + bytes);
+        if self.body.capacity() < wanted {
+            self.body.reserve_exact((2 * wanted).min(self.total_bytes).max(wanted) - held);
+        }
+    }
+}
+
 impl<T> Reassembly<T> {
     pub(crate) fn new(message_bytes_max: usize, bytes_max: usize) -> Self {
         Self { partial: BTreeMap::new(), bytes: 0, message_bytes_max, bytes_max }
@@ -67,7 +78,7 @@ impl<T> Reassembly<T> {
         if self.partial.len() == MESSAGES_MAX {
             return Err(ReassemblyError::TooMuch);
         }
-        self.partial.insert(key, Partial { about, total_bytes, body: BytesMut::new() });
+        self.partial.insert(key, Partial { about, total_bytes, body: Vec::new() });
         self.extend(key, first)
     }
 
@@ -89,7 +100,7 @@ impl<T> Reassembly<T> {
         let Some(partial) = self.partial.remove(&key) else { return Ok(None) };
         self.bytes -= partial.body.len();
         let whole = partial.body.len() == partial.total_bytes;
-        Ok(whole.then(|| (partial.about, partial.body.freeze())))
+        Ok(whole.then(|| (partial.about, Bytes::from(partial.body))))
     }
 
     /// The rest of a message will not come.
@@ -120,6 +131,7 @@ impl<T> Reassembly<T> {
         if self.bytes + part.len() > self.bytes_max {
             return Err(ReassemblyError::TooMuch);
         }
+        partial.reserve(part.len());
         partial.body.extend_from_slice(part);
         self.bytes += part.len();
         Ok(())

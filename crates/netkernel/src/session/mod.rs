@@ -23,7 +23,7 @@ use self::writer::WriterEnd;
 use crate::config::Limits;
 use crate::link::{Control, Ended, Link, SessionHandle};
 use crate::net::{Dispatch, DownReason};
-use crate::proto::hello::Goaway;
+use crate::proto::hello::{Goaway, SessionId};
 
 /// A session whose ends have proven themselves to each other.
 pub(crate) struct Session {
@@ -74,7 +74,7 @@ pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownRe
     let end = tokio::select! {
         ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
         reason = handle.kill.asked() => End::broken(reason),
-        () = silence(&link, &heard, &limits) => End::broken(DownReason::Silent),
+        reason = silence(&link, handle.id, &heard, &limits) => End::broken(reason),
     };
     // Nothing may touch the link on behalf of this session once its end is known.
     stop(&mut reader).await;
@@ -139,10 +139,16 @@ async fn both_ends(
     }
 }
 
-/// Completes when the peer has been silent for so long, and left a PING unanswered, that the session is dead.
-async fn silence(link: &Link, heard: &Heard, limits: &Limits) {
+/// Completes when the session is dead: the peer has been silent for so long, and left a PING unanswered; or, alive as
+/// it is, it does not read what it is sent.
+async fn silence(link: &Link, session: SessionId, heard: &Heard, limits: &Limits) -> DownReason {
     loop {
-        let patience = if link.awaits_replies() { limits.heartbeat_busy } else { limits.heartbeat_idle };
+        let held_up = link.held_up(session);
+        if held_up >= limits.write_stall {
+            return DownReason::Stalled;
+        }
+        let busy = link.awaits_replies() || !held_up.is_zero();
+        let patience = if busy { limits.heartbeat_busy } else { limits.heartbeat_idle };
         let silence = heard.silence();
         if silence < patience {
             tokio::time::sleep((patience - silence).min(limits.heartbeat_busy)).await;
@@ -153,7 +159,7 @@ async fn silence(link: &Link, heard: &Heard, limits: &Limits) {
         link.control(Control::Ping(HEARTBEAT));
         tokio::time::sleep(limits.heartbeat_timeout).await;
         if heard.records() == before {
-            return;
+            return DownReason::Silent;
         }
     }
 }
@@ -165,5 +171,8 @@ async fn stop<T>(task: &mut AbortOnDropHandle<T>) {
     }
 }
 
+/// A session that has had nothing to do for so long gives the room of its buffers back: rarely enough that busy ones
+/// keep theirs.
+const REST_AFTER: Duration = Duration::from_secs(1);
 /// The id of pings that nobody awaits: any frame is a sign of life.
 const HEARTBEAT: u64 = 0;

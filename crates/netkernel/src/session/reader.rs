@@ -20,6 +20,7 @@ use crate::proto::frame::{self, Flags, Frame, FrameError, Head, Kind};
 use crate::proto::hello::{self, Goaway};
 use crate::proto::interning::{DefineError, Defined};
 use crate::proto::mark;
+use crate::proto::pace;
 use crate::proto::reassembly::{PartialKey, ReassemblyError};
 
 /// How a reader ended.
@@ -169,6 +170,7 @@ impl Reader {
                 // One dropped for want of room goes to a peer that floods; another answer shows it that we live.
                 let _queued = self.link.control(Control::Pong(frame.id));
             }
+            Kind::Pong if pace::is_milestone(frame.id) => self.link.milestone_read(frame.id),
             Kind::Pong => self.link.replied(CallId(frame.id), Ok(Bytes::new())),
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {

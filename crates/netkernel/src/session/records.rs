@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::REST_AFTER;
 use crate::error::HandshakeError;
 use crate::security::{Open, RecordError};
 
@@ -16,6 +17,10 @@ pub(crate) struct RecordReader {
     buffer: BytesMut,
     /// How much room to make for the next read: grows while reads fill it, shrinks while they do not.
     want_bytes: usize,
+    /// The buffer has more room than an idle session keeps.
+    roomy: bool,
+    /// What was read since other tasks last had a turn.
+    turn_bytes: usize,
 }
 
 /// Why there is no next record.
@@ -41,7 +46,7 @@ impl From<ReadError> for HandshakeError {
 
 impl RecordReader {
     pub(crate) fn new(read: Box<dyn AsyncRead + Send + Unpin>, open: Box<dyn Open>) -> Self {
-        Self { read, open, buffer: BytesMut::new(), want_bytes: READ_BYTES_MIN }
+        Self { read, open, buffer: BytesMut::new(), want_bytes: READ_BYTES_MIN, roomy: false, turn_bytes: 0 }
     }
 
     /// The next record's plaintext and its size on the wire. Cancel safe: what was read stays in the buffer.
@@ -50,17 +55,38 @@ impl RecordReader {
             if let Some(record) = self.buffered()? {
                 return Ok(record);
             }
+            if self.turn_bytes >= TURN_BYTES {
+                self.turn_bytes = 0;
+                tokio::task::yield_now().await;
+            }
             self.buffer.reserve(self.want_bytes);
-            let bytes = self.read.read_buf(&mut self.buffer).await?;
+            let bytes = self.read_some().await?;
             if bytes == 0 {
                 return Err(ReadError::Ended);
             }
+            self.turn_bytes += bytes;
             self.want_bytes = if bytes >= self.want_bytes {
                 (self.want_bytes * 2).min(READ_BYTES_MAX)
             } else {
                 (self.want_bytes / 2).max(READ_BYTES_MIN).max(bytes)
             };
+            self.roomy |= self.want_bytes > READ_BYTES_MIN;
         }
+    }
+
+    /// Reads what has come. The room that earlier reads needed is given back while nothing comes.
+    async fn read_some(&mut self) -> io::Result<usize> {
+        if self.roomy {
+            let read = self.read.read_buf(&mut self.buffer);
+            if let Ok(read) = tokio::time::timeout(REST_AFTER, read).await {
+                return read;
+            }
+            let begun = std::mem::take(&mut self.buffer);
+            (self.want_bytes, self.roomy) = (READ_BYTES_MIN, false);
+            self.buffer.reserve(begun.len() + self.want_bytes);
+            self.buffer.extend_from_slice(&begun);
+        }
+        self.read.read_buf(&mut self.buffer).await
     }
 
     fn buffered(&mut self) -> Result<Option<(Bytes, usize)>, RecordError> {
@@ -82,5 +108,7 @@ impl RecordReader {
 
 /// The length before each record.
 pub(super) const HEADER_BYTES: usize = 2;
-const READ_BYTES_MIN: usize = 4 * 1_024;
+const READ_BYTES_MIN: usize = 2 * 1_024;
 const READ_BYTES_MAX: usize = 128 * 1_024;
+/// After so much, what the records made ready to run has its turn, be there ever more to read: replies, for one.
+const TURN_BYTES: usize = 64 * 1_024;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::REST_AFTER;
 use super::encoder::{Encoder, WriteError};
 use crate::link::{Batch, Link, Take, count};
 use crate::proto::frame::{Flags, Kind};
@@ -41,7 +42,12 @@ pub(super) async fn run(
             work.as_mut().enable();
             step = link.take(session, &mut batch);
             if matches!(step, Take::Nothing) {
-                work.await;
+                if !encoder.is_roomy() {
+                    work.await;
+                } else if tokio::time::timeout(REST_AFTER, work.as_mut()).await.is_err() {
+                    encoder.rest();
+                    work.await;
+                }
                 if crowded || link.has_several_callers() {
                     // Tasks that are ready to run are likely to queue more: one turn for them costs less than a
                     // system call for each of their messages.
@@ -59,7 +65,13 @@ pub(super) async fn run(
         match tokio::time::timeout(stall, encoder.flush()).await {
             Err(_elapsed) => return WriterEnd::Stalled,
             Ok(Err(_broken)) => return WriterEnd::Lost,
-            Ok(Ok(bytes)) => count(&link.counters.bytes_sent, bytes),
+            Ok(Ok(bytes)) => {
+                count(&link.counters.bytes_sent, bytes);
+                if bytes >= TURN_BYTES {
+                    // Others have messages, too, that are to be taken before the rest of a large one.
+                    tokio::task::yield_now().await;
+                }
+            }
         }
         if let Last::Goaway(goaway) = last {
             encoder.shutdown().await;
@@ -92,13 +104,16 @@ fn append(
         Take::Batch => {
             let begun = batch.messages.len() + batch.bulk.iter().filter(|piece| piece.head.is_some()).count();
             let now = Instant::now();
+            if !batch.bulk.is_empty() {
+                encoder.lead();
+            }
             for piece in batch.control.drain(..) {
                 encoder.piece(&piece)?;
             }
             for message in batch.messages.drain(..) {
                 encoder.message(&message, now)?;
             }
-            for piece in batch.bulk.drain(..) {
+            for piece in batch.bulk.drain(..).chain(batch.milestone.take()) {
                 encoder.piece(&piece)?;
             }
             count(&link.counters.messages_sent, begun);
@@ -107,3 +122,6 @@ fn append(
     }
     Ok(Some(Last::No))
 }
+
+/// A write of this size is worth a turn of all other tasks.
+const TURN_BYTES: usize = 64 * 1_024;
