@@ -319,7 +319,8 @@ mod tests {
         assert!(taken(&mut lanes).1.len() > 1);
         assert_eq!(lanes.session_lost(SessionId(9)), 0);
         assert_eq!(lanes.session_lost(SESSION), 2);
-        assert_eq!(taken(&mut lanes), (vec![Kind::Reset, Kind::Reset], vec![1]));
+        assert_eq!(taken(&mut lanes), (vec![Kind::Reset, Kind::Reset], vec![]));
+        assert_eq!(taken(&mut lanes), (vec![], vec![1]));
         assert!(lanes.is_empty());
     }
 
