@@ -23,6 +23,8 @@ pub(super) struct Lanes {
     calls: usize,
     bulk: Bulk,
     pace: Pace,
+    /// From when the times of `pace` are counted.
+    start: Option<Instant>,
     /// The last milestone of the peer that was read here and is to be answered; it answers for all before it.
     answer: Option<u64>,
     /// Small messages were the last to be taken, while bulk waited.
@@ -74,12 +76,16 @@ impl Lanes {
 
     /// The peer has read as far as a milestone: true if bulk may go on.
     pub(super) fn milestone_read(&mut self, ping: u64, now: Instant) -> bool {
-        self.pace.read(ping, now) && !self.bulk.is_empty()
+        self.pace.read(ping, self.since_start(now)) && !self.bulk.is_empty()
     }
 
     /// For how long bulk has waited for the peer to read what it was sent before.
     pub(super) fn held_up(&self, now: Instant) -> Duration {
-        if self.bulk.is_empty() { Duration::ZERO } else { self.pace.held_up(now) }
+        if self.bulk.is_empty() { Duration::ZERO } else { self.pace.held_up(self.since_start(now)) }
+    }
+
+    fn since_start(&self, now: Instant) -> Duration {
+        self.start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start))
     }
 
     /// Queues a message.
@@ -119,6 +125,8 @@ impl Lanes {
             Subject::Call { id, .. } => calls.written(*id, session),
             _ => true,
         };
+        self.start.get_or_insert(now);
+        let elapsed = self.since_start(now);
         let bulk_waits = !self.bulk.is_empty() && self.pace.is_open();
         let alone = bulk_waits && !self.alone && self.has_small() && self.normal_bytes < ALONE_BYTES_MAX;
         self.alone = alone;
@@ -147,7 +155,7 @@ impl Lanes {
         while left > 0 && !alone && self.pace.is_open() {
             let Some(piece) = self.bulk.piece(session, now, wanted) else { break };
             left = left.saturating_sub(piece.body.len());
-            if let Some(ping) = self.pace.wrote(piece.body.len(), now) {
+            if let Some(ping) = self.pace.wrote(piece.body.len(), elapsed) {
                 batch.milestone = Some(Control::Ping(ping).piece());
             }
             batch.bulk.push(piece);

@@ -13,9 +13,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
-/// The sending side of one link.
+/// The sending side of one link. Its times are counted from any one moment.
 #[derive(Debug)]
 pub(crate) struct Pace {
     window_bytes: usize,
@@ -30,14 +28,14 @@ pub(crate) struct Pace {
     judged: u64,
     /// The shortest times of the present and the last period, which began then.
     shortest: [Option<Duration>; 2],
-    period: Option<Instant>,
+    period: Option<Duration>,
 }
 
 #[derive(Debug)]
 struct Milestone {
     number: u64,
     bytes: usize,
-    at: Instant,
+    at: Duration,
     /// The window was used up since: it is what limits the sender.
     limited: bool,
 }
@@ -64,7 +62,7 @@ impl Pace {
     }
 
     /// Bulk is being written. Gives the number of the PING that is to follow it, if it is time for one.
-    pub(crate) fn wrote(&mut self, bytes: usize, now: Instant) -> Option<u64> {
+    pub(crate) fn wrote(&mut self, bytes: usize, now: Duration) -> Option<u64> {
         self.since_bytes += bytes;
         if !self.is_open() {
             for milestone in &mut self.milestones {
@@ -85,20 +83,20 @@ impl Pace {
 
     /// A PONG of one of its PINGs has come: the peer has read up to there, past earlier milestones too. False if that opens
     /// nothing.
-    pub(crate) fn read(&mut self, ping: u64, now: Instant) -> bool {
+    pub(crate) fn read(&mut self, ping: u64, now: Duration) -> bool {
         let was_open = self.is_open();
         while self.milestones.front().is_some_and(|milestone| milestone.number <= ping & !MILESTONES) {
             let Some(milestone) = self.milestones.pop_front() else { break };
             self.passed_bytes -= milestone.bytes;
-            self.adapt(&milestone, now.saturating_duration_since(milestone.at), now);
+            self.adapt(&milestone, now.saturating_sub(milestone.at), now);
         }
         !was_open && self.is_open()
     }
 
     /// For how long more bulk has had to wait for the peer to read what was written before.
-    pub(crate) fn held_up(&self, now: Instant) -> Duration {
+    pub(crate) fn held_up(&self, now: Duration) -> Duration {
         let oldest = self.milestones.front().filter(|_| !self.is_open());
-        oldest.map_or(Duration::ZERO, |oldest| now.saturating_duration_since(oldest.at))
+        oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest.at))
     }
 
     /// The session broke: what was under way by it will not be read.
@@ -106,7 +104,7 @@ impl Pace {
         *self = Self { number: self.number, judged: self.number, ..Self::default() };
     }
 
-    fn adapt(&mut self, milestone: &Milestone, took: Duration, now: Instant) {
+    fn adapt(&mut self, milestone: &Milestone, took: Duration, now: Duration) {
         let shortest = self.shortest(took, now);
         let patience = shortest + QUEUE_MIN.max(shortest / 4);
         if took > patience {
@@ -124,9 +122,9 @@ impl Pace {
     }
 
     /// The shortest time of late, this one included.
-    fn shortest(&mut self, took: Duration, now: Instant) -> Duration {
+    fn shortest(&mut self, took: Duration, now: Duration) -> Duration {
         let began = *self.period.get_or_insert(now);
-        if now.saturating_duration_since(began) > PERIOD {
+        if now.saturating_sub(began) > PERIOD {
             self.shortest = [None, self.shortest[0]];
             self.period = Some(now);
             // So that the queue empties for once, and is not taken for a part of the way.
@@ -163,7 +161,7 @@ mod tests {
     const PIECE: usize = 60 * 1_024;
 
     /// Writes pieces for as long as it may; the PINGs that follow them.
-    fn fill(pace: &mut Pace, now: Instant) -> Vec<u64> {
+    fn fill(pace: &mut Pace, now: Duration) -> Vec<u64> {
         let mut pings = Vec::new();
         while pace.is_open() {
             pings.extend(pace.wrote(PIECE, now));
@@ -174,9 +172,9 @@ mod tests {
     /// A sender that always has more, on a link that carries so many bytes a second and so far: the bytes a second
     /// that arrive in a while, and the longest that a milestone took to be answered in its second half.
     fn saturated(bytes_a_second: f64, way: Duration, lasting: Duration) -> (f64, Duration) {
-        let (mut pace, start) = (Pace::default(), Instant::now());
+        let (mut pace, start) = (Pace::default(), Duration::ZERO);
         // What is under way, as the peer reads it: piece by piece, each with its PING if it has one.
-        let mut link: VecDeque<(Instant, Option<u64>, Instant)> = VecDeque::new();
+        let mut link: VecDeque<(Duration, Option<u64>, Duration)> = VecDeque::new();
         let (mut now, mut free, mut bytes, mut longest) = (start, start, 0, Duration::ZERO);
         while now < start + lasting {
             while pace.is_open() {
@@ -187,18 +185,18 @@ mod tests {
             let Some((answered, ping, written)) = link.pop_front() else { break };
             now = answered;
             if now > start + lasting / 2 {
-                longest = longest.max(answered.duration_since(written));
+                longest = longest.max(answered - written);
             }
             if let Some(ping) = ping {
                 pace.read(ping, now);
             }
         }
-        (bytes as f64 / now.duration_since(start).as_secs_f64(), longest)
+        (bytes as f64 / (now - start).as_secs_f64(), longest)
     }
 
-    #[tokio::test]
-    async fn what_is_not_read_bounds_what_is_written() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+    #[test]
+    fn what_is_not_read_bounds_what_is_written() {
+        let (mut pace, now) = (Pace::default(), Duration::ZERO);
         let pings = fill(&mut pace, now);
         assert!(pings.len() >= 2 && pings.iter().all(|ping| is_milestone(*ping)));
         assert!(pace.passed_bytes + pace.since_bytes < WINDOW_BYTES_MIN + PIECE);
@@ -206,9 +204,9 @@ mod tests {
         assert!(!fill(&mut pace, now).is_empty());
     }
 
-    #[tokio::test]
-    async fn an_answer_stands_for_all_before_it_and_comes_once() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+    #[test]
+    fn an_answer_stands_for_all_before_it_and_comes_once() {
+        let (mut pace, now) = (Pace::default(), Duration::ZERO);
         let pings = fill(&mut pace, now);
         assert!(pace.read(pings[1], now));
         assert_eq!(pace.passed_bytes, 0);
@@ -217,9 +215,9 @@ mod tests {
         assert!(!pace.is_open());
     }
 
-    #[tokio::test]
-    async fn answers_of_a_session_that_broke_open_nothing() {
-        let (mut pace, now) = (Pace::default(), Instant::now());
+    #[test]
+    fn answers_of_a_session_that_broke_open_nothing() {
+        let (mut pace, now) = (Pace::default(), Duration::ZERO);
         let before = fill(&mut pace, now);
         pace.clear();
         let after = fill(&mut pace, now);
@@ -227,16 +225,16 @@ mod tests {
         assert!(pace.read(after[0], now));
     }
 
-    #[tokio::test]
-    async fn a_short_link_is_filled_without_a_queue() {
+    #[test]
+    fn a_short_link_is_filled_without_a_queue() {
         let way = Duration::from_micros(50);
         let (rate, longest) = saturated(2e9, way, Duration::from_secs(2));
         assert!(rate > 1.9e9, "{rate} bytes a second");
         assert!(longest < Duration::from_micros(500), "{longest:?}");
     }
 
-    #[tokio::test]
-    async fn a_long_link_is_filled_too() {
+    #[test]
+    fn a_long_link_is_filled_too() {
         let way = Duration::from_millis(50);
         let (rate, longest) = saturated(100e6, way, Duration::from_secs(60));
         assert!(rate > 80e6, "{rate} bytes a second");
