@@ -1,7 +1,7 @@
 //! ractor_cluster, in plain text: an actor in a process group at the receiver, found by the sender.
 
-use bytes::Bytes;
 use ::ractor::{Actor, ActorProcessingErr, ActorRef, RpcReplyPort};
+use bytes::Bytes;
 use ractor_cluster::node::NodeConnectionMode;
 use ractor_cluster::{NodeServer, RactorClusterMessage};
 
@@ -21,12 +21,21 @@ impl Actor for Sink {
     type State = u64;
     type Arguments = &'static str;
 
-    async fn pre_start(&self, myself: ActorRef<Message>, group: &'static str) -> Result<u64, ActorProcessingErr> {
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Message>,
+        group: &'static str,
+    ) -> Result<u64, ActorProcessingErr> {
         ::ractor::pg::join(group.to_owned(), vec![myself.get_cell()]);
         Ok(0)
     }
 
-    async fn handle(&self, _: ActorRef<Message>, message: Message, casts: &mut u64) -> Result<(), ActorProcessingErr> {
+    async fn handle(
+        &self,
+        _: ActorRef<Message>,
+        message: Message,
+        casts: &mut u64,
+    ) -> Result<(), ActorProcessingErr> {
         match message {
             Message::Cast(_body) => *casts += 1,
             Message::Call(body, reply) => reply.send(drive::reply(body.into(), *casts).to_vec())?,
