@@ -27,6 +27,12 @@ enum Command {
     Ci,
     /// The house rules alone
     Tidy,
+    /// Whether the crates' own messages are what `wire.lock` says
+    Wire {
+        /// Write the lock anew, unless something would be misread by another release
+        #[arg(long)]
+        update: bool,
+    },
     /// Whether vclock and hashring really need no standard library
     NoStd,
     /// Run a benchmark: `bench <name> [arguments…]`
@@ -53,6 +59,7 @@ fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::Ci => ci::run(&root),
         Command::Tidy => tidy::run(&root),
+        Command::Wire { update } => tidy::wire(&root, update),
         Command::NoStd => no_std::run(&root),
         Command::Bench(arguments) => bench::run(&root, &arguments),
         Command::Sim(arguments) => sim::run(&root, &arguments),

@@ -8,6 +8,7 @@ mod package;
 mod repo;
 mod rules;
 mod source;
+mod wire;
 
 use std::path::Path;
 
@@ -15,6 +16,7 @@ use anyhow::{Result, bail};
 
 use self::finding::{Finding, Findings, Weight};
 use self::repo::Repo;
+pub(crate) use self::wire::run as wire;
 
 /// Checks the work tree at `root` and prints what it finds. An error if anything but warnings was found.
 pub(crate) fn run(root: &Path) -> Result<()> {

@@ -18,6 +18,7 @@ mod tests_wait;
 mod unfinished;
 
 use super::finding::Rule;
+use super::wire;
 
 pub(super) const ALL: &[Rule] = &[
     syntax::RULE,
@@ -36,4 +37,8 @@ pub(super) const ALL: &[Rule] = &[
     machine_paths::RULE,
     links::RULE,
     guide::RULE,
+    WIRE,
 ];
+
+/// The crates' own messages are what `wire.lock` says.
+const WIRE: Rule = Rule { name: "wire", check: wire::check };
