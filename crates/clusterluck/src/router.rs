@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use gossip::Gossip;
-use netkernel::{Dispatch, Peer, Refusal, Responder, Role, ServerName};
+use netkernel::{Accepted, Dispatch, Peer, Refusal, Responder, Role, ServerName};
 
 use crate::control;
 
@@ -38,6 +38,13 @@ impl Dispatch for Router {
         }
         self.admit(from)?;
         self.servers.cast(from, server, body)
+    }
+
+    fn casts(&self, from: &Arc<Peer>, server: &ServerName, bodies: &[Bytes]) -> Accepted {
+        if server.is_system() || self.admit(from).is_err() {
+            return Accepted::of_each(server, bodies, |body| self.cast(from, server, body));
+        }
+        self.servers.casts(from, server, bodies)
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {

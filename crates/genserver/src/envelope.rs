@@ -1,7 +1,8 @@
 //! One allocation for each message: it holds first the message, then the handler that runs on it.
 //!
 //! The running handler owns the server's state, in its box, and gives it back at the end. So nothing is borrowed
-//! across the queue, and the future needs no second allocation.
+//! across the queue, and the future needs no second allocation. Messages that came together from another node share
+//! one envelope, which becomes their handlers one after the other.
 
 use std::any::type_name;
 use std::pin::Pin;
@@ -30,10 +31,11 @@ pub(crate) type Handled<S> = (Box<Core<S>>, Outcome);
 /// A message of any type, as a mailbox holds it.
 pub(crate) type Letter<S> = Pin<Box<dyn Envelope<S>>>;
 
-/// A message that becomes its handler.
+/// A message that becomes its handler, or several that become theirs in turn.
 pub(crate) trait Envelope<S: GenServer>: Send {
-    /// Starts the handler, or gives the state back if the message need not be handled any more.
-    fn begin(self: Pin<&mut Self>, core: Box<Core<S>>) -> Option<Box<Core<S>>>;
+    /// Starts the handler of the next message, which takes the state. False, with the state still in its place, if the
+    /// message need not be handled any more.
+    fn begin(self: Pin<&mut Self>, core: &mut Option<Box<Core<S>>>) -> bool;
 
     /// Runs the handler, which has begun.
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled<S>>;
@@ -43,6 +45,11 @@ pub(crate) trait Envelope<S: GenServer>: Send {
 
     /// The message's type.
     fn label(&self) -> &'static str;
+}
+
+/// Takes the state for a handler that begins.
+fn take<S: GenServer>(core: &mut Option<Box<Core<S>>>) -> Box<Core<S>> {
+    core.take().expect("the state is here while no handler has it")
 }
 
 /// What is in an envelope, and how it is handled.
@@ -86,15 +93,15 @@ where
     H: FnOnce(Box<Core<S>>, C) -> F + Send,
     F: Future<Output = Handled<S>> + Send,
 {
-    fn begin(mut self: Pin<&mut Self>, core: Box<Core<S>>) -> Option<Box<Core<S>>> {
+    fn begin(mut self: Pin<&mut Self>, core: &mut Option<Box<Core<S>>>) -> bool {
         let Replace::Waiting { content, handle } = self.as_mut().project_replace(Self::Empty) else {
             unreachable!("a message is begun once")
         };
-        if !content.admit() {
-            return Some(core);
+        let admitted = content.admit();
+        if admitted {
+            self.set(Self::Handling { future: handle(take(core), content) });
         }
-        self.set(Self::Handling { future: handle(core, content) });
-        None
+        admitted
     }
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled<S>> {
@@ -121,6 +128,63 @@ impl<C, H, F> Open<C> for Sealed<C, H, F> {
             Replace::Waiting { content, .. } => content,
             _ => unreachable!("an envelope that was not accepted has not begun"),
         }
+    }
+}
+
+/// Casts that came together.
+pub(crate) trait Series<S: GenServer>: Send + 'static {
+    type Message;
+
+    /// The next, which there is; `None` if it cannot be read.
+    fn next(&mut self, core: &Core<S>) -> Option<Self::Message>;
+
+    fn label() -> &'static str;
+}
+
+pin_project! {
+    struct Packed<C, H, F> {
+        series: C,
+        handle: H,
+        #[pin]
+        handling: Option<F>,
+    }
+}
+
+/// Puts casts that came together into one envelope.
+pub(crate) fn pack<S, C>(series: C) -> Letter<S>
+where
+    S: HandleCast<C::Message>,
+    C: Series<S, Message: Send + 'static>,
+{
+    let handle = |core, message| CastOf(message).handle(core);
+    Box::pin(Packed { series, handle, handling: None })
+}
+
+impl<S, C, H, F> Envelope<S> for Packed<C, H, F>
+where
+    S: GenServer,
+    C: Series<S>,
+    H: Fn(Box<Core<S>>, C::Message) -> F + Send,
+    F: Future<Output = Handled<S>> + Send,
+{
+    fn begin(self: Pin<&mut Self>, core: &mut Option<Box<Core<S>>>) -> bool {
+        let mut packed = self.project();
+        let next = core.as_ref().and_then(|core| packed.series.next(core));
+        let Some(message) = next else { return false };
+        packed.handling.set(Some((packed.handle)(take(core), message)));
+        true
+    }
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Handled<S>> {
+        let handling = self.project().handling.as_pin_mut();
+        handling.expect("a handler is begun before it is polled").poll(context)
+    }
+
+    /// Nobody waits for a cast.
+    fn refuse(self: Pin<&mut Self>, _exit: &Exit) {}
+
+    fn label(&self) -> &'static str {
+        C::label()
     }
 }
 

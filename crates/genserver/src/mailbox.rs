@@ -40,7 +40,8 @@ struct State<S> {
 
 struct Queued<S> {
     letter: Letter<S>,
-    bytes: i64,
+    /// What it takes: one message, or several that came together.
+    room: Room,
 }
 
 /// A number of messages, and of bytes they hold on to.
@@ -49,6 +50,19 @@ pub(crate) struct Room {
     pub(crate) messages: usize,
     /// Below zero by less than one message.
     pub(crate) bytes: i64,
+}
+
+impl Room {
+    /// Takes room for one message, if there is any. One that holds `bytes` is accepted while any are left, so that no
+    /// message is too large for an empty mailbox.
+    fn take(&mut self, bytes: i64) -> bool {
+        let any = self.messages > 0 && (bytes == 0 || self.bytes > 0);
+        if any {
+            self.messages -= 1;
+            self.bytes -= bytes;
+        }
+        any
+    }
 }
 
 /// Whether messages are accepted.
@@ -98,6 +112,8 @@ pub(crate) struct Taken<S> {
     system: VecDeque<Letter<S>>,
     batch: VecDeque<Queued<S>>,
     begun: Room,
+    /// What the letter in the server's hands still holds.
+    rest: Room,
     pub(crate) signals: Signals,
 }
 
@@ -107,6 +123,7 @@ impl<S> Taken<S> {
             system: VecDeque::new(),
             batch: VecDeque::new(),
             begun: Room::default(),
+            rest: Room::default(),
             signals: Signals::default(),
         }
     }
@@ -119,10 +136,23 @@ impl<S> Taken<S> {
         if !self.signals.may_take(ready) {
             return None;
         }
-        let queued = self.batch.pop_front()?;
+        let Queued { letter, room } = self.batch.pop_front()?;
         self.begun.messages += 1;
-        self.begun.bytes += queued.bytes;
-        Some(queued.letter)
+        if room.messages > 1 {
+            // They are kept together, and so are their bytes.
+            self.rest = Room { messages: room.messages - 1, ..room };
+        } else {
+            self.begun.bytes += room.bytes;
+        }
+        Some(letter)
+    }
+
+    /// Takes back the letter that was popped last, if it holds more messages: they are next.
+    pub(crate) fn put_back(&mut self, letter: Letter<S>) {
+        let room = std::mem::take(&mut self.rest);
+        if room.messages > 0 {
+            self.batch.push_front(Queued { letter, room });
+        }
     }
 
     /// Whether to look into the mailbox before going on.
@@ -157,8 +187,7 @@ impl<S: GenServer> Mailbox<S> {
         }
     }
 
-    /// Accepts a message, or hands it back. One that holds `bytes` is accepted while any are left, so that no
-    /// message is too large for an empty mailbox.
+    /// Accepts a message, or hands it back; one with room reserved for it unless the server has ended.
     pub(crate) fn push<E: Envelope<S> + 'static>(
         &self,
         letter: Pin<Box<E>>,
@@ -169,14 +198,36 @@ impl<S: GenServer> Mailbox<S> {
         if let Err(rejected) = state.intake.check() {
             return Err((letter, rejected));
         }
-        if !reserved {
-            if state.room.messages == 0 || (bytes > 0 && state.room.bytes <= 0) {
-                return Err((letter, Rejected::Full));
-            }
-            state.room.messages -= 1;
+        if !reserved && !state.room.take(bytes) {
+            return Err((letter, Rejected::Full));
         }
-        state.room.bytes -= bytes;
-        state.queue.push_back(Queued { letter, bytes });
+        state.queue.push_back(Queued { letter, room: Room { messages: 1, bytes } });
+        let sleeper = state.wake_for_work();
+        drop(state);
+        wake(sleeper);
+        Ok(())
+    }
+
+    /// Reserves room for messages of these sizes, in turn, as far as there is any.
+    pub(crate) fn reserve(&self, sizes: impl Iterator<Item = i64>) -> Result<Room, Rejected> {
+        let mut state = self.state.locked();
+        state.intake.check()?;
+        let mut reserved = Room::default();
+        for bytes in sizes {
+            if !state.room.take(bytes) {
+                break;
+            }
+            reserved.messages += 1;
+            reserved.bytes += bytes;
+        }
+        if reserved.messages == 0 { Err(Rejected::Full) } else { Ok(reserved) }
+    }
+
+    /// Accepts messages that came together, with room reserved for them.
+    pub(crate) fn push_many(&self, letter: Letter<S>, room: Room) -> Result<(), Rejected> {
+        let mut state = self.state.locked();
+        state.intake.check()?;
+        state.queue.push_back(Queued { letter, room });
         let sleeper = state.wake_for_work();
         drop(state);
         wake(sleeper);

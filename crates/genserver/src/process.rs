@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use netkernel::{Refusal, Responder};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,7 +21,7 @@ use crate::lock::Lock;
 use crate::mailbox::{Mailbox, Rejected, Room, Urgency};
 use crate::monitor::{Info, Watcher};
 use crate::pid::Pid;
-use crate::remote::body::Held;
+use crate::remote::body::{Header, Held};
 use crate::remote::refusal;
 use crate::routes::Routes;
 use crate::server::GenServer;
@@ -175,6 +176,8 @@ pub(crate) trait AnyProcess: Send + Sync {
     fn unwatch(&self, number: u64);
     fn tell(&self, info: Info);
     fn take_cast(&self, message: Encoded<'_>) -> Result<(), Refusal>;
+    /// Says how many it took, from the front, or why it took none.
+    fn take_casts(&self, messages: Together<'_>) -> Result<usize, Refusal>;
     fn take_call(&self, message: Encoded<'_>, chain: Option<Arc<Chain>>, responder: Responder);
 }
 
@@ -183,6 +186,21 @@ pub(crate) struct Encoded<'a> {
     pub(crate) tag: &'a str,
     pub(crate) version: u16,
     pub(crate) body: Held,
+}
+
+impl<'a> Encoded<'a> {
+    pub(crate) fn of(header: &Header<'a>, body: Held) -> Self {
+        Self { tag: header.tag, version: header.version, body }
+    }
+}
+
+/// Several casts of one kind from another node, which came together.
+pub(crate) struct Together<'a> {
+    pub(crate) tag: &'a str,
+    pub(crate) version: u16,
+    pub(crate) bodies: &'a [Bytes],
+    /// Where the message begins in each body.
+    pub(crate) start: usize,
 }
 
 impl<S: GenServer> AnyProcess for Process<S> {
@@ -253,6 +271,13 @@ impl<S: GenServer> AnyProcess for Process<S> {
             return Err(refusal::unsupported(message.tag, message.version));
         };
         route(self, message.body).map_err(|rejected| Self::refusal(&rejected))
+    }
+
+    fn take_casts(&self, messages: Together<'_>) -> Result<usize, Refusal> {
+        let Some(route) = self.routes.casts_route(messages.tag, messages.version) else {
+            return Err(refusal::unsupported(messages.tag, messages.version));
+        };
+        route(self, messages.bodies, messages.start).map_err(|rejected| Self::refusal(&rejected))
     }
 
     fn take_call(&self, message: Encoded<'_>, chain: Option<Arc<Chain>>, responder: Responder) {

@@ -28,14 +28,19 @@ pub struct ReplyTo<R: Send + 'static> {
     chain: Option<Arc<Chain>>,
 }
 
-enum Caller<R> {
+enum Caller<R: 'static> {
     Here(Arc<Slot<R>>),
-    There(Box<Remote<R>>),
+    There(Remote<R>),
 }
 
 /// A caller on another node.
-pub(crate) struct Remote<R> {
+pub(crate) struct Remote<R: 'static> {
     pub(crate) responder: Responder,
+    pub(crate) writer: &'static ReplyWriter<R>,
+}
+
+/// How the replies to one kind of message are written.
+pub(crate) struct ReplyWriter<R> {
     pub(crate) encode: fn(R) -> Result<Bytes, postcard::Error>,
     pub(crate) tag: &'static str,
     pub(crate) version: u16,
@@ -47,8 +52,8 @@ impl<R: Send + 'static> ReplyTo<R> {
     }
 
     pub(crate) fn there(remote: Remote<R>, chain: Option<Arc<Chain>>) -> Self {
-        let deadline = Instant::now().checked_add(remote.responder.remaining());
-        Self { caller: Some(Caller::There(Box::new(remote))), deadline, chain }
+        let deadline = Some(Instant::from_std(remote.responder.deadline()));
+        Self { caller: Some(Caller::There(remote)), deadline, chain }
     }
 
     /// Answers the call. The outcome is [`Outcome::Continue`], for a handler that has nothing else to say.
@@ -57,11 +62,11 @@ impl<R: Send + 'static> ReplyTo<R> {
     pub fn send(mut self, reply: R) -> Outcome {
         match self.close() {
             Some(Caller::Here(slot)) => slot.answer(reply),
-            Some(Caller::There(remote)) => match (remote.encode)(reply) {
-                Ok(body) => remote.responder.reply(body),
+            Some(Caller::There(Remote { responder, writer })) => match (writer.encode)(reply) {
+                Ok(body) => responder.reply(body),
                 Err(error) => {
-                    tracing::warn!(tag = remote.tag, %error, "a reply cannot be encoded");
-                    remote.responder.refuse(refusal::reply_lost(remote.tag, remote.version));
+                    tracing::warn!(tag = writer.tag, %error, "a reply cannot be encoded");
+                    responder.refuse(refusal::reply_lost(writer.tag, writer.version));
                 }
             },
             None => {}
@@ -171,7 +176,7 @@ impl<R: Send + 'static> Drop for ReplyTo<R> {
 }
 
 /// A call nobody will answer.
-struct Abandoned<R>(Option<Caller<R>>);
+struct Abandoned<R: 'static>(Option<Caller<R>>);
 
 impl<R: Send> Orphan for Abandoned<R> {
     fn fail(mut self: Box<Self>, exit: &Exit) {

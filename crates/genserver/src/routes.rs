@@ -6,19 +6,20 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use netkernel::Responder;
 use serde::Serialize;
 
 use crate::chain::Chain;
-use crate::envelope::{Content, Core, Handled, Open, seal};
+use crate::envelope::{Content, Core, Handled, Open, Series, pack, seal};
 use crate::error::StartError;
 use crate::exit::Exit;
 use crate::mailbox::Rejected;
 use crate::message::{Outcome, Request, Wire};
 use crate::process::Process;
-use crate::remote::body::{self, Held};
+use crate::remote::body::{self, Held, Parcel};
 use crate::remote::refusal;
-use crate::reply::{Remote, ReplyTo};
+use crate::reply::{Remote, ReplyTo, ReplyWriter};
 use crate::scope;
 use crate::server::{GenServer, HandleCall, HandleCast};
 
@@ -67,11 +68,19 @@ pub struct Routes<S: GenServer> {
 
 struct Route<S: GenServer> {
     call: Option<CallRoute<S>>,
-    cast: Option<CastRoute<S>>,
+    cast: Option<CastRoutes<S>>,
 }
 
 type CallRoute<S> = fn(&Process<S>, Held, Option<Arc<Chain>>, Responder);
 type CastRoute<S> = fn(&Process<S>, Held) -> Result<(), Rejected>;
+/// Takes the ends of the bodies, and says how many it took.
+type CastsRoute<S> = fn(&Process<S>, &[Bytes], usize) -> Result<usize, Rejected>;
+
+/// For a cast alone, and for several that came together.
+struct CastRoutes<S: GenServer> {
+    one: CastRoute<S>,
+    many: CastsRoute<S>,
+}
 
 impl<S: GenServer> Routes<S> {
     pub(crate) fn of_server() -> Result<Self, StartError> {
@@ -121,17 +130,17 @@ impl<S: GenServer> Routes<S> {
         Old: Wire + Into<New>,
         New: Send + 'static,
     {
-        self.add::<Old>(None, Some(cast::<S, Old, New>))
+        self.add::<Old>(None, Some(CastRoutes { one: cast::<S, Old, New>, many: casts::<S, Old, New> }))
     }
 
-    fn add<M: Wire>(&mut self, call: Option<CallRoute<S>>, cast: Option<CastRoute<S>>) -> &mut Self {
+    fn add<M: Wire>(&mut self, call: Option<CallRoute<S>>, cast: Option<CastRoutes<S>>) -> &mut Self {
         let known = self.routes.entry((M::TAG, M::VERSION)).or_insert(Route { call: None, cast: None });
         let twice = (known.call.is_some() && call.is_some()) || (known.cast.is_some() && cast.is_some());
         if twice || M::TAG.is_empty() || M::TAG.len() > TAG_BYTES_MAX {
             self.fault = Some((M::TAG, M::VERSION));
         }
         known.call = known.call.or(call);
-        known.cast = known.cast.or(cast);
+        known.cast = known.cast.take().or(cast);
         self
     }
 
@@ -140,7 +149,11 @@ impl<S: GenServer> Routes<S> {
     }
 
     pub(crate) fn cast_route(&self, tag: &str, version: u16) -> Option<CastRoute<S>> {
-        self.routes.get(&(tag, version))?.cast
+        Some(self.routes.get(&(tag, version))?.cast.as_ref()?.one)
+    }
+
+    pub(crate) fn casts_route(&self, tag: &str, version: u16) -> Option<CastsRoute<S>> {
+        Some(self.routes.get(&(tag, version))?.cast.as_ref()?.many)
     }
 }
 
@@ -158,14 +171,29 @@ where
     Old::Reply: From<New::Reply> + Serialize,
     New: Request,
 {
-    let encode = |reply: New::Reply| body::encode_reply(&Old::Reply::from(reply));
-    let remote = Remote { responder, encode, tag: Old::TAG, version: Old::VERSION };
+    let remote = Remote { responder, writer: Replies::<Old, New>::WRITER };
     let held = body.bytes();
     let content =
         EncodedCall::<Old, New> { body, reply: ReplyTo::there(remote, chain), message: PhantomData };
     if let Err((mut letter, rejected)) = process.mailbox.push(seal::<S, _>(content), held, false) {
         letter.as_mut().open().reply.refuse_with(Process::<S>::refusal(&rejected));
     }
+}
+
+/// How the replies of a `New`'s handler reach those who sent an `Old`.
+struct Replies<Old, New>(PhantomData<(Old, New)>);
+
+impl<Old, New> Replies<Old, New>
+where
+    Old: Request + Wire,
+    Old::Reply: From<New::Reply> + Serialize,
+    New: Request,
+{
+    const WRITER: &'static ReplyWriter<New::Reply> = &ReplyWriter {
+        encode: |reply| body::encode_reply(&Old::Reply::from(reply)),
+        tag: Old::TAG,
+        version: Old::VERSION,
+    };
 }
 
 /// Puts a cast from another node into the mailbox, still encoded.
@@ -178,6 +206,22 @@ where
     let held = body.bytes();
     let content = EncodedCast::<Old, New> { body, message: PhantomData };
     process.mailbox.push(seal::<S, _>(content), held, false).map_err(|(_letter, rejected)| rejected)
+}
+
+/// Puts casts from another node that came together into the mailbox, still encoded, as far as there is room.
+fn casts<S, Old, New>(process: &Process<S>, bodies: &[Bytes], start: usize) -> Result<usize, Rejected>
+where
+    S: HandleCast<New>,
+    Old: Wire + Into<New>,
+    New: Send + 'static,
+{
+    let size = |body: &Bytes| i64::try_from(body.len() - start).unwrap_or(i64::MAX);
+    let room = process.mailbox.reserve(bodies.iter().map(size))?;
+    let taken = &bodies[..room.messages];
+    let parcel = Parcel::of(taken, start, usize::try_from(room.bytes).unwrap_or_default());
+    let series = EncodedCasts::<Old, New> { parcel, message: PhantomData };
+    process.mailbox.push_many(pack(series), room)?;
+    Ok(taken.len())
 }
 
 /// A call from another node: an `Old`, to be handled as a `New`.
@@ -198,7 +242,7 @@ where
     }
 
     async fn handle(self, mut core: Box<Core<S>>) -> Handled<S> {
-        let decoded = body::decode::<Old>(core.cx.system(), &self.body);
+        let decoded = body::decode_here::<Old>(&self.body);
         let outcome = match decoded {
             Ok(message) => core.server.call(message.into(), self.reply, &mut core.cx).await,
             Err(error) => {
@@ -233,7 +277,7 @@ where
     New: Send + 'static,
 {
     async fn handle(self, mut core: Box<Core<S>>) -> Handled<S> {
-        let decoded = body::decode::<Old>(core.cx.system(), &self.body);
+        let decoded = body::decode_here::<Old>(&self.body);
         let outcome = match decoded {
             Ok(message) => core.server.cast(message.into(), &mut core.cx).await,
             Err(error) => {
@@ -242,6 +286,31 @@ where
             }
         };
         (core, outcome)
+    }
+
+    fn label() -> &'static str {
+        type_name::<Old>()
+    }
+}
+
+/// Casts from another node that came together: `Old`s, to be handled as `New`s.
+struct EncodedCasts<Old, New> {
+    parcel: Parcel,
+    message: PhantomData<fn() -> (Old, New)>,
+}
+
+impl<S, Old, New> Series<S> for EncodedCasts<Old, New>
+where
+    S: HandleCast<New>,
+    Old: Wire + Into<New>,
+    New: Send + 'static,
+{
+    type Message = New;
+
+    fn next(&mut self, core: &Core<S>) -> Option<New> {
+        let decoded = body::decode_here::<Old>(self.parcel.next()?);
+        let undecodable = |error| tracing::warn!(server = %core.cx.pid(), tag = Old::TAG, %error, "a cast cannot be decoded");
+        decoded.map(Into::into).map_err(undecodable).ok()
     }
 
     fn label() -> &'static str {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use tokio::sync::oneshot;
 
@@ -48,6 +48,8 @@ struct Life<S: GenServer> {
     exit: Exit,
     /// A handler has been pending since it began.
     suspended: bool,
+    /// What the mailbox wakes it by, if it must be ended meanwhile.
+    waker: Option<Waker>,
 }
 
 /// How far something the server runs has come.
@@ -75,8 +77,8 @@ enum Turn {
 
 impl<S: GenServer> Life<S> {
     fn new(process: Arc<Process<S>>) -> Self {
-        let scope = Scope::of(process.pid.clone());
-        Self { process, taken: Taken::new(), scope, exit: Exit::Killed, suspended: false }
+        let scope = Scope::of(process.pid.clone(), process.system.clone());
+        Self { process, taken: Taken::new(), scope, exit: Exit::Killed, suspended: false, waker: None }
     }
 
     async fn init(&mut self, core: &mut Core<S>) -> Result<(), (StartError, Exit)> {
@@ -104,7 +106,7 @@ impl<S: GenServer> Life<S> {
     /// Handles messages until there are none, a handler is pending, or the server ends. The scope and the net under
     /// panics are set up once for all that is done in one go.
     fn poll_serve(&mut self, hands: &mut Hands<S>, context: &mut Context<'_>) -> Poll<Exit> {
-        let Self { process, taken, scope, suspended, .. } = self;
+        let Self { process, taken, scope, suspended, waker, .. } = self;
         if *suspended && process.mailbox.is_killed() {
             process.resumed();
             return Poll::Ready(Exit::Killed);
@@ -114,7 +116,11 @@ impl<S: GenServer> Life<S> {
             Ok(Turn::Suspended) => {
                 if !std::mem::replace(suspended, true) {
                     process.suspended(hands.letter.as_ref().map_or("", |letter| letter.label()));
+                } else if waker.as_ref().is_some_and(|known| known.will_wake(context.waker())) {
+                    // The mailbox has this waker since the handler was first pending.
+                    return Poll::Pending;
                 }
+                *waker = Some(context.waker().clone());
                 if process.mailbox.suspend(context.waker(), taken) {
                     Poll::Pending
                 } else {
@@ -229,7 +235,9 @@ impl<S: GenServer> Hands<S> {
             }
             let Some(letter) = &mut self.letter else { continue };
             let Poll::Ready((core, outcome)) = letter.as_mut().poll(context) else { return Turn::Suspended };
-            self.letter = None;
+            if let Some(letter) = self.letter.take() {
+                taken.put_back(letter);
+            }
             self.core = Some(core);
             if std::mem::take(suspended) {
                 process.resumed();
@@ -250,27 +258,24 @@ impl<S: GenServer> Hands<S> {
         taken: &mut Taken<S>,
         context: &mut Context<'_>,
     ) -> Result<Option<Letter<S>>, Turn> {
-        let mut core = self.core.take().expect("the state is here while no handler has it");
-        let ended = |exit| Err(Turn::Ended(exit));
+        let core = self.core.as_mut().expect("the state is here while no handler has it");
         if taken.is_due(core.cx.is_ready()) || process.mailbox.wants_attention() {
             core.cx.poll_tasks(context);
             if process.mailbox.poll_take(context.waker(), taken, core.cx.is_ready()).is_pending() {
-                self.core = Some(core);
                 return Err(Turn::Asleep);
             }
         }
         let stop = taken.signals.stop;
         let letter = if stop == Some(Urgency::Now) { None } else { taken.pop(core.cx.is_ready()) };
         let Some(mut letter) = letter else {
-            self.core = Some(core);
             return match stop {
-                Some(Urgency::Now) => ended(Exit::Killed),
-                Some(Urgency::Graceful) => ended(Exit::Shutdown),
+                Some(Urgency::Now) => Err(Turn::Ended(Exit::Killed)),
+                Some(Urgency::Graceful) => Err(Turn::Ended(Exit::Shutdown)),
                 None => Ok(None),
             };
         };
-        if let Some(core) = letter.as_mut().begin(core) {
-            self.core = Some(core);
+        if !letter.as_mut().begin(&mut self.core) {
+            taken.put_back(letter);
             return Ok(None);
         }
         process.count_handled();

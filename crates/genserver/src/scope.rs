@@ -14,12 +14,15 @@ use tokio::time::Instant;
 use crate::chain::{Chain, LINKS_MAX};
 use crate::exit::Exit;
 use crate::pid::Pid;
+use crate::system::System;
 
 /// The circumstances of the handler, or task of a server, that is being polled.
 #[derive(Default)]
 pub(crate) struct Scope {
     /// The server, if one of its handlers is running: it waits for what it calls.
     here: Option<Pid>,
+    /// Its system, which the addresses it reads belong to.
+    system: Option<System>,
     /// The latest time at which anybody waits for the handler.
     deadline: Option<Instant>,
     /// `here` alone, as a call takes it along when nobody else waits.
@@ -53,8 +56,8 @@ thread_local! {
 
 impl Scope {
     /// The scope of a server's handlers.
-    pub(crate) fn of(here: Pid) -> Place {
-        Some(Box::new(Self { here: Some(here), ..Self::default() }))
+    pub(crate) fn of(here: Pid, system: System) -> Place {
+        Some(Box::new(Self { here: Some(here), system: Some(system), ..Self::default() }))
     }
 
     /// Who will wait for a call that is made now.
@@ -108,6 +111,11 @@ pub(crate) fn inherited() -> Inherited {
     })
 }
 
+/// The system of the server that is running.
+pub(crate) fn system() -> Option<System> {
+    CURRENT.with_borrow(|current| current.as_ref().and_then(|scope| scope.system.clone()))
+}
+
 /// The latest time at which anybody waits for what is done now.
 pub(crate) fn deadline() -> Option<Instant> {
     CURRENT.with_borrow(|current| current.as_ref().and_then(|scope| scope.deadline))
@@ -134,7 +142,9 @@ pub(crate) fn adopt(orphan: Box<dyn Orphan>) -> Result<(), Box<dyn Orphan>> {
 pub(crate) fn carry<F>(future: F) -> Carried<F> {
     let scope = CURRENT.with_borrow(|current| {
         let scope = current.as_ref()?;
-        let scope = Scope { deadline: scope.deadline, caller: scope.caller.clone(), ..Scope::default() };
+        let Scope { deadline, caller, system, .. } = &**scope;
+        let scope =
+            Scope { deadline: *deadline, caller: caller.clone(), system: system.clone(), ..Scope::default() };
         Some(Box::new(scope))
     });
     Carried { future, scope }

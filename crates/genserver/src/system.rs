@@ -207,8 +207,8 @@ impl System {
         self.0.registry.all().iter().map(|server| server.info()).collect()
     }
 
-    /// Runs `body` so that an [`Addr`] that is deserialised in it belongs to this system. Messages and replies are
-    /// read so already; this is for addresses kept elsewhere.
+    /// Runs `body` so that an [`Addr`] that is deserialised in it belongs to this system. Messages, replies and whatever a
+    /// server's handlers read do so already; this is for addresses kept elsewhere.
     pub fn scope<T>(&self, body: impl FnOnce() -> T) -> T {
         crate::address::reading(self, body)
     }

@@ -57,7 +57,7 @@ mod envelope {
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 use genserver::{CallError, Exit, Stage};
 use loom::future::block_on;
@@ -147,6 +147,40 @@ async fn send(mailbox: &Mailbox<Nothing>, number: u32) -> Result<(), Rejected> {
     let admitted = poll_fn(|context| seat.poll(context)).await;
     let holds_room = seat.leave() && admitted == Admitted::Room;
     push(mailbox, number, holds_room)
+}
+
+#[test]
+fn messages_that_came_together_stay_so_and_give_their_room_back() {
+    explore(|| {
+        let mailbox = mailbox(4);
+        let reader = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || {
+                let room = mailbox.reserve([0; 3].into_iter()).unwrap();
+                mailbox.push_many(Box::pin(7), room).unwrap();
+            })
+        };
+        let sender = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || push(&mailbox, 1, false).unwrap())
+        };
+        let mut taken = Taken::new();
+        let mut seen = Vec::new();
+        block_on(async {
+            while seen.len() < 4 {
+                poll_fn(|context| mailbox.poll_take(context.waker(), &mut taken, true)).await;
+                while let Some(letter) = taken.pop(true) {
+                    seen.push(letter.number());
+                    taken.put_back(letter);
+                }
+            }
+        });
+        assert!(seen == [7, 7, 7, 1] || seen == [1, 7, 7, 7], "{seen:?}");
+        assert!(mailbox.suspend(Waker::noop(), &mut taken));
+        assert_eq!(mailbox.depth(4), 0);
+        reader.join().unwrap();
+        sender.join().unwrap();
+    });
 }
 
 #[test]

@@ -173,6 +173,12 @@ impl Responder {
         self.finish(Err(refusal));
     }
 
+    /// When the caller will wait no longer.
+    #[must_use]
+    pub fn deadline(&self) -> std::time::Instant {
+        self.inbound().deadline.into_std()
+    }
+
     /// How long the caller will still wait; zero once its deadline has passed.
     #[must_use]
     pub fn remaining(&self) -> Duration {

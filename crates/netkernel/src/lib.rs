@@ -105,8 +105,8 @@ pub use config::{Config, OfflinePolicy};
 pub use error::{CallError, ConnectError, Executed, HandshakeError, Refusal, SendError, Stage};
 pub use mesh::{BindError, Kernel, Stopped};
 pub use net::{
-    BoxFuture, Dispatch, DownReason, Dropped, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerStatus, Queued,
-    Traffic,
+    Accepted, BoxFuture, Dispatch, DownReason, Dropped, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerStatus,
+    Queued, Traffic,
 };
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
 pub use security::{

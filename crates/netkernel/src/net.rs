@@ -127,7 +127,7 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     fn events(&self) -> PeerEvents;
 }
 
-/// Receives what arrives. Both methods run on the session's reader: they hand the message on and return, and
+/// Receives what arrives. All methods run on the session's reader: they hand the message on and return, and
 /// never block or decode a body.
 pub trait Dispatch: Send + Sync + 'static {
     /// A message for a server.
@@ -139,8 +139,57 @@ pub trait Dispatch: Send + Sync + 'static {
     /// waits for credit meanwhile.
     fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal>;
 
+    /// Messages for one server that came together, in their order: takes as many as it can, from the front.
+    ///
+    /// What is left is offered again, as after [`Refusal::Overloaded`]. By default each is given to
+    /// [`cast`](Self::cast); a layer with mailboxes may take them all under one lock, and wake its server once.
+    fn casts(&self, from: &Arc<Peer>, server: &ServerName, bodies: &[Bytes]) -> Accepted {
+        Accepted::of_each(server, bodies, |body| self.cast(from, server, body))
+    }
+
     /// A request for a server, with what answers it. Dropping the responder answers `NoReply`.
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder);
+}
+
+/// How many of the casts that came together were dealt with, from the front.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// Those that were taken, and those that were refused for good.
+    pub messages: usize,
+    /// Those of them that were refused for good: counted, and reported to the sender's node.
+    pub refused: usize,
+}
+
+impl Accepted {
+    /// Gives each to `cast` in turn, until one is refused as [`Refusal::Overloaded`].
+    pub fn of_each(
+        server: &ServerName,
+        bodies: &[Bytes],
+        mut cast: impl FnMut(Bytes) -> Result<(), Refusal>,
+    ) -> Self {
+        let mut accepted = Self::default();
+        for body in bodies {
+            match cast(body.clone()) {
+                Ok(()) => accepted.took(1),
+                Err(Refusal::Overloaded) => break,
+                Err(refusal) => accepted.refuse(server, &refusal),
+            }
+        }
+        accepted
+    }
+
+    /// The next so many were taken.
+    pub fn took(&mut self, messages: usize) {
+        self.messages += messages;
+    }
+
+    /// The next is refused for good.
+    pub fn refuse(&mut self, server: &ServerName, refusal: &Refusal) {
+        tracing::debug!(%server, %refusal, "cast refused");
+        self.messages += 1;
+        self.refused += 1;
+    }
 }
 
 /// The other end of a session, as its handshake proved it.

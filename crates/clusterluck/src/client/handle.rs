@@ -8,7 +8,9 @@ use bytes::Bytes;
 use genserver::{Addr, GenServer, LocalAddr, System};
 use gossip::{RingMember, RingName};
 use hashring::HashRing;
-use netkernel::{Address, Dispatch, Kernel, Net, NodeId, Peer, Refusal, Responder, ServerName, Stopped};
+use netkernel::{
+    Accepted, Address, Dispatch, Kernel, Net, NodeId, Peer, Refusal, Responder, ServerName, Stopped,
+};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -203,6 +205,13 @@ struct Servers(Arc<dyn Dispatch>);
 impl Dispatch for Servers {
     fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal> {
         if server.is_system() { Err(Refusal::NoProc) } else { self.0.cast(from, server, body) }
+    }
+
+    fn casts(&self, from: &Arc<Peer>, server: &ServerName, bodies: &[Bytes]) -> Accepted {
+        if server.is_system() {
+            return Accepted::of_each(server, bodies, |_| Err(Refusal::NoProc));
+        }
+        self.0.casts(from, server, bodies)
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {

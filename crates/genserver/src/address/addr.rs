@@ -18,6 +18,7 @@ use crate::monitor::Place;
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::remote::monitors::ServerKey;
+use crate::scope;
 use crate::server::{GenServer, HandleCall, HandleCast};
 use crate::system::{DIRECT, System};
 
@@ -217,7 +218,8 @@ impl<S> Serialize for Addr<S> {
 impl<'de, S: GenServer> Deserialize<'de> for Addr<S> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let portable = Portable::deserialize(deserializer)?;
-        let system = READING.with_borrow(Clone::clone).ok_or_else(|| D::Error::custom(NO_SYSTEM))?;
+        let system = READING.with_borrow(Clone::clone).or_else(scope::system);
+        let system = system.ok_or_else(|| D::Error::custom(NO_SYSTEM))?;
         Ok(match portable {
             Portable::Named { node, name } => Self::named(system, node, &name),
             Portable::Instance(pid) => Self::instance(system, pid),
@@ -242,4 +244,4 @@ pub(crate) fn reading<T>(system: &System, body: impl FnOnce() -> T) -> T {
     body()
 }
 
-const NO_SYSTEM: &str = "an address is read from a message, or within `System::scope`";
+const NO_SYSTEM: &str = "an address is read from a message, by a server, or within `System::scope`";

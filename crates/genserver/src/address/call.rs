@@ -57,6 +57,16 @@ impl Limit {
         };
         [own, inherited].into_iter().flatten().min()
     }
+
+    /// The same, as the time that is left.
+    pub(super) fn remaining(self, config: &Config, inherited: Option<Instant>) -> Duration {
+        let own = match self {
+            Self::Default => config.timeout,
+            Self::After(timeout) => timeout,
+            Self::Never => FOREVER,
+        };
+        inherited.map_or(own, |at| own.min(at.saturating_duration_since(Instant::now())))
+    }
 }
 
 /// What is rare is boxed, so that a call within the node stays small.
@@ -65,7 +75,7 @@ enum State<M: Request> {
     AwaitingRoom(Box<AwaitingRoom<M>>),
     AwaitingAnswer(Arc<Slot<M::Reply>>),
     There { remote: Remote<M>, message: M },
-    Sent(Box<(netkernel::Call, Remote<M>)>),
+    Sent { call: netkernel::Call, remote: Remote<M> },
     Failed(Box<CallError>),
     Over,
 }
@@ -109,7 +119,7 @@ impl<M: Request> Call<M> {
         reader: Reader<M>,
     ) -> Self {
         let remote = Remote { destination, writer, reader };
-        Self { state: State::Sent(Box::new((call, remote))), limit: Limit::Default }
+        Self { state: State::Sent { call, remote }, limit: Limit::Default }
     }
 
     pub(super) fn failed(error: CallError) -> Self {
@@ -158,15 +168,15 @@ impl<M: Request> Call<M> {
             },
             State::There { remote, message } => {
                 let call = self.send(&message, &remote)?;
-                Ok(State::Sent(Box::new((call, remote))))
+                Ok(State::Sent { call, remote })
             }
-            State::Sent(mut sent) => match Pin::new(&mut sent.0).poll(context) {
+            State::Sent { mut call, remote } => match Pin::new(&mut call).poll(context) {
                 Poll::Pending => {
-                    self.state = State::Sent(sent);
+                    self.state = State::Sent { call, remote };
                     Err(Poll::Pending)
                 }
-                Poll::Ready(Ok(body)) => Err(Poll::Ready(sent.1.read(&body))),
-                Poll::Ready(Err(error)) => ended(sent.1.destination.call_error(error)),
+                Poll::Ready(Ok(body)) => Err(Poll::Ready(remote.read(&body))),
+                Poll::Ready(Err(error)) => ended(remote.destination.call_error(error)),
             },
             State::Failed(error) => ended(*error),
             State::Over => panic!("a call is not polled after it ended"),
@@ -208,15 +218,12 @@ impl<M: Request> Call<M> {
     ) -> Result<netkernel::Call, Poll<Result<M::Reply, CallError>>> {
         let inherited = scope::inherited();
         let destination = &remote.destination;
-        let deadline = self.limit.deadline(destination.system.config(), inherited.deadline);
-        let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
+        let remaining = self.limit.remaining(destination.system.config(), inherited.deadline);
         if remaining.is_zero() {
             return Err(Poll::Ready(Err(CallError::Timeout { stage: Stage::Queued })));
         }
         match destination.prepare(remote.writer, inherited.waiting.as_deref(), message) {
-            Ok(outgoing) => {
-                Ok(outgoing.net.call(&destination.node, &outgoing.name, outgoing.body, remaining))
-            }
+            Ok(outgoing) => Ok(outgoing.net.call(&destination.node, outgoing.name, outgoing.body, remaining)),
             Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, remote.writer)))),
         }
     }

@@ -8,10 +8,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use netkernel::SendError;
-use tokio::time::Instant;
 
 use super::call::Limit;
-use super::destination::{Destination, FOREVER, Unsendable, Writer};
+use super::destination::{Destination, Unsendable, Writer};
 use super::target::{CastTarget, Waiting, cast_failure};
 use crate::error::{CastError, CastFailure};
 use crate::mailbox::Rejected;
@@ -23,8 +22,8 @@ use crate::seat::Admitted;
 /// is full.
 ///
 /// Accepted by a mailbox on this node, it will be handled unless the server ends first. Accepted for another
-/// node, it arrives at most once: it is lost with the link, and dropped (and counted) where the mailbox is full or
-/// the server is missing.
+/// node, it arrives at most once: it is lost with the link, and dropped (and counted) where the server is missing.
+/// Where the mailbox is full it waits, and those who send on wait for credit here.
 ///
 /// # Cancel safety
 ///
@@ -102,7 +101,7 @@ impl<M: Send + 'static> Cast<M> {
                 match destination.prepare(writer, None, message) {
                     Ok(outgoing) => outgoing
                         .net
-                        .try_cast(&destination.node, &outgoing.name, outgoing.body)
+                        .try_cast(&destination.node, outgoing.name, outgoing.body)
                         .map_err(|error| remote.unsent(error)),
                     Err(why) => Err(remote.unsendable(&why)),
                 }
@@ -161,13 +160,12 @@ impl<M: Send + 'static> Cast<M> {
             Ok(outgoing) => outgoing,
             Err(why) => return Err(Poll::Ready(Err(remote.unsendable(&why)))),
         };
-        let node = destination.node.clone();
-        match outgoing.net.try_cast(&node, &outgoing.name, outgoing.body) {
+        match outgoing.net.try_cast(&destination.node, outgoing.name, outgoing.body) {
             Ok(()) => Err(Poll::Ready(Ok(()))),
             Err(SendError::Busy { body, .. }) => {
-                let deadline = self.limit.deadline(destination.system.config(), scope::deadline());
-                let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
-                let (net, name) = (outgoing.net, outgoing.name);
+                let remaining = self.limit.remaining(destination.system.config(), scope::deadline());
+                let (net, name) = (Arc::clone(outgoing.net), outgoing.name.clone());
+                let node = destination.node.clone();
                 let sending = async move { net.cast(&node, &name, body, remaining).await };
                 Ok(State::Sending(Box::new((Box::pin(sending), remote))))
             }

@@ -60,13 +60,14 @@ where
 }
 
 /// A body ready to go, and the name it goes to.
-pub(crate) struct Outgoing {
-    pub(crate) net: Arc<dyn Net>,
-    pub(crate) name: ServerName,
+pub(crate) struct Outgoing<'a> {
+    pub(crate) net: &'a Arc<dyn Net>,
+    pub(crate) name: &'a ServerName,
     pub(crate) body: Bytes,
 }
 
 /// Why a message cannot go.
+#[derive(Clone, Copy)]
 pub(crate) enum Unsendable {
     NoProc,
     NotConnected,
@@ -79,7 +80,20 @@ impl Destination {
         writer: &Writer<M>,
         waiting: Option<&[Pid]>,
         message: &M,
-    ) -> Result<Outgoing, Unsendable> {
+    ) -> Result<Outgoing<'_>, Unsendable> {
+        let (net, name, target) = self.way()?;
+        let body =
+            (writer.encode)(target, waiting.unwrap_or_default(), message).map_err(|_| Unsendable::Encode)?;
+        Ok(Outgoing { net, name, body })
+    }
+
+    /// A body that was made for another node's server of the same name.
+    pub(crate) fn reuse(&self, body: Result<&Bytes, &Unsendable>) -> Result<Outgoing<'_>, Unsendable> {
+        let (net, name, _) = self.way()?;
+        body.map(|body| Outgoing { net, name, body: body.clone() }).map_err(|why| *why)
+    }
+
+    fn way(&self) -> Result<(&Arc<dyn Net>, &ServerName, Target), Unsendable> {
         let (name, target) = match &self.server {
             Server::Name(name) => (name, Target::Named),
             Server::Instance(pid) => {
@@ -88,10 +102,7 @@ impl Destination {
             }
             Server::Malformed(_) => return Err(Unsendable::NoProc),
         };
-        let net = self.system.net().ok_or(Unsendable::NotConnected)?;
-        let body =
-            (writer.encode)(target, waiting.unwrap_or_default(), message).map_err(|_| Unsendable::Encode)?;
-        Ok(Outgoing { net: Arc::clone(net), name: name.clone(), body })
+        Ok((self.system.net().ok_or(Unsendable::NotConnected)?, name, target))
     }
 
     /// The server's name or number, for errors.

@@ -7,14 +7,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use netkernel::NodeId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::time::Instant;
 
 use super::addr::Addr;
 use super::call::{Call, Limit};
-use super::destination::{FOREVER, Outgoing, Unsendable, Writer, reader};
+use super::destination::{Unsendable, Writer, reader};
 use crate::error::{CallError, CastFailure};
 use crate::message::{Request, Wire};
 use crate::scope;
@@ -79,14 +79,17 @@ impl System {
             let sent = if addr.is_here() {
                 addr.try_cast(message.clone()).map_err(|error| error.reason().clone())
             } else {
-                let outgoing = encoded
-                    .get_or_insert_with(|| addr.destination().prepare(writer, None, message))
-                    .as_ref()
-                    .map_err(|why| addr.destination().cast_failure(why, writer));
-                outgoing.and_then(|outgoing| {
-                    let sent = outgoing.net.try_cast(node, &outgoing.name, outgoing.body.clone());
-                    sent.map_err(|error| addr.destination().send_failure(error, writer))
-                })
+                let destination = addr.destination();
+                let body = encoded.get_or_insert_with(|| {
+                    destination.prepare(writer, None, message).map(|outgoing| outgoing.body)
+                });
+                match destination.reuse(body.as_ref()) {
+                    Ok(outgoing) => outgoing
+                        .net
+                        .try_cast(node, outgoing.name, outgoing.body)
+                        .map_err(|error| destination.send_failure(error, writer)),
+                    Err(why) => Err(destination.cast_failure(&why, writer)),
+                }
             };
             if let Err(failure) = sent {
                 failed.push((node.clone(), failure));
@@ -128,10 +131,9 @@ where
 {
     async fn run(self) -> Vec<(NodeId, Result<M::Reply, CallError>)> {
         let inherited = scope::inherited();
-        let deadline = self.limit.deadline(self.system.config(), inherited.deadline);
-        let remaining = deadline.map_or(FOREVER, |at| at.saturating_duration_since(Instant::now()));
+        let remaining = self.limit.remaining(self.system.config(), inherited.deadline);
         let writer = Writer::<M>::new();
-        let mut encoded: Option<Result<Outgoing, Unsendable>> = None;
+        let mut encoded: Option<Result<Bytes, Unsendable>> = None;
         let mut branches = Vec::with_capacity(self.addrs.len());
         for addr in &self.addrs {
             if addr.is_here() {
@@ -139,16 +141,16 @@ where
                 continue;
             }
             let destination = addr.destination();
-            let outgoing = encoded.get_or_insert_with(|| {
-                destination.prepare(writer, inherited.waiting.as_deref(), &self.message)
+            let body = encoded.get_or_insert_with(|| {
+                let prepared = destination.prepare(writer, inherited.waiting.as_deref(), &self.message);
+                prepared.map(|outgoing| outgoing.body)
             });
-            let call = match outgoing {
+            let call = match destination.reuse(body.as_ref()) {
                 Ok(outgoing) => {
-                    let body = outgoing.body.clone();
-                    let call = outgoing.net.call(&destination.node, &outgoing.name, body, remaining);
+                    let call = outgoing.net.call(&destination.node, outgoing.name, outgoing.body, remaining);
                     Call::sent(call, destination.clone(), Writer::new(), reader::<M>())
                 }
-                Err(why) => Call::failed(destination.unsendable(why, writer)),
+                Err(why) => Call::failed(destination.unsendable(&why, writer)),
             };
             branches.push(Branch::Calling(call));
         }

@@ -120,7 +120,7 @@ impl Flavor for Appending<'_> {
 }
 
 /// Splits a body into its header and the message.
-pub(crate) fn split(body: &Bytes) -> Result<(Header<'_>, Held), HeaderError> {
+pub(crate) fn split(body: &[u8]) -> Result<(Header<'_>, &[u8]), HeaderError> {
     let (&layout, rest) = body.split_first().ok_or(HeaderError::Malformed)?;
     if layout != LAYOUT {
         return Err(HeaderError::Layout);
@@ -146,7 +146,7 @@ pub(crate) fn split(body: &Bytes) -> Result<(Header<'_>, Held), HeaderError> {
         chain.push(link);
         rest = after;
     }
-    Ok((Header { target, tag, version, chain }, Held::of(body, rest)))
+    Ok((Header { target, tag, version, chain }, rest))
 }
 
 fn take<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), HeaderError> {
@@ -162,7 +162,8 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    fn of(body: &Bytes, message: &[u8]) -> Self {
+    /// The message at the end of a body.
+    pub(crate) fn of(body: &Bytes, message: &[u8]) -> Self {
         if message.len() >= COPY_BELOW {
             return Self::Apart(body.slice_ref(message));
         }
@@ -193,13 +194,54 @@ impl Deref for Held {
     }
 }
 
+/// Messages that came together, one after the other in memory of their own.
+#[derive(Debug)]
+pub(crate) struct Parcel {
+    /// Each after its length.
+    bytes: Vec<u8>,
+    next: usize,
+}
+
+impl Parcel {
+    /// The ends of some bodies, from `start` on, that take `bytes` together.
+    pub(crate) fn of(bodies: &[Bytes], start: usize, bytes: usize) -> Self {
+        let mut parcel = Vec::with_capacity(bytes + bodies.len() * size_of::<u32>());
+        for message in bodies.iter().map(|body| &body[start..]) {
+            let length = u32::try_from(message.len()).expect("what goes into a parcel is small");
+            parcel.extend_from_slice(&length.to_le_bytes());
+            parcel.extend_from_slice(message);
+        }
+        Self { bytes: parcel, next: 0 }
+    }
+
+    /// The next message.
+    pub(crate) fn next(&mut self) -> Option<&[u8]> {
+        let (length, rest) = self.bytes[self.next..].split_first_chunk()?;
+        let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+        self.next += size_of::<u32>() + length;
+        rest.get(..length)
+    }
+}
+
+/// How many of these bodies begin as the first does, up to `start`, and go into one parcel.
+pub(crate) fn alike(bodies: &[Bytes], start: usize) -> usize {
+    let Some(first) = bodies.first() else { return 0 };
+    let goes_along = |body: &&Bytes| body.len() < COPY_BELOW && body.starts_with(&first[..start]);
+    bodies.iter().take_while(goes_along).count()
+}
+
 pub(crate) fn encode_reply<R: Serialize>(reply: &R) -> Result<Bytes, postcard::Error> {
     written(|body| append(body, reply))
 }
 
 /// Reads a whole message or reply. Addresses in it belong to `system`.
 pub(crate) fn decode<T: DeserializeOwned>(system: &System, body: &[u8]) -> Result<T, DecodeError> {
-    let (value, rest) = system.scope(|| postcard::take_from_bytes(body))?;
+    system.scope(|| decode_here(body))
+}
+
+/// Reads a whole message in its server's scope, whose system the addresses in it belong to.
+pub(crate) fn decode_here<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+    let (value, rest) = postcard::take_from_bytes(body)?;
     if rest.is_empty() { Ok(value) } else { Err(DecodeError::Surplus(rest.len())) }
 }
 
@@ -239,7 +281,23 @@ mod tests {
         assert_eq!(&chained[..], b"\x01\x01\xac\x02\x07\x03add\x02\x01\x01a\x01\x09\x00\x05");
         let (header, message) = split(&chained).unwrap();
         assert_eq!(header, Header { target: number, tag: "add", version: 2, chain: vec![pid(9)] });
-        assert_eq!(&message[..], b"\x05");
+        assert_eq!(message, b"\x05");
+    }
+
+    #[test]
+    fn messages_of_one_header_go_into_one_parcel() {
+        let bodies: Vec<_> = (0..5).map(|number| encode(Target::Named, &[], &Add(number)).unwrap()).collect();
+        let start = bodies[0].len() - split(&bodies[0]).unwrap().1.len();
+        assert_eq!(alike(&bodies, start), 5);
+        let mut parcel = Parcel::of(&bodies, start, 5);
+        let messages: Vec<_> = std::iter::from_fn(|| parcel.next().map(<[u8]>::to_vec)).collect();
+        assert_eq!(messages, [[0], [1], [2], [3], [4]]);
+        let large = Bytes::from([&bodies[0][..], &[0; COPY_BELOW]].concat());
+        let other = encode(Target::Named, &[pid(9)], &Add(5)).unwrap();
+        for odd in [large, other, bodies[0].slice(..start - 1)] {
+            assert_eq!(alike(&[bodies[0].clone(), odd, bodies[1].clone()], start), 1);
+        }
+        assert_eq!(alike(&[], 0), 0);
     }
 
     #[test]
@@ -250,7 +308,7 @@ mod tests {
         }
         let mut other = whole.to_vec();
         other[0] = 2;
-        assert_eq!(split(&other.into()).unwrap_err(), HeaderError::Layout);
+        assert_eq!(split(&other).unwrap_err(), HeaderError::Layout);
         assert!(split(&Bytes::from_static(b"\x01\x00\x01a\x00\x21")).is_err(), "33 links");
         assert!(split(&Bytes::from_static(b"\x01\x00\x00\x00\x00")).is_err(), "an empty tag");
         assert!(split(&Bytes::from_static(b"\x01\x02\x01a\x00\x00")).is_err(), "an unknown target");

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use netkernel::{Dispatch, Peer, Refusal, Responder, ServerName};
+use netkernel::{Accepted, Dispatch, Peer, Refusal, Responder, ServerName};
 
-use super::body::{self, Header, HeaderError, Target};
+use super::body::{self, Header, HeaderError, Held, Target};
 use super::refusal;
 use crate::chain::Chain;
-use crate::process::{AnyProcess, Encoded};
+use crate::process::{AnyProcess, Encoded, Together};
 use crate::remote::monitors::ServerKey;
 use crate::system::{System, WeakSystem};
 
@@ -37,6 +37,26 @@ impl Inbox {
         };
         system.find(&key).map(Recipient::Server).ok_or(Refusal::NoProc)
     }
+
+    /// Hands over as many as are of one kind and for one server: says how many it took, or why the first was not.
+    /// `None` if they do not go together.
+    fn some(&self, server: &ServerName, bodies: &[Bytes]) -> Option<Result<usize, Refusal>> {
+        let (header, message) = body::split(&bodies[0]).ok()?;
+        let start = bodies[0].len() - message.len();
+        let count = body::alike(bodies, start);
+        if count < 2 {
+            return None;
+        }
+        let system = self.0.upgrade()?;
+        Some(match Self::recipient(&system, server, &header) {
+            Ok(Recipient::System) => return None,
+            Ok(Recipient::Server(server)) => {
+                let (tag, version) = (header.tag, header.version);
+                server.take_casts(Together { tag, version, bodies: &bodies[..count], start })
+            }
+            Err(refusal) => Err(refusal),
+        })
+    }
 }
 
 impl Dispatch for Inbox {
@@ -44,11 +64,26 @@ impl Dispatch for Inbox {
         let system = self.0.upgrade().ok_or(Refusal::Draining)?;
         let (header, message) = body::split(&body).map_err(|error| malformed(from, error))?;
         match Self::recipient(&system, server, &header)? {
-            Recipient::System => system.monitors().take_cast(&system, &from.node.id, &header, &message),
-            Recipient::Server(server) => {
-                server.take_cast(Encoded { tag: header.tag, version: header.version, body: message })
+            Recipient::System => system.monitors().take_cast(&system, &from.node.id, &header, message),
+            Recipient::Server(server) => server.take_cast(Encoded::of(&header, Held::of(&body, message))),
+        }
+    }
+
+    fn casts(&self, from: &Arc<Peer>, server: &ServerName, bodies: &[Bytes]) -> Accepted {
+        let mut accepted = Accepted::default();
+        while let Some(left @ [first, ..]) = bodies.get(accepted.messages..) {
+            match self.some(server, left) {
+                Some(Ok(taken)) => accepted.took(taken),
+                Some(Err(Refusal::Overloaded)) => break,
+                Some(Err(refusal)) => accepted.refuse(server, &refusal),
+                None => match self.cast(from, server, first.clone()) {
+                    Ok(()) => accepted.took(1),
+                    Err(Refusal::Overloaded) => break,
+                    Err(refusal) => accepted.refuse(server, &refusal),
+                },
             }
         }
+        accepted
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
@@ -60,12 +95,11 @@ impl Dispatch for Inbox {
         let chain = std::mem::take(&mut header.chain);
         match Self::recipient(&system, server, &header) {
             Ok(Recipient::System) => {
-                system.monitors().take_call(&system, &from.node.id, &header, &message, responder);
+                system.monitors().take_call(&system, &from.node.id, &header, message, responder);
             }
             Ok(Recipient::Server(server)) => {
                 let chain = (!chain.is_empty()).then(|| Arc::new(Chain::new(chain.into())));
-                let message = Encoded { tag: header.tag, version: header.version, body: message };
-                server.take_call(message, chain, responder);
+                server.take_call(Encoded::of(&header, Held::of(&body, message)), chain, responder);
             }
             Err(refusal) => responder.refuse(refusal),
         }

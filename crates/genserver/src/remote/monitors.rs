@@ -22,7 +22,7 @@ use bytes::Bytes;
 use netkernel::{Incarnation, Net, NodeId, PeerEvent, PeerEvents, Refusal, Responder, SendError, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::body::{self, Header, Held, Target};
+use super::body::{self, Header, Target};
 use crate::exit::Exit;
 use crate::lock::Lock;
 use crate::message::{Request, Wire};
@@ -186,7 +186,7 @@ impl Monitors {
         system: &System,
         from: &NodeId,
         header: &Header<'_>,
-        body: &Held,
+        body: &[u8],
     ) -> Result<(), Refusal> {
         let known = match (header.tag, header.version) {
             (Demonitor::TAG, Demonitor::VERSION) => body::decode::<Demonitor>(system, body).map(|message| {
@@ -218,7 +218,7 @@ impl Monitors {
         system: &System,
         from: &NodeId,
         header: &Header<'_>,
-        body: &Held,
+        body: &[u8],
         responder: Responder,
     ) {
         if (header.tag, header.version) != (Monitor::TAG, Monitor::VERSION) {

@@ -10,17 +10,22 @@ use bytes::Bytes;
 
 use super::message::MESSAGE_OVERHEAD_BYTES;
 use super::{Link, count};
-use crate::error::Refusal;
-use crate::net::{Dispatch, Peer};
+use crate::net::{Accepted, Dispatch, Peer};
 use crate::node::ServerName;
-use crate::proto::credit::{Due, WINDOW};
+use crate::proto::credit::{Due, Load, WINDOW};
 
 /// The casts that wait here for their mailboxes, in order for each server.
 #[derive(Default)]
 pub(super) struct Intake {
-    waiting: BTreeMap<ServerName, VecDeque<(Arc<Peer>, Bytes)>>,
+    waiting: BTreeMap<ServerName, VecDeque<Group>>,
     messages: usize,
     bytes: usize,
+}
+
+/// Casts that wait and came by one session, one after the other.
+struct Group {
+    from: Arc<Peer>,
+    bodies: Vec<Bytes>,
 }
 
 impl Intake {
@@ -29,34 +34,42 @@ impl Intake {
     }
 
     fn add(&mut self, from: &Arc<Peer>, server: &ServerName, body: &Bytes, bytes_max: usize) -> bool {
-        let full = self.bytes + cost_bytes(body) > bytes_max
-            || self.waiting.get(server).is_some_and(|waiting| waiting.len() as u64 >= 2 * WINDOW.messages);
-        if full {
+        let groups = self.waiting.entry(server.clone()).or_default();
+        let waiting: usize = groups.iter().map(|group| group.bodies.len()).sum();
+        if self.bytes + cost_bytes(body) > bytes_max || waiting as u64 >= 2 * WINDOW.messages {
+            if groups.is_empty() {
+                self.waiting.remove(server);
+            }
             return false;
         }
         // A small body would keep the whole record it came in.
         let body = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(body) } else { body.clone() };
         self.messages += 1;
         self.bytes += cost_bytes(&body);
-        self.waiting.entry(server.clone()).or_default().push_back((Arc::clone(from), body));
+        match groups.back_mut().filter(|group| Arc::ptr_eq(&group.from, from)) {
+            Some(group) => group.bodies.push(body),
+            None => groups.push_back(Group { from: Arc::clone(from), bodies: vec![body] }),
+        }
         true
     }
 
     /// Offers every server what waits for it, until it takes no more.
     fn offer(&mut self, dispatch: &dyn Dispatch, due: &mut Due) -> Offered {
         let mut offered = Offered::default();
-        self.waiting.retain(|server, waiting| {
-            while let Some((from, body)) = waiting.front() {
-                let outcome = dispatch.cast(from, server, body.clone());
-                if matches!(outcome, Err(Refusal::Overloaded)) {
+        self.waiting.retain(|server, groups| {
+            while let Some(group) = groups.front_mut() {
+                let accepted = dispatch.casts(&group.from, server, &group.bodies);
+                let taken = accepted.messages.min(group.bodies.len());
+                due.took(server, Load::casts(&group.bodies[..taken]), accepted.refused as u64);
+                self.messages -= taken;
+                self.bytes -= group.bodies[..taken].iter().map(cost_bytes).sum::<usize>();
+                offered.refused += accepted.refused;
+                offered.any |= taken > 0;
+                group.bodies.drain(..taken);
+                if !group.bodies.is_empty() {
                     return true;
                 }
-                due.took(server, body.len(), outcome.is_err());
-                self.messages -= 1;
-                self.bytes -= cost_bytes(body);
-                offered.refused += usize::from(outcome.is_err());
-                offered.any = true;
-                waiting.pop_front();
+                groups.pop_front();
             }
             false
         });
@@ -81,27 +94,43 @@ impl Link {
         self.intake.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Hands a cast to its server, or keeps it until its server has room. A refusal is final.
+    /// Hands casts that came together to their server, and keeps those it has no room for until it has. Says how
+    /// many were refused: that is final.
     pub(crate) fn take_in(
         &self,
         dispatch: &dyn Dispatch,
         from: &Arc<Peer>,
         server: &ServerName,
-        body: &Bytes,
+        bodies: &[Bytes],
         due: &mut Due,
-    ) -> Result<(), Refusal> {
-        let behind_others = self.holds_casts() && self.intake().waiting.contains_key(server);
-        let outcome =
-            if behind_others { Err(Refusal::Overloaded) } else { dispatch.cast(from, server, body.clone()) };
-        if matches!(outcome, Err(Refusal::Overloaded)) {
-            let mut intake = self.intake();
-            if intake.add(from, server, body, self.limits.parked_bytes_max) {
-                self.parked.store(intake.messages, Ordering::Relaxed);
-                return Ok(());
-            }
+    ) -> usize {
+        let accepted = if self.holds_casts_for(server) {
+            Accepted::default()
+        } else {
+            dispatch.casts(from, server, bodies)
+        };
+        let taken = accepted.messages.min(bodies.len());
+        due.took(server, Load::casts(&bodies[..taken]), accepted.refused as u64);
+        accepted.refused + self.hold(from, server, &bodies[taken..], due)
+    }
+
+    /// Keeps casts until their server has room. Says how many exceed what may wait.
+    fn hold(&self, from: &Arc<Peer>, server: &ServerName, bodies: &[Bytes], due: &mut Due) -> usize {
+        if bodies.is_empty() {
+            return 0;
         }
-        due.took(server, body.len(), outcome.is_err());
-        outcome
+        let mut intake = self.intake();
+        let exceeding: Vec<_> = bodies
+            .iter()
+            .filter(|body| !intake.add(from, server, body, self.limits.parked_bytes_max))
+            .map(|body| body.len())
+            .collect();
+        self.parked.store(intake.messages, Ordering::Relaxed);
+        drop(intake);
+        for bytes in &exceeding {
+            due.took(server, Load::cast(*bytes), 1);
+        }
+        exceeding.len()
     }
 
     /// Whether casts wait here for their mailboxes.

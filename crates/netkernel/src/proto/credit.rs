@@ -28,6 +28,11 @@ impl Load {
         Self { messages: 1, bytes: bytes as u64 }
     }
 
+    /// Casts of these bodies.
+    pub(crate) fn casts(bodies: &[Bytes]) -> Self {
+        Self { messages: bodies.len() as u64, bytes: bodies.iter().map(|body| body.len() as u64).sum() }
+    }
+
     pub(crate) fn add(&mut self, more: Self) {
         self.messages = self.messages.saturating_add(more.messages);
         self.bytes = self.bytes.saturating_add(more.bytes);
@@ -127,15 +132,15 @@ pub(crate) struct Due {
 }
 
 impl Due {
-    /// A mailbox took a cast, or refused it for good.
-    pub(crate) fn took(&mut self, server: &ServerName, bytes: usize, refused: bool) {
+    /// A mailbox took casts, of which it refused some for good.
+    pub(crate) fn took(&mut self, server: &ServerName, casts: Load, refused: u64) {
         let Some((load, refusals)) = self.taken.get_mut(server) else {
             self.taken.insert(server.clone(), Default::default());
-            return self.took(server, bytes, refused);
+            return self.took(server, casts, refused);
         };
         let was_ripe = is_ripe(*load, *refusals);
-        load.add(Load::cast(bytes));
-        *refusals += u64::from(refused);
+        load.add(casts);
+        *refusals += refused;
         if !was_ripe && is_ripe(*load, *refusals) {
             self.ripe.push(server.clone());
         }
@@ -216,12 +221,12 @@ mod tests {
     fn a_quarter_of_the_window_or_a_refusal_is_worth_a_frame() {
         let (mut due, a, b, c) = (Due::default(), server("a"), server("b"), server("c"));
         for _ in 0..WINDOW.messages / 4 - 1 {
-            due.took(&a, 1, false);
+            due.took(&a, Load::cast(1), 0);
         }
         assert!(due.ripe().is_empty());
-        due.took(&a, 1, false);
-        due.took(&b, 1, true);
-        due.took(&c, 1, false);
+        due.took(&a, Load::cast(1), 0);
+        due.took(&b, Load::cast(1), 1);
+        due.took(&c, Load::cast(1), 0);
         let granted: Vec<_> =
             due.ripe().into_iter().map(|grant| (grant.server, grant.load.messages, grant.refused)).collect();
         assert_eq!(granted, [(a, WINDOW.messages / 4, 0), (b, 1, 1)]);
@@ -233,7 +238,7 @@ mod tests {
     fn credit_of_many_servers_is_not_kept_back() {
         let mut due = Due::default();
         for number in 0..=FLOWS_MAX {
-            due.took(&server(&format!("server {number}")), 1, false);
+            due.took(&server(&format!("server {number}")), Load::cast(1), 0);
         }
         assert_eq!(due.ripe().len(), FLOWS_MAX + 1);
         assert!(due.taken.is_empty());

@@ -11,11 +11,10 @@ use tokio::time::Instant;
 use super::Heard;
 use super::records::{ReadError, RecordReader};
 use crate::call::{CallId, Responder};
-use crate::error::Refusal;
 use crate::link::{Arriving, Begun, Control, Link, SessionHandle, Verdict, count};
 use crate::net::Dispatch;
 use crate::node::{Role, ServerName};
-use crate::proto::credit::{Due, Grant};
+use crate::proto::credit::{Due, Grant, Load};
 use crate::proto::frame::{self, Flags, Frame, FrameError, Head, Kind};
 use crate::proto::hello::{self, Goaway};
 use crate::proto::interning::{DefineError, Defined};
@@ -48,6 +47,16 @@ pub(super) struct Reader {
     due: Due,
     /// How long to wait before full mailboxes are offered their casts again.
     patience: Duration,
+    gathered: Gathered,
+}
+
+/// Casts for one server that followed each other in a record, to be handed over together.
+#[derive(Default)]
+struct Gathered {
+    /// Zero while there are none.
+    destination: u64,
+    server: Option<ServerName>,
+    bodies: Vec<Bytes>,
 }
 
 /// Why a session cannot go on.
@@ -84,6 +93,7 @@ impl Reader {
             defined: Defined::default(),
             due: Due::default(),
             patience: OFFER_FIRST,
+            gathered: Gathered::default(),
         }
     }
 
@@ -119,19 +129,56 @@ impl Reader {
             if let Some(activate) = self.activate.take() {
                 activate();
             }
-            loop {
-                match frame::take(&mut record) {
-                    Ok(None) => break,
-                    Ok(Some(frame)) => match self.frame(frame).await {
-                        Ok(None) => {}
-                        Ok(Some(goaway)) => return ReaderEnd::Goaway(goaway),
-                        Err(violation) => return self.violation(&violation),
-                    },
-                    Err(error) => return self.violation(&error),
+            match self.record(&mut record).await {
+                Ok(None) => self.give_credit(),
+                Ok(Some(goaway)) => return ReaderEnd::Goaway(goaway),
+                Err(violation) => return self.violation(&violation),
+            }
+        }
+    }
+
+    /// Acts on the frames of a record; gives the GOAWAY if that was the last.
+    async fn record(&mut self, record: &mut Bytes) -> Result<Option<Goaway>, Violation> {
+        loop {
+            match frame::take(record) {
+                Ok(Some(Frame { kind: Kind::Cast, flags, head: Some(head), body, .. }))
+                    if flags.contains(Flags::LAST) =>
+                {
+                    self.gather(&head, body)?;
+                }
+                next => {
+                    // Nothing overtakes what came before it.
+                    self.hand_over();
+                    let Some(frame) = next? else { return Ok(None) };
+                    if let Some(goaway) = self.frame(frame).await? {
+                        return Ok(Some(goaway));
+                    }
                 }
             }
-            self.give_credit();
         }
+    }
+
+    /// Puts a whole cast to those before it, if they are for the same server.
+    fn gather(&mut self, head: &Head, body: Bytes) -> Result<(), Violation> {
+        if self.gathered.destination != head.destination {
+            self.hand_over();
+            let server = self.defined.name(head.destination).cloned().ok_or(Violation::UnknownServer)?;
+            self.gathered.server = Some(server);
+            self.gathered.destination = head.destination;
+        }
+        self.gathered.bodies.push(body);
+        Ok(())
+    }
+
+    /// Hands over the casts that were gathered.
+    fn hand_over(&mut self) {
+        let Gathered { server: Some(server), mut bodies, .. } = std::mem::take(&mut self.gathered) else {
+            return;
+        };
+        self.casts(&server, &bodies);
+        bodies.clear();
+        bodies.shrink_to(GATHERED_KEPT);
+        self.gathered.bodies = bodies;
     }
 
     /// Offers full mailboxes what is held for them, ever more rarely while they stay full.
@@ -225,11 +272,14 @@ impl Reader {
     }
 
     fn deliver(&mut self, arriving: Arriving, body: Bytes) -> Result<(), Violation> {
-        count(&self.link.counters.messages_received, 1);
         match arriving {
-            Arriving::Cast { server } => self.cast(&server, &body),
-            Arriving::Call { id, server, deadline } => self.call(id, &server, deadline, body)?,
+            Arriving::Cast { server } => self.casts(&server, &[body]),
+            Arriving::Call { id, server, deadline } => {
+                count(&self.link.counters.messages_received, 1);
+                self.call(id, &server, deadline, body)?;
+            }
             Arriving::Reply { id, refused } => {
+                count(&self.link.counters.messages_received, 1);
                 let outcome = if refused { Err(crate::proto::refusal::decode(body)) } else { Ok(body) };
                 self.link.replied(id, outcome);
             }
@@ -237,18 +287,17 @@ impl Reader {
         Ok(())
     }
 
-    fn cast(&mut self, server: &ServerName, body: &Bytes) {
+    fn casts(&mut self, server: &ServerName, bodies: &[Bytes]) {
+        count(&self.link.counters.messages_received, bodies.len());
         let peer = &self.handle.peer;
-        let outcome = if peer.role == Role::Control {
-            self.due.took(server, body.len(), true);
-            Err(Refusal::NotAllowed)
+        let refused = if peer.role == Role::Control {
+            tracing::debug!(peer = %self.link.id(), %server, "cast refused: the peer is a command line");
+            self.due.took(server, Load::casts(bodies), bodies.len() as u64);
+            bodies.len()
         } else {
-            self.link.take_in(&*self.dispatch, peer, server, body, &mut self.due)
+            self.link.take_in(&*self.dispatch, peer, server, bodies, &mut self.due)
         };
-        if let Err(refusal) = outcome {
-            count(&self.link.counters.casts_refused, 1);
-            tracing::debug!(peer = %self.link.id(), %server, %refusal, "cast refused");
-        }
+        count(&self.link.counters.casts_refused, refused);
     }
 
     fn call(&self, id: CallId, server: &ServerName, deadline: Instant, body: Bytes) -> Result<(), Violation> {
@@ -282,3 +331,5 @@ const TTL_MS_MAX: u64 = 24 * 3_600 * 1_000;
 /// then ever more rarely.
 const OFFER_FIRST: Duration = Duration::from_millis(1);
 const OFFER_MAX: Duration = Duration::from_millis(32);
+/// Casts that a reader keeps room for between records; a record of the smallest holds ten times as many.
+const GATHERED_KEPT: usize = 1_024;
