@@ -33,6 +33,7 @@ mod cluster;
 pub mod control;
 mod events;
 mod journal;
+mod locate;
 pub mod metrics;
 mod router;
 mod seeds;

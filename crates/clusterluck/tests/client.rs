@@ -4,6 +4,7 @@ mod common;
 use std::time::Duration;
 
 use clusterluck::client::{Builder, ConnectError, FollowError};
+use clusterluck::genserver::testing;
 use clusterluck::netkernel::{MemoryNetwork, Net, Stopped};
 use clusterluck::{Client, Cluster};
 use common::{Echo, SECOND, Say, agree, cookie, node, ring_of, serve_echo};
@@ -21,11 +22,14 @@ async fn a_client_places_keys_as_the_members_do_and_is_none() {
     let client = client(&network, &[&nodes[1]]).connect().await.unwrap();
     assert_eq!(client.ring_name(), "clusterluck");
     assert_eq!(client.ring().fingerprint(), nodes[0].view().ring().fingerprint());
+    testing::locate(&client);
     for key in 0..20 {
         let owner = client.ring().owner(format!("user:{key}").as_bytes()).unwrap().clone();
         let echo = client.addr::<Echo>(&owner.id, "echo");
         let (by, said) = echo.call(Say("here".into())).await.unwrap();
         assert_eq!((by, said.as_str()), (owner.id.to_string(), "here"));
+        let holders = client.addrs_of_key::<Echo>(format!("user:{key}").as_bytes(), 2, "echo");
+        assert_eq!(holders, nodes[0].addrs_of_key(format!("user:{key}").as_bytes(), 2, "echo"));
     }
     agree(&nodes, 3).await;
     assert_eq!(client.shutdown(SECOND).await, Stopped::Drained);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use clusterluck::genserver::CallError;
+use clusterluck::genserver::{CallError, Locate, testing};
 use clusterluck::netkernel::{MemoryNetwork, NameError, Net, Stopped};
 use clusterluck::{Cluster, StartError};
 use common::{Echo, SECOND, Say, agree, builder, cookie, node, ring_of, serve_echo};
@@ -162,5 +162,24 @@ async fn a_node_that_was_met_serves_at_once() {
         for node in nodes {
             assert_eq!(node.shutdown(10 * SECOND).await, Stopped::Drained);
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_keys_servers_are_those_of_its_nodes_and_all_nodes_agree() {
+    let network = MemoryNetwork::new();
+    let nodes = ring_of(&network, 4).await;
+    serve_echo(&nodes).await;
+    nodes.iter().for_each(|node| testing::locate(node));
+    for key in (0..20).map(|number| format!("user:{number}")) {
+        let located = nodes[0].locate(key.as_bytes(), 3);
+        assert!(nodes.iter().all(|node| node.locate(key.as_bytes(), 3) == located));
+        assert_eq!(located.owner(), nodes[0].view().ring().owner(key.as_bytes()).map(|owner| &owner.id));
+        let servers = nodes[1].addrs_of_key::<Echo>(key.as_bytes(), 3, "echo");
+        let mut answered = Vec::new();
+        for server in servers {
+            answered.push(server.call(Say("who?".into())).await.unwrap().0);
+        }
+        assert_eq!(answered, Vec::from_iter(located.nodes.iter().map(ToString::to_string)));
     }
 }

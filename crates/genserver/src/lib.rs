@@ -87,7 +87,7 @@
 //! |---|---|
 //! | order | as sent, from each sender to each server: a sender is a server, or a task that awaits one message before the next. Nothing is promised between different senders, nor between replies |
 //! | handlers | one at a time; while one awaits, no other runs. What the system says ([`Info`], timers, results of tasks) comes before ordinary messages |
-//! | delivery | at most once. A cast that was accepted on this node is handled unless the server ends first. One accepted for another node is lost with the link, and dropped and counted where the mailbox is full or nobody has the name. Nothing is ever sent twice |
+//! | delivery | at most once. A cast that was accepted on this node is handled unless the server ends first. One accepted for another node waits there while the mailbox is full (and its senders wait for credit), is lost with the link, and dropped and counted where nobody has the name. Nothing is ever sent twice |
 //! | a call | ends exactly once: reply, [`CallError`], deadline, or its future is dropped. [`CallError::executed`] says whether it may have been carried out |
 //! | deadlines | 5 s unless [`timeout`](Call::timeout) says otherwise. A call made in a handler, or in a task of it, never outlasts the one being handled. Kept to a millisecond |
 //! | late replies | go nowhere: a slot takes one answer, and the number of a call between nodes is never used twice |
@@ -145,6 +145,21 @@
 //! | `supervisor`, its strategies and intensity | [`Supervisor`], [`Strategy`], [`Supervisor::intensity`] |
 //! | links, `trap_exit`, selective receive, hot code loading | there are none: monitors and supervisors, deferred replies, versions of messages |
 //!
+//! # Coming from tokio
+//!
+//! | by hand | here |
+//! |---|---|
+//! | a task around `while let Some(message) = receiver.recv().await` | [`System::spawn`]: the task, its mailbox and its name |
+//! | an enum of all messages | a type for each, with its own handler and its own reply |
+//! | a `oneshot::Sender` in the message | [`ReplyTo`]; dropped, the caller gets an error that says why |
+//! | `sender.send(m).await`, `sender.try_send(m)` | `s.cast(m).await`, [`s.try_cast(m)`](LocalAddr::try_cast) |
+//! | `timeout(t, receiver).await` | `s.call(m).timeout(t).await`; 5 s if nothing is said |
+//! | `select!` over timers and other work | [`Cx::cast_after`], [`Cx::cast_every`], [`Cx::cast_when`]: they come back as messages |
+//! | the last sender is dropped, the task ends | a server runs until it stops or is [stopped](LocalAddr::stop); addresses keep nothing alive |
+//! | `JoinHandle`, `JoinError` | [`LocalAddr::ended`], [`Cx::monitor`], a [`Supervisor`] that starts it again |
+//! | `Arc<Mutex<State>>` | `&mut self`: one handler at a time, and no lock to hold across an await |
+//! | a blocking call | `spawn_blocking` inside [`Cx::cast_when`] |
+//!
 //! # Coming from the original
 //!
 //! | Clusterluck for node.js | here |
@@ -156,21 +171,30 @@
 //! | `cast`, `abcast`, `multicall` | the same; one node's failure does not fail the others |
 //! | `pause`, `resume`, `idle` | the same, of [`LocalAddr`] |
 //! | `stop(force)` | [`LocalAddr::stop`]`(`[`Stop::graceful`]` or `[`Stop::Now`]`)` |
+//! | a key's node from the ring, then a call to it | [`System::addrs_of_key`], by any [`Locate`] |
 //! | streams of data | not yet: messages up to the kernel's limit |
+//!
+//! # What can be seen
+//!
+//! [`System::servers`] lists every server: its name and type, how many messages wait and fit, how many it has handled, how
+//! long it has run, whether it is paused, and which message its handler awaits on, and for how long ([`ServerInfo`]). A
+//! handler that keeps its server for longer than [`Config::slow_handler`] is warned of through `tracing`, again when it
+//! has lasted twice as long, with the server and the message as fields; so are servers that fail, messages that cannot be
+//! read, and tasks that panic. A handler that never awaits cannot be seen from outside: it shows as a worker thread of
+//! the runtime that is busy.
 //!
 //! # What it is not
 //!
-//! No registry of a cluster's names, no groups, no persistence, no back pressure across nodes beyond `Overloaded`. Two
-//! nodes may each have a server of one name. A call from `block_on` itself, `#[tokio::main]`'s body included, pays two
+//! No registry of a cluster's names, no groups, no persistence. Two nodes may each have a server of one name. A call from `block_on` itself, `#[tokio::main]`'s body included, pays two
 //! thread hops of some 10 µs, whatever it calls; from a spawned task or a handler it takes a fifth of a microsecond.
 //!
 //! # Parts
 //!
 //! - a server: [`GenServer`], [`HandleCall`], [`HandleCast`], [`Cx`], [`ReplyTo`], [`Outcome`], [`Exit`]
 //! - its messages: [`Request`], [`Wire`], [`Routes`]
-//! - where to send: [`LocalAddr`], [`Addr`], [`Pid`]; what is under way: [`Call`], [`Cast`], [`Multicall`]
+//! - where to send: [`LocalAddr`], [`Addr`], [`Pid`], [`Locate`]; what is under way: [`Call`], [`Cast`], [`Multicall`]
 //! - what runs them: [`System`], [`Config`], [`Spawn`], [`Supervisor`], [`Child`]
-//! - what is seen: [`Info`], [`Down`], [`ServerInfo`]; slow handlers are warned of through `tracing`
+//! - what is seen: [`Info`], [`Down`], [`ServerInfo`]
 
 mod address;
 mod chain;
@@ -181,11 +205,10 @@ mod envelope;
 mod error;
 mod exit;
 mod introspect;
+mod locate;
 mod lock;
 mod mailbox;
 mod message;
-#[cfg(doctest)]
-mod mistakes;
 mod monitor;
 mod pid;
 mod process;
@@ -202,6 +225,8 @@ mod spawn;
 mod supervisor;
 mod sync;
 mod system;
+#[cfg(feature = "test-util")]
+pub mod testing;
 mod timer;
 
 pub use address::{Addr, Call, Cast, LocalAddr, Multicall};
@@ -211,6 +236,7 @@ pub use context::Cx;
 pub use error::{CallError, CastError, CastFailure, Stage, StartError};
 pub use exit::{Exit, Stop};
 pub use introspect::{Handling, ServerInfo};
+pub use locate::{Locate, Located};
 pub use message::{Outcome, Request, Wire};
 pub use monitor::{Down, DownReason, Info, MonitorRef, Watch};
 pub use netkernel::{Executed, Incarnation, NodeId};

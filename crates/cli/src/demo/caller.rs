@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clusterluck::Client;
+use clusterluck::genserver::Locate;
 use clusterluck::netkernel::{Executed, Net, NodeId};
 use tokio::time::Instant;
 
@@ -55,7 +56,7 @@ impl Caller {
 
     /// The key's owner, then those that stand in for it.
     pub(super) fn holders(&self, key: &str) -> Vec<NodeId> {
-        self.client.ring().replicas(key.as_bytes(), HOLDERS).map(|holder| holder.id.clone()).collect()
+        self.client.locate(key.as_bytes(), HOLDERS).nodes
     }
 
     /// The same in the same order, but those without a session last.
