@@ -21,7 +21,7 @@ fn main() {
         return idle(&contender, servers);
     }
     let mut report = Report::from_args("actors");
-    let runtime = runtime();
+    let runtime = runtime(2);
     let mut erlang = Erlang::start();
     if erlang.is_none() {
         report.note("Erlang is missing: `erl` and `erlc` are not installed (Debian: erlang-base).");
@@ -35,9 +35,9 @@ fn main() {
     report.finish().expect("the report is written");
 }
 
-fn runtime() -> Runtime {
+fn runtime(workers: usize) -> Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().expect("a runtime")
+    builder.worker_threads(workers).enable_all().build().expect("a runtime")
 }
 
 const OURS: &str = "genserver";
@@ -115,7 +115,7 @@ fn memory(report: &mut Report) {
 
 /// Starts so many servers of a contender and leaves them alone: what [`memory`] weighs.
 fn idle(contender: &str, servers: u64) {
-    let runtime = runtime();
+    let runtime = runtime(2);
     match contender {
         OURS => local::idle::<ours::Counter>(&runtime, servers),
         RACTOR => local::idle::<ractor::Counter>(&runtime, servers),

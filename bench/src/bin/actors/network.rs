@@ -1,5 +1,5 @@
-//! Messages between two nodes, each on a runtime of its own, sealed, over TCP on the loopback interface: through
-//! gen_servers at both ends, and through netkernel's `Net` alone.
+//! Messages between two nodes, sealed, over TCP on the loopback interface: through gen_servers at both ends, and
+//! through netkernel's `Net` alone, driven alike. As in the table of messages, each node has one worker thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +54,7 @@ struct Node<T> {
 
 impl<T: Send + 'static> Node<T> {
     fn start(name: &str, cookie: &Cookie, serve: fn(&Kernel) -> T) -> Self {
-        let runtime = crate::runtime();
+        let runtime = crate::runtime(1);
         let config = netkernel::Config::new(NodeId::new(name).expect("a good id"), Noise::new(cookie))
             .listen("127.0.0.1:0".parse().expect("a good address"));
         let (kernel, inside) = run(&runtime, async move {
@@ -78,10 +78,54 @@ impl<T: Send + 'static> Node<T> {
     }
 }
 
+/// What is driven: one end of a link to a counting server. The loads below are the same code for every kind.
+trait Ends: Clone + Send + Sync + 'static {
+    /// Sends 64 bytes, and waits until they have come back.
+    fn call(&self) -> impl Future<Output = ()> + Send;
+    /// Sends 64 bytes.
+    fn cast(&self) -> impl Future<Output = ()> + Send;
+    /// How many casts have arrived since this was asked last.
+    fn arrived(&self) -> impl Future<Output = u64> + Send;
+}
+
+/// Microseconds for a call: the median of many short batches.
+async fn one_caller(ends: impl Ends) -> f64 {
+    let mut batches = Vec::with_capacity(BATCHES);
+    for _ in 0..BATCHES {
+        let began = Instant::now();
+        for _ in 0..BATCH {
+            ends.call().await;
+        }
+        batches.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH));
+    }
+    batches.sort_by(f64::total_cmp);
+    batches[BATCHES / 2]
+}
+
+/// The calls of one of many callers.
+async fn many_calls(ends: impl Ends) {
+    for _ in 0..CALLS_EACH {
+        ends.call().await;
+    }
+}
+
+/// Millions of casts a second, until the last has arrived.
+async fn casts(ends: impl Ends) -> f64 {
+    let began = Instant::now();
+    for _ in 0..CASTS {
+        ends.cast().await;
+    }
+    let arrived = ends.arrived().await;
+    let rate = f64::from(CASTS) / began.elapsed().as_secs_f64() / 1e6;
+    assert_eq!(arrived, u64::from(CASTS), "no cast is lost");
+    rate
+}
+
 /// netkernel alone: a body of 64 bytes, counted and, if it is a call, sent back.
 struct Raw {
-    a: Node<Arc<Counted>>,
-    b: Node<Arc<Counted>>,
+    a: Node<()>,
+    _b: Node<()>,
+    ends: RawEnds,
 }
 
 #[derive(Default)]
@@ -95,67 +139,69 @@ impl Dispatch for Counted {
     }
 
     fn call(&self, _: &Arc<Peer>, _: &ServerName, body: Bytes, responder: Responder) {
-        responder.reply(body);
+        let arrived = || Bytes::copy_from_slice(&self.0.swap(0, Ordering::Relaxed).to_be_bytes());
+        responder.reply(if body.is_empty() { arrived() } else { body });
+    }
+}
+
+#[derive(Clone)]
+struct RawEnds {
+    net: Kernel,
+    to: NodeId,
+    name: ServerName,
+}
+
+impl RawEnds {
+    async fn ask(&self, body: Bytes) -> Bytes {
+        self.net.call(&self.to, &self.name, body, TIMEOUT).await.expect("it is answered")
+    }
+}
+
+impl Ends for RawEnds {
+    async fn call(&self) {
+        bench::consume(self.ask(Bytes::copy_from_slice(&BODY)).await);
+    }
+
+    async fn cast(&self) {
+        // As a sender of messages does: a body of its own each time.
+        let sent = self.net.try_cast(&self.to, &self.name, Bytes::copy_from_slice(&BODY));
+        if let Err(SendError::Busy { body, .. }) = sent {
+            self.net.cast(&self.to, &self.name, body, TIMEOUT).await.expect("there will be room");
+        }
+    }
+
+    async fn arrived(&self) -> u64 {
+        let arrived = self.ask(Bytes::new()).await;
+        u64::from_be_bytes(arrived[..].try_into().expect("a count has eight bytes"))
     }
 }
 
 impl Raw {
     fn new() -> Self {
         let (a, b) = Node::pair(|kernel| {
-            let counted = Arc::new(Counted::default());
-            kernel.serve(counted.clone());
-            counted
+            kernel.serve(Arc::new(Counted::default()));
         });
-        Self { a, b }
-    }
-
-    fn ends(&self) -> (Kernel, NodeId, ServerName) {
-        (self.a.kernel.clone(), self.b.kernel.local().id, ServerName::new("count").expect("a good name"))
+        let name = ServerName::new("count").expect("a good name");
+        let ends = RawEnds { net: a.kernel.clone(), to: b.kernel.local().id, name };
+        Self { a, _b: b, ends }
     }
 
     fn one_caller(&self) -> f64 {
-        let (net, to, name) = self.ends();
-        run(&self.a.runtime, async move {
-            median_batch(|| net.call(&to, &name, Bytes::from_static(&BODY), TIMEOUT)).await
-        })
+        run(&self.a.runtime, one_caller(self.ends.clone()))
     }
 
     fn many_callers(&self) -> f64 {
-        let (net, to, name) = self.ends();
+        let ends = self.ends.clone();
         run(&self.a.runtime, async move {
             let began = Instant::now();
-            let callers = (0..CALLERS).map(|_| {
-                let (net, to, name) = (net.clone(), to.clone(), name.clone());
-                async move {
-                    for _ in 0..CALLS_EACH {
-                        let call = net.call(&to, &name, Bytes::from_static(&BODY), TIMEOUT);
-                        bench::consume(call.await.expect("it is answered"));
-                    }
-                }
-            });
+            let callers = (0..CALLERS).map(|_| many_calls(ends.clone()));
             JoinSet::from_iter(callers).join_all().await;
             f64::from(CALLERS * CALLS_EACH) / began.elapsed().as_secs_f64() / 1e3
         })
     }
 
     fn casts(&self) -> f64 {
-        let (net, to, name) = self.ends();
-        let before = self.b.inside.0.load(Ordering::Relaxed);
-        let rate = run(&self.a.runtime, async move {
-            let began = Instant::now();
-            for _ in 0..CASTS {
-                // As a sender of messages does: a body of its own each time.
-                if let Err(SendError::Busy { body, .. }) =
-                    net.try_cast(&to, &name, Bytes::copy_from_slice(&BODY))
-                {
-                    net.cast(&to, &name, body, TIMEOUT).await.expect("there will be room");
-                }
-            }
-            drop(net.call(&to, &name, Bytes::new(), TIMEOUT).await.expect("it is answered"));
-            f64::from(CASTS) / began.elapsed().as_secs_f64() / 1e6
-        });
-        assert_eq!(self.b.inside.0.load(Ordering::Relaxed) - before, u64::from(CASTS), "no cast is lost");
-        rate
+        run(&self.a.runtime, casts(self.ends.clone()))
     }
 }
 
@@ -211,11 +257,22 @@ impl Servers {
     fn casts(&self) -> f64 {
         let driver = self.drivers[0].clone();
         run(&self.a.runtime, async move {
-            let began = Instant::now();
-            let counted = driver.call(Casts).without_timeout().await.expect("it is measured");
-            assert_eq!(counted, u64::from(CASTS), "no cast is lost");
-            f64::from(CASTS) / began.elapsed().as_secs_f64() / 1e6
+            driver.call(Casts).without_timeout().await.expect("it is measured")
         })
+    }
+}
+
+impl Ends for Addr<Sink> {
+    async fn call(&self) {
+        bench::consume(Addr::call(self, said()).await.expect("it is answered"));
+    }
+
+    async fn cast(&self) {
+        Addr::cast(self, said()).await.expect("there will be room");
+    }
+
+    async fn arrived(&self) -> u64 {
+        Addr::call(self, Heard).await.expect("it is answered")
     }
 }
 
@@ -289,54 +346,31 @@ impl Request for Calls {
 struct Casts;
 
 impl Request for Casts {
-    type Reply = u64;
+    type Reply = f64;
 }
 
 impl HandleCall<Latency> for Driver {
     async fn call(&mut self, _: Latency, reply: ReplyTo<f64>, _: &mut Cx<Self>) -> Outcome {
-        reply.send(median_batch(|| self.0.call(said())).await)
+        reply.send(one_caller(self.0.clone()).await)
     }
 }
 
 impl HandleCall<Calls> for Driver {
     async fn call(&mut self, _: Calls, reply: ReplyTo<()>, _: &mut Cx<Self>) -> Outcome {
-        for _ in 0..CALLS_EACH {
-            bench::consume(self.0.call(said()).await.expect("it is answered"));
-        }
+        many_calls(self.0.clone()).await;
         reply.send(())
     }
 }
 
 impl HandleCall<Casts> for Driver {
-    async fn call(&mut self, _: Casts, reply: ReplyTo<u64>, _: &mut Cx<Self>) -> Outcome {
-        for _ in 0..CASTS {
-            self.0.cast(said()).await.expect("there will be room");
-        }
-        reply.send(self.0.call(Heard).await.expect("it is answered"))
+    async fn call(&mut self, _: Casts, reply: ReplyTo<f64>, _: &mut Cx<Self>) -> Outcome {
+        reply.send(casts(self.0.clone()).await)
     }
 }
 
 /// A message that makes a body of 64 bytes.
 fn said() -> Say {
     Say(TEXT.to_owned())
-}
-
-/// Microseconds for a call: the median of many short batches.
-async fn median_batch<F, R, E>(call: impl Fn() -> F) -> f64
-where
-    F: Future<Output = Result<R, E>>,
-    E: std::fmt::Debug,
-{
-    let mut batches = Vec::with_capacity(BATCHES);
-    for _ in 0..BATCHES {
-        let began = Instant::now();
-        for _ in 0..BATCH {
-            bench::consume(call().await.expect("it is answered"));
-        }
-        batches.push(began.elapsed().as_secs_f64() * 1e6 / f64::from(BATCH));
-    }
-    batches.sort_by(f64::total_cmp);
-    batches[BATCHES / 2]
 }
 
 const TIMEOUT: Duration = Duration::from_secs(5);
