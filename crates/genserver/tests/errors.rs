@@ -215,6 +215,27 @@ async fn calls_that_cross_end_by_their_deadlines() {
 }
 
 #[test]
+fn calls_that_cross_between_nodes_end_by_their_deadlines() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let (here, there) = (a.lab_on(&a, "lab"), a.lab_on(&b, "lab"));
+        let began = Instant::now();
+        let crossing = tokio::join!(
+            here.call(Relay(there.clone(), 1)).timeout(SECOND),
+            there.call(Relay(here.clone(), 1)).timeout(SECOND),
+        );
+        for ended in [crossing.0, crossing.1] {
+            // Its own deadline, or that of the call it made, whichever is noticed first.
+            let late = ended.map_or_else(|error| error.to_string(), |relayed| relayed.unwrap_err());
+            assert!(late.starts_with("no reply before the deadline: "), "{late}");
+        }
+        settle().await;
+        assert_eq!((here.call(Echo(1)).await, there.call(Echo(1)).await), (Ok(1), Ok(1)));
+        assert!(began.elapsed() < 2 * SECOND);
+    });
+}
+
+#[test]
 fn errors_of_full_and_ending_servers_say_so() {
     on_each_network(|network| async move {
         let (a, b) = network.pair().await;

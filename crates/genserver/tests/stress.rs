@@ -134,6 +134,7 @@ fn calls_of_every_ending_between_nodes_leave_nothing() {
         let there: LocalAddr<Lab> = b.system.whereis("lab").unwrap();
         there.idle().await;
         assert_eq!((there.info().mailbox_messages, there.info().handling.is_none()), (0, true));
+        assert_eq!((a.calls_under_way(), b.calls_under_way()), (0, 0));
         assert_eq!(b.system.shutdown(SECOND).await, Stopped::Drained);
         assert_eq!(a.system.shutdown(SECOND).await, Stopped::Drained);
     });

@@ -148,6 +148,11 @@ impl TestNode {
         self.kernel.shutdown(SECOND).await
     }
 
+    /// The calls this node still knows of, made here or executed here.
+    pub(crate) fn calls_under_way(&self) -> usize {
+        self.kernel.peers().iter().map(|peer| peer.calls_pending + peer.calls_executing).sum()
+    }
+
     /// The lab of that name on the other node.
     pub(crate) fn lab_on(&self, other: &Self, name: &str) -> Addr<Lab> {
         self.system.addr(&other.id(), name)
