@@ -13,7 +13,7 @@ pub(super) fn breaches(locked: &[Message], now: &[Message]) -> Vec<String> {
             ));
             continue;
         };
-        if let Some(breach) = differ(&before.fields, &after.fields, name.starts_with(APPENDABLE)) {
+        if let Some(breach) = differ(&before.fields, &after.fields, false) {
             breaches.push(format!(
                 "`{name}` has changed under its version: {breach}. Give the new shape a new version (a mere change of names goes into the lock by hand)"
             ));
@@ -28,8 +28,10 @@ fn differ(before: &[Part], after: &[Part], appendable: bool) -> Option<String> {
         if before.label() != after.label() {
             return Some(format!("`{}` is now `{}`", before.label(), after.label()));
         }
-        // Variants are known by their numbers, so more may follow; what each holds stays as it is.
-        if let Some(below) = differ(&before.parts, &after.parts, before.kind == "enum") {
+        // Variants are known by their numbers, and what grows says how long it is: more may follow. What each variant and
+        // field holds stays as it is.
+        let appendable = ["enum", "growing"].contains(&before.kind.as_str());
+        if let Some(below) = differ(&before.parts, &after.parts, appendable) {
             return Some(format!("{} in `{}`", below, before.label()));
         }
     }
@@ -39,9 +41,6 @@ fn differ(before: &[Part], after: &[Part], appendable: bool) -> Option<String> {
         _ => None,
     }
 }
-
-/// The control protocol takes fields that are appended: each side reads what it knows, and says so if it lacks any.
-const APPENDABLE: &str = "clusterluck control ";
 
 #[cfg(test)]
 mod tests {
@@ -96,11 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn the_control_protocol_takes_appended_fields_at_the_end_only() {
-        let before = "clusterluck control info 1 reply\n  id: string\n  peers: seq\n    id: string\n";
-        assert_eq!(check(before, &format!("{before}  uptime: u64\n")), [""; 0]);
-        let inside =
-            "clusterluck control info 1 reply\n  id: string\n  peers: seq\n    id: string\n    up: bool\n";
-        assert_eq!(check(before, inside).len(), 1);
+    fn what_travels_with_its_length_may_get_more_fields_at_its_end() {
+        let before =
+            "x info 1\n  : growing\n    id: string\n    peers: seq\n      : growing\n        id: string\n";
+        assert_eq!(check(before, &format!("{before}        up: bool\n")), [""; 0]);
+        assert_eq!(check(before, &format!("{before}    uptime: u64\n")), [""; 0]);
+        let between = before.replace("    peers", "    uptime: u64\n    peers");
+        assert_eq!(check(before, &between).len(), 1);
+        assert_eq!(check(before, &format!("{before}  uptime: u64\n")).len(), 1);
     }
 }

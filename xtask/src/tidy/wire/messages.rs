@@ -220,11 +220,13 @@ x get 2 reply
         let text = "
             const VERSION: u16 = 3;
             commands! { \"nodes\" Nodes => BTreeMap<String, u32>, }
-            #[derive(Serialize)] struct Nodes {}
+            #[derive(Serialize)] #[serde(remote = \"Self\")] struct Nodes { of: u8 }
             #[cfg(test)] impl Wire for Odd { const TAG: &'static str = \"odd\"; }
         ";
         let wanted = "
 x control nodes 3
+  : growing
+    of: u8
 
 x control nodes 3 reply
   : map

@@ -165,6 +165,11 @@ impl<'a> Types<'a> {
         match declared.item {
             Item::Struct(item) => match converted(&item.attrs)? {
                 Some(other) => self.expand(declared.at, name, &other, within),
+                // Sent with its length, so that its reader may know fewer fields, or more.
+                None if serde(&item.attrs, "remote")?.is_some() => {
+                    let parts = self.expand_fields(declared.at, "", &item.fields, within)?;
+                    Ok(vec![Part::new(name, "growing", parts)])
+                }
                 None => self.expand_fields(declared.at, name, &item.fields, within),
             },
             Item::Enum(item) => {
