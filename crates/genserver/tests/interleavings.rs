@@ -363,7 +363,7 @@ fn a_call_abandoned_while_it_is_answered_is_over() {
 }
 
 fn loom_slot() -> Slot<u32> {
-    Slot::new(std::task::Waker::noop().clone())
+    Slot::new(Waker::noop().clone())
 }
 
 /// The time makes no difference here.

@@ -1,5 +1,4 @@
 //! Servers by key.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 

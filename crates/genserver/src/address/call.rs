@@ -224,7 +224,7 @@ impl<M: Request> Call<M> {
         }
         match destination.prepare(remote.writer, inherited.waiting.as_deref(), message) {
             Ok(outgoing) => Ok(outgoing.net.call(&destination.node, outgoing.name, outgoing.body, remaining)),
-            Err(why) => Err(Poll::Ready(Err(destination.unsendable(&why, remote.writer)))),
+            Err(why) => Err(Poll::Ready(Err(destination.unsendable(why, remote.writer)))),
         }
     }
 }

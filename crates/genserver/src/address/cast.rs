@@ -56,7 +56,7 @@ struct Remote<M: 'static> {
 }
 
 impl<M: 'static> Remote<M> {
-    fn unsendable(self, why: &Unsendable) -> CastError<M> {
+    fn unsendable(self, why: Unsendable) -> CastError<M> {
         CastError::new(self.destination.cast_failure(why, self.writer), self.message)
     }
 
@@ -103,7 +103,7 @@ impl<M: Send + 'static> Cast<M> {
                         .net
                         .try_cast(&destination.node, outgoing.name, outgoing.body)
                         .map_err(|error| remote.unsent(error)),
-                    Err(why) => Err(remote.unsendable(&why)),
+                    Err(why) => Err(remote.unsendable(why)),
                 }
             }
             State::Failed(error) => Err(error),
@@ -158,7 +158,7 @@ impl<M: Send + 'static> Cast<M> {
         let Remote { destination, message, writer } = &remote;
         let outgoing = match destination.prepare(writer, None, message) {
             Ok(outgoing) => outgoing,
-            Err(why) => return Err(Poll::Ready(Err(remote.unsendable(&why)))),
+            Err(why) => return Err(Poll::Ready(Err(remote.unsendable(why)))),
         };
         match outgoing.net.try_cast(&destination.node, outgoing.name, outgoing.body) {
             Ok(()) => Err(Poll::Ready(Ok(()))),

@@ -119,7 +119,7 @@ impl Destination {
     }
 
     /// What a call ends with that could not go.
-    pub(crate) fn unsendable<M>(&self, why: &Unsendable, writer: &Writer<M>) -> CallError {
+    pub(crate) fn unsendable<M>(&self, why: Unsendable, writer: &Writer<M>) -> CallError {
         match why {
             Unsendable::NoProc => self.no_proc(),
             Unsendable::NotConnected => CallError::NotConnected { node: self.node.clone() },
@@ -145,7 +145,7 @@ impl Destination {
     }
 
     /// Why a cast did not go.
-    pub(crate) fn cast_failure<M>(&self, why: &Unsendable, writer: &Writer<M>) -> CastFailure {
+    pub(crate) fn cast_failure<M>(&self, why: Unsendable, writer: &Writer<M>) -> CastFailure {
         let node = self.node.clone();
         match why {
             Unsendable::NoProc => CastFailure::NoProc { node, name: self.label().into_owned() },

@@ -88,7 +88,7 @@ impl System {
                         .net
                         .try_cast(node, outgoing.name, outgoing.body)
                         .map_err(|error| destination.send_failure(error, writer)),
-                    Err(why) => Err(destination.cast_failure(&why, writer)),
+                    Err(why) => Err(destination.cast_failure(why, writer)),
                 }
             };
             if let Err(failure) = sent {
@@ -150,7 +150,7 @@ where
                     let call = outgoing.net.call(&destination.node, outgoing.name, outgoing.body, remaining);
                     Call::sent(call, destination.clone(), Writer::new(), reader::<M>())
                 }
-                Err(why) => Call::failed(destination.unsendable(&why, writer)),
+                Err(why) => Call::failed(destination.unsendable(why, writer)),
             };
             branches.push(Branch::Calling(call));
         }

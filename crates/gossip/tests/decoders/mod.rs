@@ -72,7 +72,7 @@ pub(crate) fn machine(bytes: &[u8]) {
                 machine.handle(Input::Frame { from, bytes: framed(said) }, now(now_ms));
             }
             3..6 => {
-                machine.handle(Input::Down { id: id(["a", "b", "x"][usize::from(who - 3)]) }, now(now_ms))
+                machine.handle(Input::Down { id: id(["a", "b", "x"][usize::from(who - 3)]) }, now(now_ms));
             }
             6..9 => machine.handle(Input::Up { id: id(["a", "b", "x"][usize::from(who - 6)]) }, now(now_ms)),
             _ => {
@@ -126,7 +126,7 @@ fn settle(machine: &mut Machine, now_ms: u64) {
                 machine.handle(Input::Dialed { dial, result }, now(now_ms));
             }
             Action::Send { bytes, .. } => {
-                assert!(Frame::decode(&bytes).is_ok(), "it says what nobody can read")
+                assert!(Frame::decode(&bytes).is_ok(), "it says what nobody can read");
             }
             _ => {}
         }

@@ -76,18 +76,18 @@ async fn every_node_may_be_restarted_one_after_the_other() {
     let mut ring = Ring::formed().await;
     let before: Vec<_> =
         ring.node(0).gossip.view().members().iter().map(|member| member.incarnation).collect();
-    for at in 0..NAMES.len() {
+    for (at, name) in NAMES.iter().enumerate() {
         ring.stop(at).await;
         // Changes go on meanwhile, and the node that was away learns of them.
         let (other, weight) = ((at + 1) % NAMES.len(), 100 + at as u32);
-        let changed = ring.node(other).gossip.update(&id(NAMES[at]), weight).await.unwrap();
+        let changed = ring.node(other).gossip.update(&id(name), weight).await.unwrap();
         ring.node(other).gossip.propagated(changed, Reach::Reachable, 5 * SECOND).await.unwrap();
         ring.start(at, config()).await;
         ring.agree(NAMES.len()).await;
-        ring.weighs(NAMES[at], weight).await;
+        ring.weighs(name, weight).await;
     }
-    for at in 0..NAMES.len() {
-        ring.weighs(NAMES[at], 100 + at as u32).await;
+    for (at, name) in NAMES.iter().enumerate() {
+        ring.weighs(name, 100 + at as u32).await;
     }
     let view = ring.node(0).gossip.view();
     assert!(view.members().iter().zip(before).all(|(member, before)| member.incarnation > before));

@@ -123,7 +123,7 @@ impl Link {
         let exceeding: Vec<_> = bodies
             .iter()
             .filter(|body| !intake.add(from, server, body, self.limits.parked_bytes_max))
-            .map(|body| body.len())
+            .map(Bytes::len)
             .collect();
         self.parked.store(intake.messages, Ordering::Relaxed);
         drop(intake);

@@ -99,7 +99,7 @@ impl<'a> Types<'a> {
         let last_name = last.ident.to_string();
         let arguments = type_arguments(&last.arguments);
         match (last_name.as_str(), arguments.as_slice()) {
-            ("Box" | "Arc" | "Rc", [inner]) | ("Cow", [inner]) => {
+            ("Box" | "Arc" | "Rc" | "Cow", [inner]) => {
                 return self.expand(at, name, inner, within);
             }
             ("Option", [inner]) => return one("option", self.expand(at, "", inner, within)?),
