@@ -60,7 +60,9 @@ impl Libraries {
             .output()
             .unwrap();
         let said = String::from_utf8(output.stderr).unwrap();
-        let faults: Vec<Fault> = said.lines().filter_map(fault).collect();
+        // What it says beside that, of this crate's own lines, is no use to who made the mistake.
+        let own = said.lines().filter(|line| line.starts_with(program.to_str().unwrap()));
+        let faults: Vec<Fault> = own.filter_map(fault).collect();
         assert_eq!(output.status.success(), faults.is_empty(), "{}: {said}", program.display());
         faults
     }
@@ -109,10 +111,14 @@ fn each_mistake_is_named_at_the_line_where_it_is_made() {
         let (wanted, found) = (wanted(&program), libraries.compile(&program));
         let name = program.file_name().unwrap().display();
         assert!(!wanted.is_empty(), "{name} marks no line");
-        assert_eq!(wanted.len(), found.len(), "{name}: {found:#?}");
-        for (wanted, found) in wanted.iter().zip(&found) {
-            assert_eq!(wanted.line, found.line, "{name}: {found:?}");
-            assert!(found.text.contains(&wanted.text), "{name}: wanted `{}`, found {found:?}", wanted.text);
+        for found in &found {
+            let marked = wanted.iter().any(|wanted| wanted.line == found.line);
+            assert!(marked, "{name} is not marked where the compiler says: {found:?}");
+        }
+        for wanted in wanted {
+            let said =
+                found.iter().any(|found| found.line == wanted.line && found.text.contains(&wanted.text));
+            assert!(said, "{name} wants {wanted:?}, the compiler says {found:#?}");
         }
     }
 }

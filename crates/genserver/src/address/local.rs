@@ -40,7 +40,7 @@ impl<S: GenServer> LocalAddr<S> {
     /// # struct Hello;
     /// # impl Request for Hello { type Reply = (); }
     /// # fn f(greeter: &LocalAddr<Greeter>) {
-    /// let _ = greeter.call(Hello); // error: `Greeter` does not handle calls of `Hello`
+    /// let _ = greeter.call(Hello); // error: `Greeter` does not handle calls of it
     /// # }
     /// ```
     pub fn call<M>(&self, message: M) -> Call<M>

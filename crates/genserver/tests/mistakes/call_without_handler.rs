@@ -12,5 +12,5 @@ pub struct Store;
 impl GenServer for Store {}
 
 pub fn ask(here: LocalAddr<Store>) {
-    let _call = here.call(Put); //~ `Store` does not handle calls of `Put`
+    let _call = here.call(Put); //~ `Store` does not handle calls of
 }

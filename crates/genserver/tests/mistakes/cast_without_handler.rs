@@ -8,5 +8,5 @@ pub struct Store;
 impl GenServer for Store {}
 
 pub fn tell(here: LocalAddr<Store>) {
-    let _cast = here.try_cast(Put); //~ `Store` does not handle casts of `Put`
+    let _cast = here.try_cast(Put); //~ `Store` does not handle casts of
 }

@@ -8,7 +8,7 @@ pub struct Store;
 impl GenServer for Store {}
 
 impl HandleCall<Get> for Store { //~ `Get` cannot be called with: it does not say what its reply is
-    async fn call(&mut self, _: Get, reply: ReplyTo<u64>, _: &mut Cx<Self>) -> Outcome {
+    async fn call(&mut self, _: Get, reply: ReplyTo<u64>, _: &mut Cx<Self>) -> Outcome { //~ `Get` cannot be called with: it does not say what its reply is
         reply.send(7)
     }
 }
