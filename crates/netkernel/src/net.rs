@@ -35,6 +35,17 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// [`SendError`]; nothing was sent.
     fn try_cast(&self, to: &NodeId, server: &ServerName, body: Bytes) -> Result<(), SendError>;
 
+    /// Queues a small message ahead of everything that waits for its node, or hands it back at once: for protocols
+    /// that take a message's delay for its sender's death. It keeps no order with other messages, and at most 64 KiB
+    /// wait so for one node. A network without such a way sends it as [`try_cast`](Net::try_cast) does.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError`]; nothing was sent.
+    fn try_cast_ahead(&self, to: &NodeId, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        self.try_cast(to, server, body)
+    }
+
     /// Queues a message, waiting up to `timeout` for room.
     ///
     /// # Errors

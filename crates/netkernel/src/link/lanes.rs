@@ -1,5 +1,5 @@
-//! What waits to be sent to one peer, in three lanes: control frames, messages, and messages so large that they
-//! are sent in pieces between the others.
+//! What waits to be sent to one peer, in lanes: control frames and the few messages that go ahead of all others,
+//! messages, and messages so large that they are sent in pieces between the others.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,15 +8,17 @@ use tokio::time::Instant;
 
 use super::bulk::Bulk;
 use super::calls::PendingCalls;
-use super::message::{Control, Message, Piece, Subject};
+use super::message::{Control, MESSAGE_OVERHEAD_BYTES, Message, Piece, Subject};
 use crate::node::ServerName;
 use crate::proto::hello::SessionId;
 use crate::proto::pace::{self, Pace};
 
-/// The three lanes.
+/// The lanes.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     control: VecDeque<Control>,
+    ahead: VecDeque<Message>,
+    ahead_bytes: usize,
     normal: VecDeque<Message>,
     normal_bytes: usize,
     /// How many of the messages are calls, which have to be marked as written one by one.
@@ -44,19 +46,19 @@ pub(crate) struct Batch {
 impl Lanes {
     /// Messages that wait, control frames not counted.
     pub(super) fn messages(&self) -> usize {
-        self.normal.len() + self.bulk.messages()
+        self.ahead.len() + self.normal.len() + self.bulk.messages()
     }
 
     /// Bytes that wait, control frames not counted.
     pub(super) fn bytes(&self) -> usize {
-        self.normal_bytes + self.bulk.bytes()
+        self.ahead_bytes + self.normal_bytes + self.bulk.bytes()
     }
 
     /// Control frames that wait; messages and bytes of the normal lane; of the bulk lane.
     pub(super) fn depths(&self) -> (usize, (usize, usize), (usize, usize)) {
         (
             self.control.len(),
-            (self.normal.len(), self.normal_bytes),
+            (self.ahead.len() + self.normal.len(), self.ahead_bytes + self.normal_bytes),
             (self.bulk.messages(), self.bulk.bytes()),
         )
     }
@@ -71,7 +73,7 @@ impl Lanes {
     }
 
     fn has_small(&self) -> bool {
-        self.answer.is_some() || !self.control.is_empty() || !self.normal.is_empty()
+        self.answer.is_some() || !self.control.is_empty() || !self.ahead.is_empty() || !self.normal.is_empty()
     }
 
     /// The peer has read as far as a milestone: true if bulk may go on.
@@ -86,6 +88,17 @@ impl Lanes {
 
     fn since_start(&self, now: Instant) -> Duration {
         self.start.map_or(Duration::ZERO, |start| now.saturating_duration_since(start))
+    }
+
+    /// Whether a message of this many bytes may go ahead of all others.
+    pub(super) fn has_room_ahead(&self, bytes: usize) -> bool {
+        self.ahead_bytes + bytes + MESSAGE_OVERHEAD_BYTES <= AHEAD_BYTES_MAX
+    }
+
+    /// Queues a cast ahead of all other messages.
+    pub(super) fn push_ahead(&mut self, message: Message) {
+        self.ahead_bytes += message.cost_bytes();
+        self.ahead.push_back(message);
     }
 
     /// Queues a message.
@@ -116,8 +129,8 @@ impl Lanes {
         room
     }
 
-    /// Moves about [`BATCH_BYTES`] into an empty `batch`: all control frames, then three parts of messages to one
-    /// of bulk, as far as the peer has read of it. A few small messages come alone, every other time: they need not wait
+    /// Moves about [`BATCH_BYTES`] into an empty `batch`: all control frames and what goes ahead, then three parts of
+    /// messages to one of bulk, as far as the peer has read of it. A few small messages come alone, every other time: they need not wait
     /// until bulk is sealed with them. Calls that nobody waits for any more are skipped.
     pub(super) fn take(&mut self, batch: &mut Batch, session: SessionId, calls: &PendingCalls) {
         let now = Instant::now();
@@ -132,6 +145,8 @@ impl Lanes {
         self.alone = alone;
         batch.control.extend(self.answer.take().map(Control::Pong).map(Control::piece));
         batch.control.extend(self.control.drain(..).map(Control::piece));
+        batch.control.extend(self.ahead.drain(..).map(|message| message.whole(now)));
+        self.ahead_bytes = 0;
         let share = if bulk_waits { BATCH_BYTES / 4 * 3 } else { BATCH_BYTES };
         let mut left = BATCH_BYTES;
         if self.normal_bytes <= share {
@@ -182,7 +197,7 @@ impl Lanes {
         self.pace.clear();
         let dropped =
             self.retain(|message, begun| !begun && !matches!(message.subject, Subject::Reply { .. }));
-        for message in self.normal.iter_mut().chain(self.bulk.iter_mut()) {
+        for message in self.ahead.iter_mut().chain(&mut self.normal).chain(self.bulk.iter_mut()) {
             message.waiting_since.get_or_insert(now);
         }
         dropped
@@ -213,7 +228,7 @@ impl Lanes {
 
     /// The casts that wait: their servers and their bodies' bytes.
     pub(super) fn casts(&self) -> impl Iterator<Item = (&ServerName, usize)> {
-        let messages = self.normal.iter().chain(self.bulk.iter());
+        let messages = self.ahead.iter().chain(&self.normal).chain(self.bulk.iter());
         messages
             .filter(|message| message.is_cast())
             .filter_map(|message| Some((message.server()?, message.body.len())))
@@ -221,8 +236,10 @@ impl Lanes {
 
     fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) -> usize {
         let before = self.messages();
+        self.ahead.retain(|message| keep(message, false));
         self.normal.retain(|message| keep(message, false));
         self.bulk.retain(keep);
+        self.ahead_bytes = self.ahead.iter().map(Message::cost_bytes).sum();
         self.normal_bytes = self.normal.iter().map(Message::cost_bytes).sum();
         self.calls =
             self.normal.iter().filter(|message| matches!(message.subject, Subject::Call { .. })).count();
@@ -230,8 +247,10 @@ impl Lanes {
     }
 }
 
+/// What may wait to go ahead of all others: some hundred of the small messages this is for.
+const AHEAD_BYTES_MAX: usize = 64 * 1_024;
 /// A larger message goes by the bulk lane, in pieces, so that the lanes can take turns.
-const WHOLE_BYTES_MAX: usize = 16 * 1_024;
+pub(super) const WHOLE_BYTES_MAX: usize = 16 * 1_024;
 /// What one turn of a writer takes: two or three records. More would make control frames wait, less costs system calls.
 const BATCH_BYTES: usize = 128 * 1_024;
 /// So many bytes of messages may be worth a write of their own while bulk waits.
@@ -385,6 +404,21 @@ mod tests {
         let batch = taken_batch(&mut lanes);
         assert_eq!(batch.control.len(), CONTROL_MAX + 1);
         assert_eq!(batch.control[0].id, milestones[milestones.len() - 1]);
+    }
+
+    #[tokio::test]
+    async fn what_goes_ahead_overtakes_all_that_waits() {
+        let mut lanes = Lanes::default();
+        lanes.push(cast("sink", 1 << 20));
+        lanes.push(cast("other", 5));
+        assert!(lanes.has_room_ahead(100));
+        lanes.push_ahead(cast("sink", 7));
+        lanes.control(Control::Ping(0));
+        let mut batch = Batch::default();
+        lanes.take(&mut batch, SESSION, &PendingCalls::new(8));
+        let first: Vec<_> = batch.control.iter().map(|piece| (piece.kind, piece.body.len())).collect();
+        assert_eq!(first, [(Kind::Ping, 0), (Kind::Cast, 7)]);
+        assert!(!lanes.has_room_ahead(AHEAD_BYTES_MAX));
     }
 
     #[tokio::test]

@@ -99,6 +99,13 @@ impl Message {
         self.body.len() + MESSAGE_OVERHEAD_BYTES
     }
 
+    /// A cast or a call as one frame.
+    pub(super) fn whole(&self, now: Instant) -> Piece {
+        let Envelope { kind, id, refused, server, head } = self.envelope(0, now);
+        let flags = if refused { Flags::WHOLE.with(Flags::REFUSED) } else { Flags::WHOLE };
+        Piece { kind, flags, id, head: Some((server.cloned(), head)), body: self.body.clone() }
+    }
+
     /// What its frames say. Casts have no number of their own; one that goes in pieces is given `cast_id`.
     pub(crate) fn envelope(&self, cast_id: u64, now: Instant) -> Envelope<'_> {
         let total_bytes = self.body.len() as u64;

@@ -28,7 +28,7 @@ pub(crate) use status::{Counters, count};
 
 use self::calls::PendingCalls;
 use self::intake::Intake;
-use self::lanes::Lanes;
+use self::lanes::{Lanes, WHOLE_BYTES_MAX};
 use self::message::Subject;
 use self::sessions::Sessions;
 use crate::call::{CallId, Inbound, ReplySlot};
@@ -149,6 +149,22 @@ impl Link {
     /// Queues a cast, or hands its body back.
     pub(crate) fn try_cast(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
         self.queue_cast(server, body, false)
+    }
+
+    /// Queues a small cast ahead of all that waits, or hands its body back.
+    pub(crate) fn try_cast_ahead(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        let mut state = self.state();
+        if state.closed || !state.sessions.sending() || body.len() > WHOLE_BYTES_MAX {
+            drop(state);
+            return self.try_cast(server, body);
+        }
+        if !state.lanes.has_room_ahead(body.len()) {
+            return Err(SendError::Busy { node: self.id.clone(), body });
+        }
+        state.credit.overspend(server, body.len());
+        state.lanes.push_ahead(Message::new(Subject::Cast { server: server.clone() }, body));
+        self.wake_writers(state);
+        Ok(())
     }
 
     /// Queues a cast, or hands its body back; then, with `waits`, the caller is told when there may be room.

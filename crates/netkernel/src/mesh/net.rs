@@ -39,6 +39,14 @@ impl Net for Kernel {
         link.try_cast(server, body)
     }
 
+    fn try_cast_ahead(&self, to: &NodeId, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        if *to == self.shared.config.id {
+            return self.shared.cast_here(server, body);
+        }
+        let (link, body) = self.shared.outgoing(to, body)?;
+        link.try_cast_ahead(server, body)
+    }
+
     fn cast<'a>(
         &'a self,
         to: &'a NodeId,

@@ -102,7 +102,9 @@ fn append(
             return Ok(Some(Last::Goaway(goaway)));
         }
         Take::Batch => {
-            let begun = batch.messages.len() + batch.bulk.iter().filter(|piece| piece.head.is_some()).count();
+            let begun = batch.messages.len()
+                + batch.control.iter().filter(|piece| piece.kind == Kind::Cast).count()
+                + batch.bulk.iter().filter(|piece| piece.head.is_some()).count();
             let now = Instant::now();
             if !batch.bulk.is_empty() {
                 encoder.lead();
