@@ -155,7 +155,8 @@ impl Config {
     }
 
     /// When to ask a silent peer for a sign of life: after `idle`, or after `busy` while calls wait for it; and
-    /// how long it may take to give one before the session is closed. Defaults 15 s, 2 s and 5 s.
+    /// how long it may take to give one before the session is closed. Defaults 15 s, 2 s and 5 s. All sessions of a
+    /// kernel are looked at together, every half of `busy`.
     #[must_use]
     pub fn heartbeat(mut self, idle: Duration, busy: Duration, timeout: Duration) -> Self {
         self.limits.heartbeat_idle = idle;

@@ -275,6 +275,7 @@ impl<'a> Making<'a> {
             activate,
             dispatch,
             limits: self.shared.config.limits.clone(),
+            epoch: self.shared.epoch,
         };
         let span = tracing::info_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
         self.shared.spawn(live(Arc::clone(self.shared), session).instrument(span));

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::broadcast;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -22,6 +23,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     node: Mutex<Node>,
     instance: u64,
+    /// When this kernel began.
+    pub(super) epoch: Instant,
     connections: AtomicU64,
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
@@ -45,6 +48,7 @@ impl Shared {
         Ok(Self {
             node: Mutex::new(node),
             instance: random()?,
+            epoch: Instant::now(),
             connections: AtomicU64::new(0),
             // A random start, so that a reply to an earlier run of this node finds no call here. The upper bit is
             // left to other numbers.

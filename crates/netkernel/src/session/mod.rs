@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) activate: Activate,
     pub(crate) dispatch: Arc<dyn Dispatch>,
     pub(crate) limits: Limits,
+    /// When the kernel began: all its sessions look for silence at the same beats.
+    pub(crate) epoch: Instant,
 }
 
 /// What was heard of the peer: when last, in milliseconds since the session began, and how often.
@@ -65,7 +67,7 @@ impl Heard {
 
 /// Runs a session to its end and says why it ended, and whether another was promised in its place.
 pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownReason) {
-    let Session { link, handle, records, encoder, activate, dispatch, limits } = session;
+    let Session { link, handle, records, encoder, activate, dispatch, limits, epoch } = session;
     let heard = Heard::new();
     let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
     let writer = writer::run(Arc::clone(&link), handle.id, encoder, limits.write_stall);
@@ -74,7 +76,7 @@ pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownRe
     let end = tokio::select! {
         ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
         reason = handle.kill.asked() => End::broken(reason),
-        reason = silence(&link, handle.id, &heard, &limits) => End::broken(reason),
+        reason = silence(&link, handle.id, &heard, &limits, epoch) => End::broken(reason),
     };
     // Nothing may touch the link on behalf of this session once its end is known.
     stop(&mut reader).await;
@@ -141,7 +143,13 @@ async fn both_ends(
 
 /// Completes when the session is dead: the peer has been silent for so long, and left a PING unanswered; or, alive as
 /// it is, it does not read what it is sent.
-async fn silence(link: &Link, session: SessionId, heard: &Heard, limits: &Limits) -> DownReason {
+async fn silence(
+    link: &Link,
+    session: SessionId,
+    heard: &Heard,
+    limits: &Limits,
+    epoch: Instant,
+) -> DownReason {
     loop {
         let held_up = link.held_up(session);
         if held_up >= limits.write_stall {
@@ -151,7 +159,10 @@ async fn silence(link: &Link, session: SessionId, heard: &Heard, limits: &Limits
         let patience = if busy { limits.heartbeat_busy } else { limits.heartbeat_idle };
         let silence = heard.silence();
         if silence < patience {
-            tokio::time::sleep((patience - silence).min(limits.heartbeat_busy)).await;
+            let wait = (patience - silence).min(limits.heartbeat_busy);
+            // Each at a time of its own, the idle sessions of a large mesh would not let the process sleep.
+            tokio::time::sleep_until(next_beat(epoch, Instant::now() + wait, limits.heartbeat_busy / 2))
+                .await;
             continue;
         }
         // Counted, not timed: the answer may come within the very tick of the clock in which the question was put.
@@ -161,6 +172,15 @@ async fn silence(link: &Link, session: SessionId, heard: &Heard, limits: &Limits
         if heard.records() == before {
             return DownReason::Silent;
         }
+    }
+}
+
+/// The first beat that is not before `at`.
+fn next_beat(epoch: Instant, at: Instant, beat: Duration) -> Instant {
+    let into_beat_ns = at.saturating_duration_since(epoch).as_nanos().checked_rem(beat.as_nanos());
+    match into_beat_ns {
+        None | Some(0) => at,
+        Some(ns) => at + beat - Duration::from_nanos(u64::try_from(ns).unwrap_or_default()),
     }
 }
 
@@ -176,3 +196,19 @@ async fn stop<T>(task: &mut AbortOnDropHandle<T>) {
 const REST_AFTER: Duration = Duration::from_secs(1);
 /// The id of pings that nobody awaits: any frame is a sign of life.
 const HEARTBEAT: u64 = 0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn sessions_look_for_silence_at_the_same_beats() {
+        let epoch = Instant::now();
+        let beat = Duration::from_millis(500);
+        let beat_after = |ms| next_beat(epoch, epoch + Duration::from_millis(ms), beat) - epoch;
+        assert_eq!([0, 1, 499, 500, 501].map(|ms| beat_after(ms).as_millis()), [0, 500, 500, 500, 1_000]);
+        let at = epoch + Duration::from_millis(7);
+        assert_eq!(next_beat(epoch, at, Duration::ZERO), at, "a heartbeat of no time has no beats");
+        assert_eq!(next_beat(at, epoch, beat), epoch, "the kernel began before its sessions");
+    }
+}
