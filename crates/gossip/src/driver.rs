@@ -175,7 +175,7 @@ impl Driver {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Send { to, bytes } => self.send(&to, bytes),
+            Action::Send { to, bytes, ahead } => self.send(&to, bytes, ahead),
             Action::Connect { id, address } => self.net.connect(&id, &address),
             Action::Disconnect { id, drain } => self.net.disconnect(&id, drain),
             Action::Dial { dial, address, expected, within_ms } => {
@@ -204,8 +204,12 @@ impl Driver {
     }
 
     /// A frame that cannot be sent now is dropped: the machine repeats what matters.
-    fn send(&self, to: &NodeId, bytes: Bytes) {
-        if let Err(error) = self.net.try_cast(to, &self.server, bytes) {
+    fn send(&self, to: &NodeId, bytes: Bytes, ahead: bool) {
+        let sent = match ahead {
+            true => self.net.try_cast_ahead(to, &self.server, bytes),
+            false => self.net.try_cast(to, &self.server, bytes),
+        };
+        if let Err(error) = sent {
             tracing::trace!(%to, %error, "gossip frame dropped");
         }
     }

@@ -256,6 +256,43 @@ fn a_claim_against_a_live_node_is_refuted_and_spreads_no_further() {
     assert!((0..10).all(|of| ring.all_think(of, Liveness::Alive)), "{:?}", ring.seen);
 }
 
+/// Else it would find out in its own round, which takes a minute here.
+#[test]
+fn a_node_that_missed_the_news_hears_who_is_down() {
+    let mut ring = Ring::new(60, &Pace::default());
+    ring.freeze(3);
+    ring.run_for(60_000);
+    assert!(ring.all_think(3, Liveness::Down));
+    let now_ms = ring.now_ms;
+    let mut late = Swim::new(id(7), Pace::default(), 99);
+    late.handle(Input::Local { incarnation: Incarnation(1) }, now_ms);
+    for other in (0..60).filter(|other| *other != 7) {
+        late.handle(Input::Member { id: id(other), incarnation: Incarnation(1) }, now_ms);
+        late.handle(Input::Up { id: id(other) }, now_ms);
+    }
+    ring.nodes[7] = late;
+    ring.run_for(6_000);
+    assert_eq!(ring.thinks(7, 3), Liveness::Down);
+}
+
+#[test]
+fn a_node_that_missed_a_refutation_is_told_of_it() {
+    let mut node = Swim::new(id(0), Pace::default(), 1);
+    for other in [1, 2] {
+        node.handle(Input::Member { id: id(other), incarnation: Incarnation(1) }, 0);
+        node.handle(Input::Up { id: id(other) }, 0);
+    }
+    let said = |counter, claim| Report { id: id(1), incarnation: Incarnation(1), counter, claim };
+    let refutation = Signal { talk: Talk::Tell, news: vec![said(4, Claim::Alive)] };
+    node.handle(Input::Signal { from: id(1), signal: refutation }, 0);
+    while node.poll().is_some() {}
+    let stale = Signal { talk: Talk::Ping { seq: 1 }, news: vec![said(3, Claim::Down { by: id(2) })] };
+    node.handle(Input::Signal { from: id(2), signal: stale }, 0);
+    let answers: Vec<_> = std::iter::from_fn(|| node.poll()).collect();
+    let correction = Signal { talk: Talk::Tell, news: vec![said(4, Claim::Alive)] };
+    assert!(answers.contains(&Output::Send { to: id(2), signal: correction }), "{answers:?}");
+}
+
 #[test]
 fn the_counter_cannot_be_driven_over_its_end() {
     let mut ring = Ring::new(3, &Pace::default());

@@ -385,7 +385,8 @@ impl Machine {
 
     pub(super) fn send_as(&mut self, to: &NodeId, header: &Header, message: &Message) {
         let bytes = Frame::encode_as(self.version_for(to), header, message);
-        self.act(Action::Send { to: to.clone(), bytes });
+        let ahead = matches!(message, Message::Liveness(_));
+        self.act(Action::Send { to: to.clone(), bytes, ahead });
     }
 
     /// The newest protocol version that both speak, and the oldest for one that was not heard from.

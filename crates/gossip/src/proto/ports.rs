@@ -100,6 +100,8 @@ pub enum Action {
         to: NodeId,
         /// The frame.
         bytes: Bytes,
+        /// Whether it is to go ahead of all that waits for the node: its delay would be taken for a failure.
+        ahead: bool,
     },
     /// Keep a session to the node from now on.
     Connect {

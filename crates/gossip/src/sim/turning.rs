@@ -246,7 +246,7 @@ impl World {
 
     pub(super) fn act(&mut self, ix: Ix, action: Action) -> Result<(), Violation> {
         match action {
-            Action::Send { to, bytes } => {
+            Action::Send { to, bytes, .. } => {
                 let Some(to) = self.linked(ix, &to) else { return Ok(()) };
                 self.report.frames += 1;
                 if self.counts_rumours {

@@ -89,7 +89,9 @@ impl Hand {
                     }
                     self.machine.handle(Input::Stored { image, result }, now);
                 }
-                Action::Send { to, bytes } => self.sent.push((to, Frame::decode(&bytes).unwrap().message)),
+                Action::Send { to, bytes, .. } => {
+                    self.sent.push((to, Frame::decode(&bytes).unwrap().message));
+                }
                 Action::Dial { address, .. } => self.dialed.push(address),
                 Action::Complete { outcome, .. } => self.outcomes.push(outcome),
                 _ => {}

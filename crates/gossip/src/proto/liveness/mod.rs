@@ -16,7 +16,8 @@
 //!   │ Down b ──────────────────────────────────────────▶ …until the timer ends
 //! ```
 //!
-//! What is known of others rides on every message and, while it is news, on messages of its own. A node whose session
+//! What is known of others rides on every message and, while it is news, on messages of its own; each question repeats
+//! one member that is down, so that whoever missed the news learns of it, or puts it right. A node whose session
 //! closed and whose port refuses is down at once if two saw it. Down members are asked on: they may be behind a
 //! partition that heals.
 //!
@@ -30,6 +31,7 @@ mod pace;
 mod peers;
 mod policy;
 mod probing;
+mod repair;
 mod signal;
 mod suspicion;
 mod swim;

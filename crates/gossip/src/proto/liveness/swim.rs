@@ -124,6 +124,7 @@ impl Swim {
             return;
         }
         let mut is_accused = false;
+        let corrections = self.corrections(&signal);
         for report in signal.news.into_iter().take(REPORTS_TAKEN_MAX) {
             is_accused |= report.id == self.me && report.claim != Claim::Alive;
             self.weigh(report, now_ms);
@@ -138,6 +139,10 @@ impl Swim {
                     self.answer_accused(from, Talk::Tell);
                 }
             }
+        }
+        if !corrections.is_empty() {
+            let signal = Signal { talk: Talk::Tell, news: corrections };
+            self.outputs.push_back(Output::Send { to: from.clone(), signal });
         }
         // Answering tellings by tellings, a slow node that is suspected would never get to the end of its inbox.
         if !is_tell {
@@ -297,6 +302,9 @@ impl Swim {
         if let Some(accusation) = accusation.filter(|_| !news.iter().any(|report| report.id == *to)) {
             news.insert(0, accusation);
         }
+        if matches!(talk, Talk::Ping { .. }) {
+            self.repeat_one(to, &mut news);
+        }
         self.outputs.push_back(Output::Send { to: to.clone(), signal: Signal { talk, news } });
     }
 
@@ -320,29 +328,20 @@ impl Swim {
         }
     }
 
-    /// This node was not woken when it wanted to be: what it waited for may be here and unread. Every wait is as much
-    /// longer, so that a node that was frozen accuses nobody of its own absence; after a long one it tells the others
-    /// that it is there before they have to ask.
-    fn forgive(&mut self, now_ms: u64) {
-        let late_ms = self.deadline_ms().map_or(0, |due| now_ms.saturating_sub(due));
-        if late_ms < LATE_MS || !self.pace.lifeguard {
-            return;
-        }
+    /// Every suspicion may be refuted for so much longer.
+    pub(super) fn shift_suspicions(&mut self, ms: u64) {
         for peer in self.peers.values_mut() {
             if let State::Suspect(suspicion) = &mut peer.state {
-                suspicion.shift(late_ms);
+                suspicion.shift(ms);
             }
         }
-        self.timers =
-            std::mem::take(&mut self.timers).into_iter().map(|(at, id)| (at + late_ms, id)).collect();
-        self.probes.shift(late_ms);
-        if late_ms >= self.pace.interval_ms {
-            self.health.worse(1);
-        }
-        if late_ms >= self.pace.suspicion_min_ms(self.peers.members()) {
-            self.counter = self.counter.saturating_add(1);
-            self.say_alive();
-        }
+        self.timers = std::mem::take(&mut self.timers).into_iter().map(|(at, id)| (at + ms, id)).collect();
+    }
+
+    /// Says that this node is there, above whatever may have been said of it.
+    pub(super) fn raise_counter(&mut self) {
+        self.counter = self.counter.saturating_add(1);
+        self.say_alive();
     }
 }
 
@@ -370,7 +369,7 @@ impl FailureDetector for Swim {
     }
 
     fn wake(&mut self, now_ms: u64) {
-        self.forgive(now_ms);
+        self.forgive(self.deadline_ms(), now_ms);
         self.end_suspicions(now_ms);
         self.probe(now_ms);
         self.tell(now_ms);
@@ -399,9 +398,6 @@ const TELL_MS: u64 = 100;
 
 /// Members told in one round.
 const TOLD_AT_ONCE: usize = 3;
-
-/// Being woken later than this is not the operating system's ordinary jitter.
-const LATE_MS: u64 = 100;
 
 /// Reports of one message that are looked at: a peer of this version sends far fewer.
 const REPORTS_TAKEN_MAX: usize = 1_024;
