@@ -5,20 +5,28 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gossip::liveness::{Detector, RemoveAfter};
+use gossip::liveness::{Detector, Never, Outage, RemovalPolicy, RemoveAfter};
 use gossip::proto::{Affiliation, Command};
 use gossip::sim::{Disk, World, address};
 use gossip::{Event, RingName};
+use netkernel::NodeId;
 
 /// Members of one ring that remove each other after twenty seconds.
 fn ring(size: usize, seed: u64) -> World {
+    let policy = RemoveAfter { after: Duration::from_secs(20), max_per_hour: 10 };
+    ring_under(policy, size, seed)
+}
+
+/// Members of one ring under this policy.
+fn ring_under(policy: impl RemovalPolicy + 'static, size: usize, seed: u64) -> World {
+    let policy: Arc<dyn RemovalPolicy> = Arc::new(policy);
     let mut world = World::new(seed);
     for ix in 0..size {
         world
             .add(|settings| {
                 settings.ring = Some(RingName::new("ring").unwrap());
                 settings.detector = Detector::default();
-                settings.removal = Arc::new(RemoveAfter { after: Duration::from_secs(20), max_per_hour: 10 });
+                settings.removal = Arc::clone(&policy);
             })
             .unwrap();
         world.run_for(50).unwrap();
@@ -69,5 +77,39 @@ fn only_the_majority_removes_and_the_minority_says_that_it_is_one() {
     world.run_for(30_000).unwrap();
     assert!((0..2).all(|ix| is_evicted(&world, ix)));
     assert!((2..5).all(|ix| members(&world, ix) == 3));
+    world.check().unwrap();
+}
+
+/// Removes nobody but one.
+#[derive(Debug)]
+struct Only(NodeId);
+
+impl RemovalPolicy for Only {
+    fn remove(&self, outage: &Outage) -> Vec<NodeId> {
+        outage.down.iter().filter(|absent| absent.id == self.0).map(|absent| absent.id.clone()).collect()
+    }
+}
+
+#[test]
+fn a_policy_of_ones_own_decides_and_no_other() {
+    let only = ring(6, 3).id(5).clone();
+    let mut world = ring_under(Only(only.clone()), 6, 3);
+    world.crash(4, Disk::Kept);
+    world.crash(5, Disk::Kept);
+    world.run_for(60_000).unwrap();
+    for (ix, machine) in world.running() {
+        let ids: Vec<_> = machine.members().map(|member| member.id).collect();
+        assert!(ids.len() == 5 && !ids.contains(&only), "{ix}: {ids:?}");
+    }
+}
+
+#[test]
+fn by_default_nobody_is_ever_removed() {
+    let mut world = ring_under(Never, 4, 4);
+    world.crash(3, Disk::Kept);
+    world.run_for(3_600_000).unwrap();
+    assert!((0..3).all(|ix| members(&world, ix) == 4));
+    world.restart(3, |_| {}).unwrap();
+    world.settle(10_000).unwrap();
     world.check().unwrap();
 }
