@@ -85,7 +85,7 @@ impl Cluster {
             (0..trial.nodes).map(|ix| Node::new(&ids, ix, &trial, ix < slow_nodes, random.bits())).collect();
         nodes.iter_mut().for_each(|node| while node.detector.poll().is_some() {});
         let mut cluster = Self {
-            links: Links::new(trial.nodes, trial.loss),
+            links: Links::new(trial.nodes, trial.loss, trial.delay_ms),
             ids,
             nodes,
             random,

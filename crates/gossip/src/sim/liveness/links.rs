@@ -7,6 +7,8 @@ use crate::proto::Random;
 pub(in crate::sim) struct Links {
     nodes: usize,
     loss: u64,
+    /// One way, at least, and how much more at most.
+    delay_us: (u64, u64),
     /// When the last message of each direction arrives, in microseconds: nothing overtakes.
     arrives_us: Vec<u64>,
     /// Counts the connections of each pair. Odd ones are up.
@@ -25,9 +27,21 @@ pub(in crate::sim) enum Fate {
 }
 
 impl Links {
-    pub(in crate::sim) fn new(nodes: usize, loss: u64) -> Self {
+    /// Links on which each packet takes from `least` to `most` milliseconds, and so many of a hundred are lost.
+    pub(in crate::sim) fn new(nodes: usize, loss: u64, (least_ms, most_ms): (u64, u64)) -> Self {
         let pairs = nodes * nodes;
-        Self { nodes, loss, arrives_us: vec![0; pairs], connection: vec![1; pairs] }
+        let least_us = (least_ms * 1_000).max(DELAY_MIN_US);
+        let delay_us = (least_us, (most_ms * 1_000).saturating_sub(least_us).max(1));
+        Self { nodes, loss, delay_us, arrives_us: vec![0; pairs], connection: vec![1; pairs] }
+    }
+
+    fn way_us(&self, random: &mut Random) -> u64 {
+        self.delay_us.0 + random.below(self.delay_us.1)
+    }
+
+    /// The first retransmission timeout: the least that Linux uses, or longer where a round trip is.
+    fn retransmit_us(&self) -> u64 {
+        RETRANSMIT_MIN_US.max(2 * (self.delay_us.0 + self.delay_us.1))
     }
 
     fn pair(&self, a: usize, b: usize) -> usize {
@@ -49,8 +63,8 @@ impl Links {
 
     pub(in crate::sim) fn send(&mut self, from: usize, to: usize, now_us: u64, random: &mut Random) -> Fate {
         let Some(connection) = self.connection(from, to) else { return Fate::Lost };
-        let mut delay_us = DELAY_MIN_US + random.below(DELAY_SPREAD_US);
-        let mut timeout_us = RETRANSMIT_US;
+        let mut delay_us = self.way_us(random);
+        let mut timeout_us = self.retransmit_us();
         let mut tries = 1;
         while random.percent(self.loss) {
             delay_us += timeout_us;
@@ -69,9 +83,9 @@ impl Links {
     pub(in crate::sim) fn connect_us(&mut self, random: &mut Random) -> u64 {
         let mut took_us = 50_000 + random.below(100_000);
         for _ in 0..6 {
-            let mut timeout_us = RETRANSMIT_US;
-            took_us += DELAY_MIN_US + random.below(DELAY_SPREAD_US);
-            while random.percent(self.loss) && timeout_us < RETRANSMIT_US << TRIES_MAX {
+            let mut timeout_us = self.retransmit_us();
+            took_us += self.way_us(random);
+            while random.percent(self.loss) && timeout_us < self.retransmit_us() << TRIES_MAX {
                 took_us += timeout_us;
                 timeout_us *= 2;
             }
@@ -80,14 +94,11 @@ impl Links {
     }
 }
 
-/// One way through a data centre, at least.
+/// What a switch or two cost.
 const DELAY_MIN_US: u64 = 500;
 
-/// And at most so much more.
-const DELAY_SPREAD_US: u64 = 14_500;
-
 /// The first retransmission timeout, which is the least that Linux uses; each further one is twice as long.
-const RETRANSMIT_US: u64 = 200_000;
+const RETRANSMIT_MIN_US: u64 = 200_000;
 
-/// Transmissions of one packet before the connection breaks: after 12.6 s.
+/// Transmissions of one packet before the connection breaks: after 12.6 s at the shortest timeout.
 const TRIES_MAX: u32 = 6;

@@ -32,6 +32,8 @@ pub struct Trial {
     pub(super) pace: Pace,
     /// In percent of packets.
     pub(super) loss: u64,
+    /// How long a packet takes one way, from and to, in milliseconds.
+    pub(super) delay_ms: (u64, u64),
     pub(super) calm_ms: u64,
     pub(super) freezes: usize,
     /// In percent of nodes.
@@ -44,8 +46,23 @@ pub struct Trial {
 impl Trial {
     /// Healthy nodes on good links that are watched for a minute; then one after the other is frozen, ten in all.
     pub fn new(nodes: usize, pace: Pace) -> Self {
-        let (loss, slow, pause_every_ms, policy) = (0, 0, 0, None);
-        Self { nodes: nodes.max(2), pace, loss, calm_ms: 60_000, freezes: 10, slow, pause_every_ms, policy }
+        Self {
+            nodes: nodes.max(2),
+            pace,
+            loss: 0,
+            delay_ms: (0, 15),
+            calm_ms: 60_000,
+            freezes: 10,
+            slow: 0,
+            pause_every_ms: 0,
+            policy: None,
+        }
+    }
+
+    /// How long a packet takes one way, in milliseconds, if not what it takes through a data centre: up to 15 ms.
+    pub fn delay(mut self, least_ms: u64, most_ms: u64) -> Self {
+        self.delay_ms = (least_ms, most_ms.max(least_ms).min(10_000));
+        self
     }
 
     /// So many packets of a hundred are lost.
