@@ -44,7 +44,9 @@ use std::time::Duration;
 use anstream::{AutoStream, ColorChoice};
 use anyhow::{Context, Result};
 use tokio::runtime::{Builder, Runtime};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::args::{Cli, Command};
 use crate::output::{Format, print_failure};
@@ -86,7 +88,9 @@ fn run(cli: Cli, format: Format) -> Result<()> {
         }
         Some(Command::Start(start)) => {
             log("info")?;
-            on(Builder::new_multi_thread(), start.run(options, format))
+            // All that a stock node does fits one thread many times over, and waking a second for each message of an
+            // idle cluster would cost more than the message.
+            on(Builder::new_current_thread(), start.run(options, format))
         }
         Some(Command::Demo(demo)) => {
             log("off")?;
@@ -113,13 +117,13 @@ fn on(builder: Builder, work: impl Future<Output = Result<()>>) -> Result<()> {
 /// Shows what happens inside on standard error, as far as `CLUSTERLUCK_LOG` says.
 fn log(unless_told: &str) -> Result<()> {
     let wanted = env::var(LOG).unwrap_or_else(|_| unless_told.to_owned());
-    let filter: EnvFilter = wanted.parse().with_context(|| {
+    let filter: Targets = wanted.parse().with_context(|| {
         format!("{LOG}=`{wanted}` is no filter: give a level such as `debug`, or `netkernel=trace`")
     })?;
     let colours = AutoStream::choice(&io::stderr()) != ColorChoice::Never;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colours);
     // Where standard error is gone, there is nowhere to say so.
-    log.log_internal_errors(false).init();
+    tracing_subscriber::registry().with(lines.log_internal_errors(false)).with(filter).init();
     Ok(())
 }
 
