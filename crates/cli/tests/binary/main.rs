@@ -15,6 +15,7 @@ mod names;
 mod node;
 mod partitions;
 mod releases;
+mod rolling;
 mod schemas;
 mod session;
 mod support;

@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout};
 
 use crate::schemas::assert_valid;
-use crate::support::{Place, in_time};
+use crate::support::{Place, eventually, in_time};
 
 struct Watcher {
     child: Child,
@@ -72,6 +72,41 @@ async fn a_watcher_outlives_the_node_and_says_so() {
     let _again = place.started("n1", again).await;
     watcher.until("connection_back").await;
     watcher.until("node_restarted").await;
+    watcher.interrupt();
+    assert!(in_time(watcher.child.wait()).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_watcher_sees_a_member_go_down_and_come_back() {
+    let place = Place::new();
+    let one = place.node("n1", &[]).await;
+    let met = format!("127.0.0.1:{}", one.port);
+    let two = place.node("n2", &["--meet", &met]).await;
+    let mut watcher = Watcher::of(&place, &one.port, &[]);
+    let changes = async {
+        loop {
+            one.change(&["update", "n1", "-w", "7"]).await;
+            one.change(&["update", "n1", "-w", "8"]).await;
+        }
+    };
+    tokio::select! {
+        _ = watcher.until("ring_changed") => {}
+        () = changes => unreachable!("changes go on"),
+    }
+    eventually("they are members of one ring", async || {
+        one.data(&["members"]).await.as_array().unwrap().iter().any(|member| member["id"] == "n2")
+    })
+    .await;
+    two.signal(Signal::KILL);
+    assert_eq!(watcher.until("member_down").await["node"], "n2");
+    // Half of a ring is no majority.
+    let minority = watcher.until("minority_partition").await;
+    assert_eq!(
+        (&minority["details"]["reachable"], &minority["details"]["members"]),
+        (&"1".into(), &"2".into())
+    );
+    let _two = place.node("n2", &["--meet", &met]).await;
+    assert_eq!(watcher.until("member_up").await["node"], "n2");
     watcher.interrupt();
     assert!(in_time(watcher.child.wait()).await.unwrap().success());
 }
