@@ -1,0 +1,48 @@
+//! Measures failure detection, idle cost and restarts on real processes over loopback.
+//!
+//! ```text
+//! cargo build --release -p clusterluck-cli
+//! cargo run --release -p clusterluck --example processes -- target/release/clusterluck [nodes [rounds]]
+//! cargo run --release -p clusterluck --example processes -- target/release/clusterluck rolling [nodes]
+//! ```
+//!
+//! Starts so many nodes (20), each a process, and prints what they cost while nothing happens; inserts members and
+//! prints when all had them; kills one and starts it again, freezes one and thaws it, as many rounds (5) as asked for,
+//! and prints when every other node knew.
+//!
+//! `rolling` restarts each node in turn while callers call the owners of keys, and fails if a call was lost, or if a
+//! key has another owner in the end on any node.
+
+mod idle;
+mod liveness;
+mod place;
+mod rolling;
+
+use tokio::time::Instant;
+
+use place::{Failed, Place, Process, millis};
+
+#[tokio::main]
+async fn main() -> Result<(), Failed> {
+    let mut words = std::env::args().skip(1).peekable();
+    let usage = "usage: processes <clusterluck binary> [rolling] [nodes [rounds]]";
+    let place = Place::new(words.next().ok_or(usage)?)?;
+    let rolls = words.next_if(|word| word == "rolling").is_some();
+    let nodes = words.next().map_or(Ok(20), |word| word.parse())?;
+    let rounds = words.next().map_or(Ok(5), |word| word.parse())?;
+
+    let began = Instant::now();
+    let mut processes: Vec<Process> = Vec::new();
+    for at in 0..nodes {
+        let known = processes.last().map(|process| process.address.clone());
+        processes.push(place.start(&format!("n{at}"), "127.0.0.1:0", known.as_ref())?);
+    }
+    place.all_alive(&processes).await?;
+    println!("{nodes} nodes started and agreed: {:.0} ms", millis(began.elapsed()));
+    if rolls {
+        return rolling::restart_each(&place, &mut processes).await;
+    }
+    idle::measure(&processes).await?;
+    liveness::insert(&place, &processes).await?;
+    liveness::kill_and_freeze(&place, &mut processes, rounds).await
+}
