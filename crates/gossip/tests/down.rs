@@ -1,4 +1,4 @@
-//! What being down means to those who ask a ring: real kernels and gossip, a network in memory, a paused clock.
+//! What being down means to those who ask a ring, and how soon it ends after a partition: real kernels and gossip, a network in memory, a paused clock.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use common::{SECOND, TestNode, id, next, start};
 use gossip::liveness::Liveness;
 use gossip::{Event, View};
-use netkernel::{MemoryNetwork, Net, PeerEvent};
-use tokio::time::{Instant, timeout};
+use netkernel::{Address, MemoryNetwork, Net, PeerEvent};
+use tokio::time::{Instant, timeout, timeout_at};
 
 async fn three(network: &MemoryNetwork) -> [TestNode; 3] {
     let nodes = [
@@ -96,3 +96,74 @@ async fn a_link_that_was_ended_behind_its_back_is_made_again() {
     };
     timeout(3 * SECOND, again).await.expect("the next ticks make it again");
 }
+
+async fn six(network: &MemoryNetwork) -> Vec<TestNode> {
+    let mut nodes: Vec<TestNode> = Vec::new();
+    for name in NAMES {
+        let node = start(network, name, "ring").await;
+        if let Some(last) = nodes.last() {
+            node.gossip.meet(&last.address()).await.unwrap();
+        }
+        nodes.push(node);
+    }
+    for node in &nodes {
+        node.knows(NAMES.len()).await;
+    }
+    nodes
+}
+
+/// The links between the two sides: the first two nodes, and the others.
+fn between() -> impl Iterator<Item = (&'static str, &'static str)> {
+    NAMES[..2].iter().flat_map(|one| NAMES[2..].iter().map(move |other| (*one, *other)))
+}
+
+async fn is_whole_again_in_time(nodes: &[TestNode]) {
+    let end = Instant::now() + WITHIN;
+    let holds = |view: &View| {
+        let (left, right) = (view.member(&id("left")), view.member(&id("right")));
+        let mut others = view.members().iter().filter(|member| NAMES.contains(&member.id.as_str()));
+        left.is_some() && right.is_some() && others.all(gossip::Member::is_up)
+    };
+    for node in nodes {
+        let mut views = node.gossip.watch();
+        let healed = timeout_at(end, views.until(holds)).await;
+        assert!(healed.is_ok(), "{} is still at {:#?}", node.id(), node.gossip.view());
+    }
+}
+
+/// Separates the sides for so long, in which each inserts a member, and heals.
+async fn part_and_heal(cut: fn(&MemoryNetwork, &str, &str), apart: Duration) {
+    let network = MemoryNetwork::new();
+    let nodes = six(&network).await;
+    between().for_each(|(one, other)| cut(&network, one, other));
+    for (at, name) in [(0, "left"), (5, "right")] {
+        let nowhere = Address::new("nowhere", 9).unwrap();
+        nodes[at].gossip.insert(id(name), nowhere, None, false).await.unwrap();
+    }
+    tokio::time::sleep(apart).await;
+    if apart >= 60 * SECOND {
+        let view = nodes[0].gossip.view();
+        assert!(NAMES[2..].iter().all(|name| view.member(&id(name)).unwrap().liveness == Liveness::Down));
+        assert!(view.member(&id("right")).is_none());
+    }
+    between().for_each(|(one, other)| network.heal(one, other));
+    is_whole_again_in_time(&nodes).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn cables_pulled_for_any_time_heal_within_ten_intervals() {
+    for seconds in [3, 14, 19, 22, 60] {
+        part_and_heal(MemoryNetwork::mute, seconds * SECOND).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn connections_cut_for_any_time_heal_within_ten_intervals() {
+    for seconds in [1, 5, 60] {
+        part_and_heal(MemoryNetwork::cut, seconds * SECOND).await;
+    }
+}
+
+/// Ten times what nodes wait between comparisons, one second by default.
+const WITHIN: Duration = Duration::from_secs(10);
+const NAMES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
