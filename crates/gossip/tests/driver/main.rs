@@ -3,6 +3,7 @@
 
 mod common;
 mod disks;
+mod down;
 mod handles;
 mod operations;
 mod restarts;

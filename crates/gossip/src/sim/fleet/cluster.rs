@@ -76,7 +76,7 @@ impl Fleet {
     pub fn settled(nodes: usize, loss: u64, seed: u64) -> Self {
         let settings: Vec<_> = (0..nodes).map(settings).collect();
         let calm = Calm::new(ring(), &settings, time(0));
-        let mut fleet = Self::new(Links::new(nodes, loss), seed);
+        let mut fleet = Self::new(Links::new(nodes, loss, DELAY_MS), seed);
         for settings in settings {
             let machine = Machine::settled(settings.clone(), &calm, fleet.random.bits(), time(0));
             fleet.add(settings, machine);
@@ -91,7 +91,7 @@ impl Fleet {
     /// Nodes that have just been started and know nobody: each founds the ring.
     #[must_use]
     pub fn strangers(nodes: usize, loss: u64, seed: u64) -> Self {
-        let mut fleet = Self::new(Links::new(nodes, loss), seed);
+        let mut fleet = Self::new(Links::new(nodes, loss, DELAY_MS), seed);
         for settings in (0..nodes).map(settings) {
             let settings = Settings { ring: Some(ring()), ..settings };
             let machine = Machine::new(settings.clone(), None, fleet.random.bits(), time(0));
@@ -291,7 +291,7 @@ impl Fleet {
 
     fn act(&mut self, node: usize, action: Action) {
         match action {
-            Action::Send { to, bytes } => {
+            Action::Send { to, bytes, .. } => {
                 if let Some(to) = self.index(&to) {
                     self.send(node, to, bytes);
                 }
@@ -388,3 +388,6 @@ const STORE_SPREAD_US: u64 = 9_000;
 
 /// What a network card of 1 Gbit/s sends in a microsecond.
 const BYTES_A_US: u64 = 125;
+
+/// What a packet takes through a data centre, from and to.
+const DELAY_MS: (u64, u64) = (0, 15);

@@ -1,15 +1,13 @@
-//! What being down means to those who ask a ring, and how soon it ends after a partition: real kernels and gossip, a network in memory, a paused clock.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-mod common;
+//! What being down means to those who ask a ring, and how soon it ends after a partition.
 
 use std::time::Duration;
 
-use common::{SECOND, TestNode, id, next, start};
 use gossip::liveness::Liveness;
 use gossip::{Event, View};
 use netkernel::{Address, MemoryNetwork, Net, PeerEvent};
 use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::common::{SECOND, TestNode, id, next, start};
 
 async fn three(network: &MemoryNetwork) -> [TestNode; 3] {
     let nodes = [
