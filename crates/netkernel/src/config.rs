@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::node::{Address, Incarnation, NodeId, Role};
+use crate::proto::credit::{CAST_OVERHEAD_BYTES, LINK_BYTES};
 use crate::security::Security;
 use crate::transport::{Tcp, Transport};
 
@@ -28,10 +29,11 @@ pub(crate) struct Limits {
     pub(crate) queue_bytes_soft: usize,
     pub(crate) queue_bytes_max: usize,
     pub(crate) offline_messages_max: usize,
+    pub(crate) offline_bytes_max: usize,
     pub(crate) offline_age_max: Duration,
     pub(crate) offline_policy: OfflinePolicy,
-    pub(crate) parked_bytes_max: usize,
     pub(crate) reassembly_bytes_max: usize,
+    pub(crate) control_frames_max: usize,
     pub(crate) calls_max: usize,
     pub(crate) heartbeat_idle: Duration,
     pub(crate) heartbeat_busy: Duration,
@@ -44,6 +46,16 @@ pub(crate) struct Limits {
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) probe: Duration,
+}
+
+impl Limits {
+    /// What casts of one peer may take here while they wait for their mailboxes: all that a peer which keeps to its
+    /// credit can have under way, with an offline queue like this node's, and one message of the largest size that
+    /// exceeds it.
+    pub(crate) fn held_bytes_max(&self) -> usize {
+        let overhead = 2 * CAST_OVERHEAD_BYTES as usize;
+        self.offline_bytes_max.max(LINK_BYTES as usize) + self.message_bytes_max + overhead
+    }
 }
 
 impl Config {
@@ -98,15 +110,18 @@ impl Config {
     }
 
     /// The largest message, in bytes, in either direction. Default 4 MiB: a message is held whole in memory at
-    /// both ends. Must match on all nodes, or larger messages close the session.
+    /// both ends, and one that takes longer than a blink on a slow link is better a stream. A larger one is refused
+    /// with `TooLarge` where it is sent. Must match on all nodes, or larger messages close the session.
     #[must_use]
     pub fn message_bytes_max(mut self, bytes: usize) -> Self {
         self.limits.message_bytes_max = bytes;
         self
     }
 
-    /// The queue towards one peer, in bytes: from `soft` on, casts wait; at `max`, calls and replies are turned
-    /// away too. Defaults 1 MiB and 8 MiB.
+    /// The queue towards one peer that is connected, in bytes, control frames not counted: from `soft` on, casts wait;
+    /// at `max`, calls are turned away with `Busy`, and a reply is dropped, counted, and its caller told `NoReply`.
+    /// Defaults 1 MiB, some milliseconds of a fast link, so that a call behind it is not late; and 8 MiB, so that
+    /// replies, which nobody can hold back, have room where requests have not.
     #[must_use]
     pub fn queue_bytes(mut self, soft: usize, max: usize) -> Self {
         self.limits.queue_bytes_soft = soft;
@@ -114,25 +129,45 @@ impl Config {
         self
     }
 
-    /// What may wait for a peer that is not connected: so many messages, none older than `age`. Defaults 1,024
-    /// and 30 s.
+    /// What may wait for a peer that is not connected: so many messages, so many bytes, none older than `age`. Defaults
+    /// 1,024, 8 MiB and 30 s: a restart of the peer is outlasted, and what is older than that is rarely still wanted.
     #[must_use]
-    pub fn offline_queue(mut self, messages: usize, age: Duration) -> Self {
+    pub fn offline_queue(mut self, messages: usize, bytes: usize, age: Duration) -> Self {
         self.limits.offline_messages_max = messages;
+        self.limits.offline_bytes_max = bytes;
         self.limits.offline_age_max = age;
         self
     }
 
     /// What happens to a message for a peer that is not connected when as many wait as may. Default
-    /// [`OfflinePolicy::FailNew`].
+    /// [`OfflinePolicy::FailNew`]: whoever sends knows best what to do with it.
     #[must_use]
     pub fn offline_policy(mut self, policy: OfflinePolicy) -> Self {
         self.limits.offline_policy = policy;
         self
     }
 
-    /// How many connections may be in mid-handshake: in all, and from one host (loopback addresses are exempt). At
-    /// either limit the oldest that has not shown the cookie is dropped. Defaults 128 and 32.
+    /// The bytes of one peer's messages that are still arriving in pieces. Default 8 MiB, two messages of the largest
+    /// size: senders interleave few, and a peer that begins more than it ends is wasting memory. Beyond it, the session
+    /// is closed. Must not be less than senders' [`message_bytes_max`](Self::message_bytes_max).
+    #[must_use]
+    pub fn reassembly_bytes_max(mut self, bytes: usize) -> Self {
+        self.limits.reassembly_bytes_max = bytes;
+        self
+    }
+
+    /// How many control frames may wait for one peer. Default 4,096: these are answers to what the peer itself sent,
+    /// and one that makes more than it reads is flooding; further ones are dropped and counted.
+    #[must_use]
+    pub fn control_frames_max(mut self, frames: usize) -> Self {
+        self.limits.control_frames_max = frames;
+        self
+    }
+
+    /// How many connections may be in mid-handshake: in all, and from one host (loopback addresses are exempt, for
+    /// there all clients have one). At either limit the oldest that has not shown the cookie is dropped. Defaults 128,
+    /// some kilobytes each, so that a flood costs a megabyte and a cluster of a hundred may start at once; and 32, so
+    /// that one host cannot take every place.
     #[must_use]
     pub fn handshakes(mut self, max: usize, per_host: usize) -> Self {
         self.limits.handshakes_max = max.max(1);
@@ -140,14 +175,35 @@ impl Config {
         self
     }
 
-    /// How long a peer may take nothing of what is written to it before its session is closed. Default 10 s.
+    /// How long a handshake may take at either end: until the first message has come and opened, and in all. Defaults
+    /// 500 ms, for a stranger's connection holds a place for no longer, and 3 s, for an authentic one may have an
+    /// incumbent probed on its behalf.
+    #[must_use]
+    pub fn handshake_time(mut self, first: Duration, whole: Duration) -> Self {
+        self.limits.handshake_first = first;
+        self.limits.handshake_whole = whole.max(first);
+        self
+    }
+
+    /// How long the incumbent of a node id may take to answer, when another instance of the id appears, before it is
+    /// taken for dead and replaced. Default 1 s: a live node on a loaded host answers within this, and a dead one
+    /// delays its successor by no more.
+    #[must_use]
+    pub fn probe(mut self, patience: Duration) -> Self {
+        self.limits.probe = patience;
+        self
+    }
+
+    /// How long a peer may take nothing of what is written to it before its session is closed. Default 10 s: what
+    /// waits for it holds memory, and a healthy host stalls for less.
     #[must_use]
     pub fn write_stall(mut self, stall: Duration) -> Self {
         self.limits.write_stall = stall;
         self
     }
 
-    /// How many calls to one peer, and of one peer, may be under way. Default 65,536.
+    /// How many calls to one peer, and of one peer, may be under way. Default 65,536, of some 100 bytes each: a caller
+    /// that outruns its peer by more has lost count. More are refused with `Busy` here, and answered `Overloaded` there.
     #[must_use]
     pub fn calls_max(mut self, calls: usize) -> Self {
         self.limits.calls_max = calls;
@@ -155,8 +211,9 @@ impl Config {
     }
 
     /// When to ask a silent peer for a sign of life: after `idle`, or after `busy` while calls wait for it; and
-    /// how long it may take to give one before the session is closed. Defaults 15 s, 2 s and 5 s. All sessions of a
-    /// kernel are looked at together, every half of `busy`.
+    /// how long it may take to give one before the session is closed. Defaults 15 s, for judging nodes is the business
+    /// of gossip and an idle session should cost little; 2 s, for then somebody waits; and 5 s. All sessions of a kernel
+    /// are looked at together, every half of `busy`.
     #[must_use]
     pub fn heartbeat(mut self, idle: Duration, busy: Duration, timeout: Duration) -> Self {
         self.limits.heartbeat_idle = idle;
@@ -165,8 +222,8 @@ impl Config {
         self
     }
 
-    /// How long to wait before dialing again: from `first`, doubling up to `max`, with jitter. Defaults 100 ms
-    /// and 5 s.
+    /// How long to wait before dialing again: from `first`, doubling up to `max`, with jitter. Defaults 100 ms, so that
+    /// a restart is met at once, and 5 s, so that a host that comes back is noticed soon.
     #[must_use]
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {
         self.limits.backoff_first = first;
@@ -186,6 +243,7 @@ pub enum OfflinePolicy {
     DropOldest,
 }
 
+/// The reasons stand with the setters.
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -193,29 +251,22 @@ impl Default for Limits {
             queue_bytes_soft: 1 << 20,
             queue_bytes_max: 8 << 20,
             offline_messages_max: 1_024,
+            offline_bytes_max: 8 << 20,
             offline_age_max: Duration::from_secs(30),
             offline_policy: OfflinePolicy::FailNew,
-            // All of a peer's offline queue, and a message of the largest size that follows it.
-            parked_bytes_max: 12 << 20,
-            // Two messages of the largest size: one that arrives while the last is being put together.
             reassembly_bytes_max: 8 << 20,
-            // Slots of some 100 bytes: a caller that outruns its peer by more than this has lost count.
+            control_frames_max: 4_096,
             calls_max: 65_536,
             heartbeat_idle: Duration::from_secs(15),
             heartbeat_busy: Duration::from_secs(2),
             heartbeat_timeout: Duration::from_secs(5),
-            // A peer that takes nothing for this long holds memory here for no use.
             write_stall: Duration::from_secs(10),
-            // A stranger's connection is held for half a second, an authenticated one until the rest has come.
             handshake_first: Duration::from_millis(500),
             handshake_whole: Duration::from_secs(3),
-            // Some kilobytes each: a flood costs a megabyte, a cluster of a hundred nodes may start at once.
             handshakes_max: 128,
-            // A quarter of all, so that one host cannot take every place.
             handshakes_per_host_max: 32,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
-            // A live node on a loaded host answers within this; a dead one delays its successor by no more.
             probe: Duration::from_secs(1),
         }
     }

@@ -245,13 +245,21 @@ pub enum HandshakeError {
     /// The first bytes are not of this protocol.
     #[error("the peer does not speak this protocol")]
     NotClusterluck,
-    /// The peer speaks another version or security mode; nothing is negotiated down.
-    #[error("the peer uses protocol version {version}, mode {mode}; this node does not")]
+    /// The peer is of a release that speaks another version of the protocol; none is negotiated down.
+    #[error("version mismatch: the peer speaks version {theirs} of the protocol, this node version {ours}")]
     Version {
-        /// Its protocol version.
-        version: u8,
-        /// Its security mode.
-        mode: u8,
+        /// The peer's protocol version.
+        theirs: u8,
+        /// This node's.
+        ours: u8,
+    },
+    /// The peer speaks this protocol with another security; none is negotiated down.
+    #[error("the peer's security has mode {theirs}, this node's {ours} (0 none, 1 cookie)")]
+    Mode {
+        /// The peer's security mode.
+        theirs: u8,
+        /// This node's.
+        ours: u8,
     },
     /// A message failed authentication: the cookies differ, or it was tampered with.
     #[error("authentication failed: the cookies differ")]

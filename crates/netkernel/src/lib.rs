@@ -44,7 +44,7 @@
 //! | order | as sent, for each pair of nodes and destination server, also while one session replaces another |
 //! | a call | ends exactly once: reply, refusal, [`CallError::LinkDown`] or its deadline; never sent twice |
 //! | [`CallError::executed`] | says whether a failed call may have been carried out |
-//! | a full mailbox | its casts wait, and so do their senders, to their deadlines; none is dropped |
+//! | a full mailbox | its casts wait, and so do their senders, to their deadlines; none is dropped while its session holds |
 //! | queues | bounded in messages, bytes and age; a full one says so to the sender, drops are counted by reason |
 //! | [`PeerEvent::Down`] | comes after the last message of the node's last session |
 //! | a stranger | without the cookie learns nothing and changes nothing |
@@ -58,6 +58,9 @@
 //! | a large cast partly written when its session is lost | always | [`Dropped::link_lost`] |
 //! | a call written when its link is lost | never sent again | [`CallError::LinkDown`] |
 //! | a reply whose link is lost | its caller has [`CallError::LinkDown`] already | |
+//! | a cast held for a full mailbox when its link is lost | the mailbox is offered it once more | [`Traffic::casts_refused`] |
+//! | a reply over a limit | always | [`Refusal::NoReply`], [`Dropped::replies`] |
+//! | a call the callee is executing when its link is lost | never taken back | [`Responder::cancelled`] |
 //! | a cast to no server, or to a foreign ring | always | [`Traffic::casts_refused_by_peer`] |
 //! | a cast to a peer away, beyond the offline queue | it is handed back, or displaces the oldest | [`SendError::Busy`], [`Dropped::queue_full`] |
 //!
@@ -79,7 +82,22 @@
 //! - [`Security`] makes them safe: [`Noise`] with the cluster's [`Cookie`], or [`Insecure`] by explicit choice.
 //! - `proto` is the pure part: frames, interning, reassembly, and the rule which of two sessions stays.
 //!
+//! - `testing` (feature `test-util`) holds every implementation of these traits to what they promise.
 //! - [`wire_v1`] describes every byte that travels, [`threat_model`] what the cookie proves and what it does not.
+//!
+//! # What is counted
+//!
+//! [`Net::peers`] shows for every peer its state, incarnation, round trip, what waits in each lane, credit in use, calls,
+//! what was sent, received and dropped (by reason), and how often it came back; [`Kernel::refused`] the connections
+//! that did not become sessions, by reason. With feature `metrics` the `metrics` facade is told of both, under names that
+//! begin with `netkernel_`: counters as they happen, gauges once a second. Install the recorder before
+//! [`Kernel::bind`]. Handshakes, links and sessions are `tracing` spans with the fields `node` and `peer`. No name, field
+//! or message contains a cookie, a key or a body.
+//!
+//! # Features
+//!
+//! - `metrics`: see above.
+//! - `test-util`: conformance suites for implementations of the crate's traits, and a `Net` without a network.
 //!
 //! An acceptor task takes connections in; a supervisor for each wished-for peer dials; each session has a reader,
 //! a writer and a task that watches over both.
@@ -89,13 +107,17 @@ mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod link;
 mod mesh;
+mod metrics;
 mod net;
 mod node;
 mod proto;
 mod security;
 mod session;
+mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod transport;
@@ -103,10 +125,10 @@ mod transport;
 pub use call::{Call, Responder};
 pub use config::{Config, OfflinePolicy};
 pub use error::{CallError, ConnectError, Executed, HandshakeError, Refusal, SendError, Stage};
-pub use mesh::{BindError, Kernel, Stopped};
+pub use mesh::{BindError, Kernel, RefusedReason, Stopped};
 pub use net::{
-    Accepted, BoxFuture, Dispatch, DownReason, Dropped, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerStatus,
-    Queued, Traffic,
+    Accepted, BoxFuture, Dispatch, DownReason, Dropped, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerState,
+    PeerStatus, Queued, Traffic,
 };
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
 pub use security::{

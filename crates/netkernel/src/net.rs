@@ -117,6 +117,9 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// Makes sure of a session to whoever answers at `address` and says who that is. With `expected`, another
     /// node there is an error. The session is kept only while in use unless [`connect`](Net::connect) is called too.
     ///
+    /// A node that is bound but does not serve yet lets connections wait: dialing it takes until it serves, and ends
+    /// with a timeout if that comes first.
+    ///
     /// # Errors
     ///
     /// [`ConnectError`]
@@ -224,7 +227,9 @@ pub struct PeerStatus {
     pub role: Option<Role>,
     /// Its incarnation, while a session is up.
     pub incarnation: Option<Incarnation>,
-    /// Whether a session is up.
+    /// How the link stands.
+    pub state: PeerState,
+    /// Whether a session is up: the state is [`PeerState::Connected`].
     pub connected: bool,
     /// Sessions that exist, those that are being made or ended included.
     pub sessions: usize,
@@ -250,6 +255,20 @@ pub struct PeerStatus {
     pub calls_executing: usize,
     /// Messages and bytes over this link since it was first made.
     pub traffic: Traffic,
+}
+
+/// How a peer's link stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum PeerState {
+    /// A session carries messages.
+    Connected,
+    /// A session is being made or ended, and none carries messages.
+    Changing,
+    /// There is no session, and one is wished for: the peer is dialed, or will be after a pause.
+    Away,
+    /// There is no session and no wish for one: the link is about to be forgotten.
+    Unwanted,
 }
 
 /// A number of messages, and of bytes they take.
@@ -307,8 +326,10 @@ pub struct Traffic {
     pub messages_dropped: u64,
     /// The same, by reason.
     pub dropped: Dropped,
-    /// Sessions made.
+    /// Sessions made, those included that replaced another while it was up.
     pub sessions: u64,
+    /// Sessions made after there had been none for a while: how often the link was lost and came back.
+    pub reconnects: u64,
 }
 
 /// A change of a peer's session.

@@ -1,5 +1,5 @@
 //! Conformance suites: what every implementation of the crate's traits has to do, as functions that panic where one
-//! does not.
+//! does not. And [`LocalMesh`], a net without a network.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -7,6 +7,12 @@
 //! netkernel::testing::transport(&network.host("a"), &"a:0".parse().unwrap()).await;
 //! # });
 //! ```
+
+mod local;
+mod security;
+
+pub use local::{LocalMesh, LocalNet};
+pub use security::security;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -60,6 +60,30 @@ async fn a_kernel_without_security_is_a_net() {
 }
 
 #[tokio::test]
+async fn nodes_of_one_process_are_a_net() {
+    let (mesh, at_b) = (testing::LocalMesh::new(), Arc::new(Recorder::default()));
+    let a = mesh.node(id("a"), Arc::new(Recorder::default()));
+    let b = mesh.node(id("b"), Arc::clone(&at_b) as Arc<dyn Dispatch>);
+    testing::net(&a, &b, &at_b).await;
+}
+
+#[tokio::test]
+async fn noise_is_a_security() {
+    let other = Noise::new(&cookie(true));
+    testing::security(&Noise::new(&cookie(false)), Some(&other)).await;
+}
+
+#[tokio::test]
+async fn noise_and_no_security_are_strangers() {
+    testing::security(&Noise::new(&cookie(false)), Some(&Insecure)).await;
+}
+
+#[tokio::test]
+async fn no_security_is_a_security() {
+    testing::security(&Insecure, None).await;
+}
+
+#[tokio::test]
 async fn a_recorder_is_a_dispatch() {
     let network = MemoryNetwork::new();
     let from = node(&network, "a").await.kernel.local();

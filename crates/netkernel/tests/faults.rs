@@ -205,9 +205,9 @@ async fn another_cookie_version_or_mode_and_a_stranger_are_told_apart() {
     let wrong_cookie = handshake(Config::new(id("d"), other), &b).await;
     assert!(matches!(wrong_cookie, HandshakeError::Authentication), "{wrong_cookie:?}");
     let plain_to_noise = handshake(Config::new(id("d"), Insecure), &b).await;
-    assert!(matches!(plain_to_noise, HandshakeError::Version { version: 1, mode: 1 }), "{plain_to_noise:?}");
+    assert!(matches!(plain_to_noise, HandshakeError::Mode { theirs: 1, ours: 0 }), "{plain_to_noise:?}");
     let noise_to_plain = handshake(Config::new(id("d"), Noise::new(&cookie(false))), &plain).await;
-    assert!(matches!(noise_to_plain, HandshakeError::Version { version: 1, mode: 0 }), "{noise_to_plain:?}");
+    assert!(matches!(noise_to_plain, HandshakeError::Mode { theirs: 0, ours: 1 }), "{noise_to_plain:?}");
     assert!(b.kernel.peers().is_empty() && plain.kernel.peers().is_empty());
 }
 

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{SECOND, TestNode, config, cookie, id, node, settle, start};
-use netkernel::{Address, ConnectError, Connection, MemoryHost, MemoryNetwork, Net, Noise, Transport};
+use netkernel::{
+    Address, ConnectError, Connection, HandshakeError, MemoryHost, MemoryNetwork, Net, Noise, RefusedReason,
+    Transport,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn stranger(network: &MemoryNetwork, to: &TestNode) -> Connection {
@@ -162,6 +165,107 @@ async fn fault_22_a_recorded_connection_played_again_is_worth_nothing() {
     // The node could not know the first message for a replay, and answered it; nothing came of it.
     assert!(answered.len() < 1_024);
     victim.echo(&b, "undisturbed").await.unwrap();
+}
+
+/// The very first message of a node that has a session, played again while it has: no state changes.
+#[tokio::test(start_paused = true)]
+async fn a_first_message_of_a_connected_node_played_again_leaves_its_session_undisturbed() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let (victim, sent) = tampered(&network, None).await;
+    victim.kernel.dial(&b.address(), None, SECOND).await.unwrap();
+    victim.echo(&b, "before").await.unwrap();
+    let mut events = b.kernel.events();
+    let recording = sent.lock().unwrap().clone();
+    let first = 8 + usize::from(u16::from_be_bytes([recording[6], recording[7]]));
+    for _ in 0..5 {
+        let mut replay = stranger(&network, &b).await;
+        replay.write.write_all(&recording[..first]).await.unwrap();
+        let answered = answer(&mut replay).await;
+        assert!(answered.len() > 8, "a first message cannot be known for a replay, and is answered");
+        // What its sender would have to send next needs the secret that it was made with.
+    }
+    assert_eq!((b.kernel.peers().len(), b.sessions(&victim)), (1, 1));
+    assert!(futures_none(events.recv()).await, "the layers above were told of something");
+    victim.echo(&b, "undisturbed").await.unwrap();
+}
+
+/// Whether a future has nothing to say now.
+async fn futures_none<T>(future: impl Future<Output = T>) -> bool {
+    tokio::time::timeout(Duration::from_millis(1), future).await.is_err()
+}
+
+/// Someone in between who makes each end believe that the other speaks another version, or without security.
+#[tokio::test(start_paused = true)]
+async fn a_downgrade_of_version_or_mode_is_refused_at_both_ends() {
+    for (index, to) in [(4, 0u8), (4, 2), (4, 0xff), (5, 0), (5, 2)] {
+        let network = MemoryNetwork::new();
+        let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+        let relay = network.host("relay");
+        let mut listener = relay.bind(&"relay:0".parse().unwrap()).await.unwrap();
+        let (address, target) = (listener.local_address(), b.address());
+        let relaying = async {
+            let mut from = listener.accept().await.unwrap();
+            let mut to_b = relay.connect(&target).await.unwrap();
+            let (mut there, mut back) = ([0; 8], [0; 8]);
+            from.read.read_exact(&mut there).await.unwrap();
+            there[index] = to;
+            to_b.write.write_all(&there).await.unwrap();
+            let rest = tokio::io::copy(&mut from.read, &mut to_b.write);
+            let answer = async {
+                to_b.read.read_exact(&mut back).await.unwrap();
+                // The refusal says what is spoken there; whoever wants a downgrade says otherwise.
+                back[index] = to;
+                let _gone = from.write.write_all(&back).await;
+                let _gone = from.write.shutdown().await;
+            };
+            let _over = tokio::time::timeout(SECOND, async { tokio::join!(rest, answer) }).await;
+        };
+        let (dialed, ()) = tokio::join!(a.kernel.dial(&address, None, SECOND), relaying);
+        let Err(ConnectError::Handshake { source, .. }) = dialed else { panic!("{dialed:?}") };
+        match source {
+            HandshakeError::Version { theirs, ours: 1 } => assert_eq!((index, theirs), (4, to)),
+            HandshakeError::Mode { theirs, ours: 1 } => assert_eq!((index, theirs), (5, to)),
+            other => panic!("{other:?}"),
+        }
+        settle().await;
+        assert!(a.kernel.peers().is_empty() && b.kernel.peers().is_empty());
+        assert_eq!(b.kernel.refused(), [(RefusedReason::Version, 1)]);
+    }
+}
+
+/// Releases that speak another version, whatever they send after the bytes that say so, are told apart from those
+/// with another cookie, from either end.
+#[tokio::test(start_paused = true)]
+async fn another_release_reads_as_a_version_mismatch() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    for (version, length) in [(0u8, 0u16), (2, 0), (2, 60), (2, 2_000), (9, u16::MAX)] {
+        // Another release dials, with a message of its own making.
+        let mut other = stranger(&network, &b).await;
+        let [high, low] = length.to_be_bytes();
+        let hello = [&[b'C', b'L', b'K', b'1', version, 1, high, low][..], &vec![7; length.into()]].concat();
+        other.write.write_all(&hello).await.unwrap();
+        assert_eq!(answer(&mut other).await, b"CLK1\x01\x01\x00\x00", "version {version}");
+        // And another release is dialed, and answers in its own way.
+        let host = network.host("other");
+        let mut listener = host.bind(&"other:0".parse().unwrap()).await.unwrap();
+        let address = listener.local_address();
+        let serving = async {
+            let mut connection = listener.accept().await.unwrap();
+            connection.write.write_all(&hello).await.unwrap();
+            let _closed = connection.write.shutdown().await;
+            connection
+        };
+        let (dialed, _connection) = tokio::join!(b.kernel.dial(&address, None, SECOND), serving);
+        let error = dialed.unwrap_err();
+        assert!(
+            matches!(&error, ConnectError::Handshake { source: HandshakeError::Version { theirs, ours: 1 }, .. } if *theirs == version),
+            "{error:?}"
+        );
+        assert!(error.to_string().contains("version mismatch"), "{error}");
+    }
+    assert_eq!(b.kernel.refused(), [(RefusedReason::Version, 5)]);
 }
 
 #[tokio::test(start_paused = true)]

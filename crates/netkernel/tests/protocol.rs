@@ -60,6 +60,10 @@ async fn every_malformed_record_closes_its_session_and_no_other() {
             [define(1, "sink"), frame(CAST, FIRST, 1, Some((1, 0, huge)), b"x")].concat(),
         ),
         (
+            "a whole message that says another length",
+            [define(1, "sink"), frame(CAST, WHOLE, 0, Some((1, 0, 2)), b"xyz")].concat(),
+        ),
+        (
             "a message longer than it said",
             [define(1, "sink"), frame(CAST, FIRST, 1, Some((1, 0, 2)), b"xyz")].concat(),
         ),

@@ -31,7 +31,10 @@ impl tracing::Subscriber for Everything {
     }
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        attributes.record(&mut Line(&mut self.0.lock().unwrap()));
+        let mut log = self.0.lock().unwrap();
+        let _infallible = write!(log, "{}: ", attributes.metadata().name());
+        attributes.record(&mut Line(&mut log));
+        log.push('\n');
         span::Id::from_u64(1)
     }
 
@@ -117,6 +120,55 @@ async fn a_cookie_is_shown_by_reveal_alone() {
     let network = MemoryNetwork::new();
     let node = node(&network, "a").await;
     assert!(!format!("{:?} {cookie:?} {:?}", node.kernel, cookie.reveal()).contains("abab"));
+}
+
+/// Lines of the log with this text, and the sum of the lines that each says it stands for besides itself.
+fn told(log: &Everything, text: &str) -> (usize, usize) {
+    let log = log.0.lock().unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
+    let more = |line: &&str| -> usize {
+        let (_, more) = line.split_once(" more=").expect("a line says how many more it stands for");
+        more.split(' ').next().unwrap().parse().unwrap()
+    };
+    (lines.len(), lines.iter().map(more).sum())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_refused_connections_writes_few_lines_that_account_for_all() {
+    let log = Everything::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    for _ in 0..500 {
+        let mut stranger = network.host("stranger").connect(&b.address()).await.unwrap();
+        stranger.write.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        settle().await;
+    }
+    // 25 seconds of it: a line at its beginning and every ten seconds, also after its end.
+    tokio::time::sleep(25 * SECOND).await;
+    let (lines, more) = told(&log, "message=connection refused");
+    let (late, rest) = told(&log, "message=connections refused");
+    assert!(lines >= 1 && late >= 1 && lines + late <= 5, "{lines} and {late} lines");
+    assert_eq!(lines + more + rest, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_name_the_node_and_its_peer() {
+    let log = Everything::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "hello").await.unwrap();
+    let log = log.0.lock().unwrap();
+    for span in [
+        "link: node=a peer=b",
+        "session: node=a peer=b",
+        "session: node=b peer=a",
+        "handshake: node=b remote=a:0",
+    ] {
+        assert!(log.contains(span), "no span {span} in {log}");
+    }
 }
 
 fn bytes_of(digits: &str) -> [u8; 32] {

@@ -173,6 +173,81 @@ async fn a_node_that_restarts_is_down_and_then_up_as_a_new_instance() {
     assert_eq!(peer.node.incarnation, b.kernel.local().incarnation);
 }
 
+/// The machine of a node loses its power, and the node starts on another: nobody has closed the old connection.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_restarts_elsewhere_replaces_its_dead_instance_after_a_probe() {
+    for patience in [None, Some(5 * SECOND)] {
+        let network = MemoryNetwork::new();
+        let limits = config(&network, "a", 1);
+        let a = start(match patience {
+            Some(patience) => limits.probe(patience).handshake_time(SECOND, 10 * SECOND),
+            None => limits,
+        })
+        .await;
+        let mut dead = node(&network, "b").await;
+        a.connect(&dead);
+        let lost = a.kernel.call(&id("b"), &server("hold"), Bytes::new(), 60 * SECOND);
+        let _responder = dead.held.recv().await.unwrap();
+        network.mute("a", "b");
+        let mut events = a.kernel.events();
+        let successor = config(&network, "b", 2).transport(network.host("elsewhere"));
+        let limits = successor.listen("elsewhere:0".parse().unwrap()).handshake_time(SECOND, 10 * SECOND);
+        let mut successor = start(limits).await;
+        let begun = tokio::time::Instant::now();
+        successor.kernel.dial(&a.address(), None, 20 * SECOND).await.unwrap();
+        let probed = patience.unwrap_or(SECOND);
+        assert!(begun.elapsed() >= probed && begun.elapsed() < probed + SECOND, "{:?}", begun.elapsed());
+        let down = next(&mut events, |event| !matches!(event, PeerEvent::Unreachable { .. })).await;
+        assert!(
+            matches!(&down, PeerEvent::Down { peer, reason: DownReason::Restarted } if peer.node.incarnation.0 == 1),
+            "{down:?}"
+        );
+        let up = next(&mut events, |event| !matches!(event, PeerEvent::Unreachable { .. })).await;
+        assert!(matches!(&up, PeerEvent::Up { peer } if peer.node.incarnation.0 == 2), "{up:?}");
+        // What was for the old instance fails; what is for the name reaches the new one.
+        assert_eq!(lost.await, Err(CallError::LinkDown));
+        a.kernel.cast(&id("b"), &server("sink"), Bytes::from("by name"), SECOND).await.unwrap();
+        assert_eq!(successor.casts.recv().await.unwrap().1, "by name");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_of_which_nothing_was_written_waits_for_the_next_session() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "before").await.unwrap();
+    network.cut("a", "b");
+    settle().await;
+    assert!(!a.sees(&b));
+    let waiting = a.kernel.call(&b.id(), &server("echo"), Bytes::from("waits"), 20 * SECOND);
+    let too_short = a.kernel.call(&b.id(), &server("echo"), Bytes::from("gives up"), SECOND);
+    let error = too_short.await.unwrap_err();
+    assert_eq!(
+        (error.clone(), error.executed()),
+        (CallError::Timeout { stage: Stage::Queued }, Executed::No)
+    );
+    tokio::time::sleep(3 * SECOND).await;
+    network.heal("a", "b");
+    assert_eq!(waiting.await.unwrap(), "waits");
+}
+
+#[tokio::test(start_paused = true)]
+async fn dialing_a_node_that_does_not_serve_yet_waits_until_it_does() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let bound = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let address = bound.local().address;
+    let too_early = a.kernel.dial(&address, None, SECOND).await;
+    assert!(matches!(too_early, Err(ConnectError::Timeout { .. })), "{too_early:?}");
+    let serving = async {
+        tokio::time::sleep(SECOND).await;
+        bound.serve(std::sync::Arc::new(netkernel::testing::Recorder::default()));
+    };
+    let (dialed, ()) = tokio::join!(a.kernel.dial(&address, None, 5 * SECOND), serving);
+    assert_eq!(dialed.unwrap().id, id("b"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_living_keeps_its_id_and_its_namesake_is_refused() {
     let network = MemoryNetwork::new();

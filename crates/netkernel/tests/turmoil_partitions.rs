@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, cookie, id, next, server};
+use netkernel::testing::{self, Recorder};
 use netkernel::{
     Address, BoxFuture, CallError, Config, Connection, Dispatch, DownReason, Kernel, Listener, Net, Noise,
     Peer, PeerEvent, Refusal, Responder, ServerName, Transport,
@@ -22,7 +23,9 @@ impl Transport for Simulated {
     fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
         Box::pin(async move {
             let listener = turmoil::net::TcpListener::bind(("0.0.0.0", address.port())).await?;
-            Ok(Box::new(Bound { listener, address: address.clone() }) as Box<dyn Listener>)
+            let port = listener.local_addr()?.port();
+            let address = Address::new(address.host(), port).map_err(io::Error::other)?;
+            Ok(Box::new(Bound { listener, address }) as Box<dyn Listener>)
         })
     }
 
@@ -134,6 +137,43 @@ fn survives(partition: fn(), repair: fn()) {
         simulated(5 * SECOND).await;
         let peer = &a.peers()[0];
         assert_eq!((peer.connected, peer.sessions), (true, 1));
+        Ok(())
+    });
+    simulation.run().unwrap();
+}
+
+#[test]
+fn the_simulated_network_is_a_transport() {
+    let mut simulation = turmoil::Builder::new().simulation_duration(60 * SECOND).rng_seed(5).build();
+    simulation.client("a", async {
+        testing::transport(&Simulated, &Address::new("a", 0).unwrap()).await;
+        Ok(())
+    });
+    simulation.run().unwrap();
+}
+
+#[test]
+fn a_kernel_over_the_simulated_network_is_a_net() {
+    let mut simulation = turmoil::Builder::new().simulation_duration(300 * SECOND).rng_seed(5).build();
+    let at_b = Arc::new(Recorder::default());
+    // Both kernels are driven from one host's test; b runs on a host of its own.
+    let (there, mut b) = tokio::sync::mpsc::channel(1);
+    let recorder = Arc::clone(&at_b);
+    simulation.host("b", move || {
+        let (there, recorder) = (there.clone(), Arc::clone(&recorder));
+        async move {
+            let security = Noise::new(&cookie(false));
+            let config = Config::new(id("b"), security).transport(Simulated).listen(address("b"));
+            let kernel = Kernel::bind(config).await?;
+            kernel.serve(recorder);
+            there.send(kernel).await?;
+            std::future::pending::<()>().await;
+            Ok(())
+        }
+    });
+    simulation.client("a", async move {
+        let (a, b) = (kernel("a").await, b.recv().await.unwrap());
+        testing::net(&a, &b, &at_b).await;
         Ok(())
     });
     simulation.run().unwrap();

@@ -125,6 +125,29 @@ impl Bulk {
         resets
     }
 
+    /// Drops the cast that has waited longest, if it began to wait before `before`, and gives it. One that was partly
+    /// sent is passed over.
+    pub(super) fn drop_oldest_cast(&mut self, before: Option<Instant>) -> Option<Message> {
+        let oldest = |turn: &Turn| {
+            let begun = usize::from(turn.sent.is_some());
+            let at = turn.messages.iter().skip(begun).position(Message::is_cast)? + begun;
+            Some((turn.messages[at].waiting_since, at))
+        };
+        let turns = self.turns.iter().enumerate();
+        let found = turns.filter_map(|(turn, of)| oldest(of).map(|(since, at)| (since, turn, at))).min()?;
+        let (since, turn, at) = found;
+        if before.is_some() && since > before {
+            return None;
+        }
+        let message = self.turns[turn].messages.remove(at)?;
+        if self.turns[turn].messages.is_empty() {
+            self.turns.remove(turn);
+        }
+        self.messages -= 1;
+        self.bytes -= message.cost_bytes();
+        Some(message)
+    }
+
     /// Keeps only what `keep` accepts; it is told whether a message was partly sent.
     pub(super) fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) {
         for turn in &mut self.turns {

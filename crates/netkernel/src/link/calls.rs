@@ -1,7 +1,7 @@
 //! The calls this node has made to one peer and not yet seen the end of.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 
 use bytes::Bytes;
 
@@ -9,6 +9,7 @@ use crate::call::{CallId, ReplySlot};
 use crate::error::{CallError, Stage};
 use crate::node::NodeId;
 use crate::proto::hello::SessionId;
+use crate::sync::{Mutex, MutexGuard};
 
 /// Calls by their ids. Each is taken out once, by whatever ends it: a reply, its caller, or the link.
 pub(super) struct PendingCalls {

@@ -42,7 +42,7 @@ impl Intake {
             }
             return false;
         }
-        // A small body would keep the whole record it came in.
+        // A body that came in one frame would keep what its reader read with it, many times its size.
         let body = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(body) } else { body.clone() };
         self.messages += 1;
         self.bytes += cost_bytes(&body);
@@ -122,7 +122,7 @@ impl Link {
         let mut intake = self.intake();
         let exceeding: Vec<_> = bodies
             .iter()
-            .filter(|body| !intake.add(from, server, body, self.limits.parked_bytes_max))
+            .filter(|body| !intake.add(from, server, body, self.limits.held_bytes_max()))
             .map(Bytes::len)
             .collect();
         self.parked.store(intake.messages, Ordering::Relaxed);
@@ -168,5 +168,5 @@ impl Link {
     }
 }
 
-/// Bodies smaller than this are copied out of their record.
-const COPIED_BYTES_MAX: usize = 4 * 1_024;
+/// A larger body came in pieces and has memory of its own.
+const COPIED_BYTES_MAX: usize = 64 * 1_024;

@@ -14,9 +14,10 @@ use crate::proto::hello::SessionId;
 use crate::proto::pace::{self, Pace};
 
 /// The lanes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lanes {
     control: VecDeque<Control>,
+    control_max: usize,
     ahead: VecDeque<Message>,
     ahead_bytes: usize,
     normal: VecDeque<Message>,
@@ -44,6 +45,24 @@ pub(crate) struct Batch {
 }
 
 impl Lanes {
+    /// Empty lanes, in which so many control frames may wait.
+    pub(super) fn new(control_max: usize) -> Self {
+        Self {
+            control: VecDeque::new(),
+            control_max,
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
+            normal: VecDeque::new(),
+            normal_bytes: 0,
+            calls: 0,
+            bulk: Bulk::default(),
+            pace: Pace::default(),
+            start: None,
+            answer: None,
+            alone: false,
+        }
+    }
+
     /// Messages that wait, control frames not counted.
     pub(super) fn messages(&self) -> usize {
         self.ahead.len() + self.normal.len() + self.bulk.messages()
@@ -122,7 +141,7 @@ impl Lanes {
             self.answer = Some(ping);
             return true;
         }
-        let room = self.control.len() < CONTROL_MAX;
+        let room = self.control.len() < self.control_max;
         if room {
             self.control.push_back(control);
         }
@@ -212,10 +231,15 @@ impl Lanes {
         })
     }
 
-    /// Drops the oldest cast of those small enough to be sent whole, and gives it.
+    /// Drops the cast that has waited longest and was not partly sent, and gives it.
     pub(super) fn drop_oldest_cast(&mut self) -> Option<Message> {
-        let oldest = self.normal.iter().position(Message::is_cast)?;
-        let message = self.normal.remove(oldest)?;
+        let small = self.normal.iter().position(Message::is_cast);
+        let since = small.and_then(|index| self.normal[index].waiting_since);
+        let Some(small) = small else { return self.bulk.drop_oldest_cast(None) };
+        if let Some(large) = self.bulk.drop_oldest_cast(since) {
+            return Some(large);
+        }
+        let message = self.normal.remove(small)?;
         self.normal_bytes -= message.cost_bytes();
         Some(message)
     }
@@ -255,8 +279,6 @@ pub(super) const WHOLE_BYTES_MAX: usize = 16 * 1_024;
 const BATCH_BYTES: usize = 128 * 1_024;
 /// So many bytes of messages may be worth a write of their own while bulk waits.
 const ALONE_BYTES_MAX: usize = 16 * 1_024;
-/// Control frames that may wait; a peer that makes more is flooding.
-const CONTROL_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -268,6 +290,7 @@ mod tests {
     use crate::proto::frame::Kind;
 
     const SESSION: SessionId = SessionId(1);
+    const CONTROL_MAX: usize = 100;
 
     fn cast(server: &str, bytes: usize) -> Message {
         let server = ServerName::new(server).unwrap();
@@ -302,7 +325,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_small_message_overtakes_bulk_for_another_server_only() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("big", 5 * PIECE_BYTES_MAX));
         lanes.push(cast("big", 1));
         lanes.push(cast("small", 2));
@@ -313,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn large_messages_for_different_servers_take_turns() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("a", 3 * PIECE_BYTES_MAX));
         lanes.push(cast("b", PIECE_BYTES_MAX + 1));
         lanes.push(cast("a", 20_000));
@@ -323,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn bulk_gets_a_quarter_while_messages_wait() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("big", 1 << 20));
         for _ in 0..1_000 {
             lanes.push(cast("small", 1_000));
@@ -339,7 +362,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_half_sent_by_a_broken_session_are_dropped_and_reset() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("big", 5 * PIECE_BYTES_MAX));
         lanes.push(cast("big", 1));
         lanes.push(cast("bigger", 9 * PIECE_BYTES_MAX));
@@ -353,7 +376,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_nobody_waits_for_is_not_sent() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         let server = ServerName::new("server").unwrap();
         let subject = Subject::Call { id: CallId(1), server, deadline: Instant::now() };
         lanes.push(Message::new(subject, Bytes::new()));
@@ -363,7 +386,7 @@ mod tests {
 
     #[tokio::test]
     async fn small_messages_do_not_wait_for_bulk_to_be_sealed_nor_bulk_for_them_twice() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("big", 1 << 20));
         for _ in 0..3 {
             lanes.push(cast("small", 10));
@@ -376,7 +399,7 @@ mod tests {
 
     #[tokio::test]
     async fn bulk_waits_until_it_is_read_and_small_messages_do_not() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("big", 4 << 20));
         let mut milestones = Vec::new();
         while lanes.is_ready() {
@@ -393,9 +416,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_milestone_read_is_answered_however_many_control_frames_wait() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         let milestones: Vec<u64> = {
-            let mut peer = Lanes::default();
+            let mut peer = Lanes::new(CONTROL_MAX);
             peer.push(cast("big", 1 << 20));
             std::iter::from_fn(|| taken_batch(&mut peer).milestone.map(|milestone| milestone.id)).collect()
         };
@@ -408,7 +431,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_goes_ahead_overtakes_all_that_waits() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         lanes.push(cast("sink", 1 << 20));
         lanes.push(cast("other", 5));
         assert!(lanes.has_room_ahead(100));
@@ -423,7 +446,7 @@ mod tests {
 
     #[tokio::test]
     async fn control_frames_are_bounded() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(CONTROL_MAX);
         let admitted = (0..2 * CONTROL_MAX as u64).filter(|&id| lanes.control(Control::Pong(id))).count();
         assert_eq!(admitted, CONTROL_MAX);
     }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::call::CallId;
 use crate::error::Refusal;
 use crate::node::ServerName;
-use crate::proto::credit::Grant;
+use crate::proto::credit::{CAST_OVERHEAD_BYTES, Grant};
 use crate::proto::frame::{Flags, Head, Kind};
 use crate::proto::refusal;
 
@@ -152,4 +152,4 @@ impl Control {
 }
 
 /// What a queued message costs beyond its body.
-pub(super) const MESSAGE_OVERHEAD_BYTES: usize = 96;
+pub(super) const MESSAGE_OVERHEAD_BYTES: usize = CAST_OVERHEAD_BYTES as usize;

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod calls;
+mod handover;
 mod inbound;
 mod intake;
 mod lanes;
@@ -20,10 +21,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use handover::{Activated, Ended, Take};
 pub(crate) use inbound::Begun;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
-pub(crate) use sessions::{Activated, Ended, SessionHandle, Take};
+pub(crate) use sessions::SessionHandle;
 pub(crate) use status::{Counters, count};
 
 use self::calls::PendingCalls;
@@ -34,11 +36,12 @@ use self::sessions::Sessions;
 use crate::call::{CallId, Inbound, ReplySlot};
 use crate::config::{Limits, OfflinePolicy};
 use crate::error::{CallError, Refusal, SendError, Stage};
+use crate::metrics::Labels;
 use crate::net::Peer;
 use crate::node::{Address, NodeId, ServerName};
 use crate::proto::credit::{Credit, Grant, Load};
 use crate::proto::hello::SessionId;
-use crate::proto::reassembly::Reassembly;
+use crate::proto::reassembly::{Reassembly, ReassemblyError};
 
 /// One peer.
 pub(crate) struct Link {
@@ -51,6 +54,7 @@ pub(crate) struct Link {
     /// The peer's casts that wait for room in their mailboxes, and how many they are.
     intake: Mutex<Intake>,
     parked: AtomicUsize,
+    announcing: Mutex<()>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
     pub(crate) dialing: tokio::sync::Mutex<()>,
     /// How many tasks are about to give this link a session or a wish; changed under the lock of all links.
@@ -100,18 +104,19 @@ pub(crate) struct Wish {
 }
 
 impl Link {
-    pub(crate) fn new(id: NodeId, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(node: &NodeId, id: NodeId, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
+            counters: Counters::new(Labels::of_peer(node, &id)),
             calls: PendingCalls::new(limits.calls_max),
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
             intake: Mutex::new(Intake::default()),
             parked: AtomicUsize::new(0),
+            announcing: Mutex::new(()),
             dialing: tokio::sync::Mutex::new(()),
             visitors: AtomicUsize::new(0),
             id,
-            limits,
             state: Mutex::new(State {
-                lanes: Lanes::default(),
+                lanes: Lanes::new(limits.control_frames_max),
                 credit: Credit::default(),
                 idle: true,
                 awaited: false,
@@ -122,10 +127,10 @@ impl Link {
                 round_trip: None,
                 closed: false,
             }),
+            limits,
             work: Notify::new(),
             room: Notify::new(),
             up: watch::Sender::new(false),
-            counters: Counters::default(),
         })
     }
 
@@ -198,7 +203,7 @@ impl Link {
     fn admit_offline(&self, state: &mut State, bytes: usize) -> bool {
         loop {
             if state.lanes.messages() < self.limits.offline_messages_max
-                && state.lanes.bytes() + bytes <= self.limits.queue_bytes_max
+                && state.lanes.bytes() + bytes <= self.limits.offline_bytes_max
             {
                 return true;
             }
@@ -394,6 +399,17 @@ impl Link {
 
     pub(crate) fn arriving(&self) -> MutexGuard<'_, Reassembly<Arriving>> {
         self.arriving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a message that came in one frame is as long as it says, and no longer than it may be.
+    pub(crate) fn check_whole(&self, total_bytes: u64, bytes: usize) -> Result<(), ReassemblyError> {
+        if bytes > self.limits.message_bytes_max {
+            return Err(ReassemblyError::TooLarge);
+        }
+        if total_bytes != bytes as u64 {
+            return Err(ReassemblyError::Length);
+        }
+        Ok(())
     }
 
     /// Whether nothing keeps this link: no wish, no session, and none in the making.

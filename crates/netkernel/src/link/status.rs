@@ -3,38 +3,61 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Link;
-use crate::net::{Dropped, PeerStatus, Queued, Traffic};
+use crate::metrics::{Counter, Labels};
+use crate::net::{Dropped, PeerState, PeerStatus, Queued, Traffic};
 
 /// Counts since the link was first made.
-#[derive(Debug, Default)]
 pub(crate) struct Counters {
-    pub(crate) messages_sent: AtomicU64,
-    pub(crate) messages_received: AtomicU64,
-    pub(crate) bytes_sent: AtomicU64,
-    pub(crate) bytes_received: AtomicU64,
-    pub(crate) casts_refused: AtomicU64,
-    pub(crate) casts_refused_by_peer: AtomicU64,
-    pub(crate) dropped_full: AtomicU64,
-    pub(crate) dropped_expired: AtomicU64,
-    pub(crate) dropped_lost: AtomicU64,
-    pub(crate) dropped_closed: AtomicU64,
-    pub(crate) dropped_replies: AtomicU64,
-    pub(crate) control_dropped: AtomicU64,
+    pub(crate) messages_sent: Counter,
+    pub(crate) messages_received: Counter,
+    pub(crate) bytes_sent: Counter,
+    pub(crate) bytes_received: Counter,
+    pub(crate) casts_refused: Counter,
+    pub(crate) casts_refused_by_peer: Counter,
+    pub(crate) dropped_full: Counter,
+    pub(crate) dropped_expired: Counter,
+    pub(crate) dropped_lost: Counter,
+    pub(crate) dropped_closed: Counter,
+    pub(crate) dropped_replies: Counter,
+    pub(crate) control_dropped: Counter,
+    pub(crate) sessions: Counter,
+    pub(crate) reconnects: Counter,
     /// Of the messages dropped, those that were reported as an event.
     pub(crate) dropped_reported: AtomicU64,
-    pub(crate) sessions: AtomicU64,
 }
 
 /// Adds to a count that is only read for display.
-pub(crate) fn count(counter: &AtomicU64, more: usize) {
+pub(crate) fn count(counter: &Counter, more: usize) {
     if more > 0 {
-        counter.fetch_add(more as u64, Ordering::Relaxed);
+        counter.add(more as u64);
     }
 }
 
 impl Counters {
+    pub(super) fn new(labels: Labels<'_>) -> Self {
+        let counter = |name| labels.counter(name, &[]);
+        let dropped = |reason| labels.counter("netkernel_messages_dropped_total", &[("reason", reason)]);
+        Self {
+            messages_sent: counter("netkernel_messages_sent_total"),
+            messages_received: counter("netkernel_messages_received_total"),
+            bytes_sent: counter("netkernel_bytes_sent_total"),
+            bytes_received: counter("netkernel_bytes_received_total"),
+            casts_refused: counter("netkernel_casts_refused_total"),
+            casts_refused_by_peer: counter("netkernel_casts_refused_by_peer_total"),
+            dropped_full: dropped("queue_full"),
+            dropped_expired: dropped("expired"),
+            dropped_lost: dropped("link_lost"),
+            dropped_closed: dropped("closed"),
+            dropped_replies: dropped("reply"),
+            control_dropped: counter("netkernel_control_frames_dropped_total"),
+            sessions: counter("netkernel_sessions_total"),
+            reconnects: counter("netkernel_reconnects_total"),
+            dropped_reported: AtomicU64::new(0),
+        }
+    }
+
     fn traffic(&self) -> Traffic {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let read = Counter::value;
         let dropped = self.dropped();
         Traffic {
             messages_sent: read(&self.messages_sent),
@@ -46,11 +69,12 @@ impl Counters {
             messages_dropped: dropped.messages(),
             dropped,
             sessions: read(&self.sessions),
+            reconnects: read(&self.reconnects),
         }
     }
 
     fn dropped(&self) -> Dropped {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let read = Counter::value;
         Dropped {
             queue_full: read(&self.dropped_full),
             expired: read(&self.dropped_expired),
@@ -76,16 +100,23 @@ impl Link {
         let peer = state.peer.as_ref();
         let wished = state.wish.as_ref().map(|wish| wish.address.clone());
         let (control, normal, bulk) = state.lanes.depths();
+        let sessions = state.sessions.len();
         let queued = |(messages, bytes)| Queued { messages, bytes };
         let spent = state.credit.outstanding();
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         PeerStatus {
             id: self.id().clone(),
-            address: wished.or_else(|| peer.map(|peer| peer.node.address.clone())),
+            address: wished.clone().or_else(|| peer.map(|peer| peer.node.address.clone())),
             role: peer.map(|peer| peer.role),
             incarnation: peer.filter(|_| connected).map(|peer| peer.node.incarnation),
+            state: match (connected, sessions, &wished) {
+                (true, ..) => PeerState::Connected,
+                (false, 1.., _) => PeerState::Changing,
+                (false, 0, Some(_)) => PeerState::Away,
+                (false, 0, None) => PeerState::Unwanted,
+            },
             connected,
-            sessions: state.sessions.len(),
+            sessions,
             round_trip: state.round_trip.filter(|_| connected),
             queued_messages: state.lanes.messages(),
             queued_bytes: state.lanes.bytes(),

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
-use super::establish;
 use super::shared::Shared;
+use super::{establish, refused};
 use crate::error::HandshakeError;
 use crate::proto::backoff::Backoff;
 use crate::transport::{Connection, Listener};
@@ -18,20 +19,30 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
     let limits = &shared.config.limits;
     let mut errors = Backoff::new(limits.backoff_first, limits.backoff_max);
     let mut handshakes = Handshakes::default();
+    let mut overdue = tokio::time::interval(refused::OVERDUE);
     loop {
         let accepted = tokio::select! {
             () = shared.closing.cancelled() => return,
+            _ = overdue.tick() => {
+                shared.refused.tell_overdue();
+                continue;
+            }
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok(connection) => {
                 errors.reset();
-                let host = connection.remote.host();
-                match handshakes.admit(host, limits.handshakes_max, limits.handshakes_per_host_max) {
-                    Some(handshake) => shared.spawn(one(Arc::clone(&shared), connection, handshake)),
-                    None => {
-                        tracing::info!(node = %shared.config.id, host, "connection refused: too many wait");
+                match handshakes.admit(
+                    connection.remote.host(),
+                    limits.handshakes_max,
+                    limits.handshakes_per_host_max,
+                ) {
+                    Some(handshake) => {
+                        let node = &shared.config.id;
+                        let span = tracing::info_span!("handshake", %node, remote = %connection.remote);
+                        shared.spawn(one(Arc::clone(&shared), connection, handshake).instrument(span));
                     }
+                    None => shared.refused.crowded(&connection.remote),
                 }
             }
             // One client hung up while it waited; that says nothing about the next.
@@ -101,7 +112,11 @@ async fn one(shared: Arc<Shared>, connection: Connection, handshake: Handshake) 
     let limits = &shared.config.limits;
     let mark = || handshake.authentic.store(true, Ordering::Relaxed);
     let made = tokio::select! {
-        () = handshake.evict.cancelled() => Err(HandshakeError::Unavailable),
+        () = handshake.evict.cancelled() => {
+            handshake.over.store(true, Ordering::Relaxed);
+            shared.refused.crowded(&remote);
+            return;
+        }
         () = shared.closing.cancelled() => Err(HandshakeError::Unavailable),
         () = async {
             tokio::time::sleep(limits.handshake_first).await;
@@ -112,13 +127,8 @@ async fn one(shared: Arc<Shared>, connection: Connection, handshake: Handshake) 
         made = establish::accept(&shared, connection, &mark) => made,
     };
     handshake.over.store(true, Ordering::Relaxed);
-    match made {
-        Ok(()) => {}
-        // What it missed here is known at its end alone.
-        Err(HandshakeError::Closed) => {
-            tracing::debug!(node = %shared.config.id, %remote, "a connection was given up by its maker");
-        }
-        Err(error) => tracing::info!(node = %shared.config.id, %remote, %error, "connection refused"),
+    if let Err(error) = made {
+        shared.refused.failed(&remote, &error);
     }
 }
 

@@ -141,23 +141,14 @@ async fn confirm_accepted(
     if !finish.is_genuine() {
         return Err(HandshakeError::Malformed);
     }
-    let refusal = match refuse_self(shared, hello) {
-        Err(HandshakeError::Myself) => Some(Answer::Myself),
-        Err(_) => Some(Answer::Duplicate(shared.node().incarnation)),
-        Ok(()) if shared.closing.is_cancelled() => Some(Answer::Unavailable),
-        Ok(()) => match settle_incarnations(shared, link, hello.node.incarnation).await {
-            Err(HandshakeError::DuplicateNode { incarnation }) => {
-                shared.emit(PeerEvent::Duplicate {
-                    id: hello.node.id.clone(),
-                    refused: hello.node.incarnation,
-                });
-                Some(Answer::Duplicate(incarnation))
-            }
-            _ => None,
-        },
-    };
-    if let Some(refusal) = refusal {
-        return making.send(&refusal).await;
+    if let Err(error) = admit(shared, link, hello).await {
+        let answer = match &error {
+            HandshakeError::Myself => Answer::Myself,
+            HandshakeError::DuplicateNode { incarnation } => Answer::Duplicate(*incarnation),
+            _ => Answer::Unavailable,
+        };
+        making.send(&answer).await?;
+        return Err(error);
     }
     await_all(link.give_up(&finish.lost)).await;
     making.send(&Answer::Ready { lost: link.lost() }).await?;
@@ -166,6 +157,26 @@ async fn confirm_accepted(
     // of it: a firewall that swallows READY must not starve a session that works.
     let start = if link.present().is_none() { Start::Now } else { Start::WhenHeard };
     making.start(own, dialed_by_lower, hello.connection, start)
+}
+
+/// Whether a dialer that has proven its keys may have a session.
+async fn admit(shared: &Arc<Shared>, link: &Arc<Link>, hello: &Hello) -> Result<(), HandshakeError> {
+    match refuse_self(shared, hello) {
+        // To one that uses this node's id, the incumbent is this node.
+        Err(HandshakeError::DuplicateNode { .. }) => {
+            return Err(HandshakeError::DuplicateNode { incarnation: shared.node().incarnation });
+        }
+        refused => refused?,
+    }
+    if shared.latch.is_shut() {
+        return Err(HandshakeError::Unavailable);
+    }
+    let settled = settle_incarnations(shared, link, hello.node.incarnation).await;
+    if settled.is_err() {
+        let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
+        shared.emit(PeerEvent::Duplicate { id, refused });
+    }
+    settled
 }
 
 /// When an accepted or dialed session may take over.
@@ -248,13 +259,7 @@ impl<'a> Making<'a> {
         };
         let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
         let takes_over = move || {
-            let Activated { replaced, up } = link.activate(confirmed);
-            for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
-                shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
-            }
-            for peer in up.into_iter().filter(|peer| peer.role != Role::Control) {
-                shared.emit(PeerEvent::Up { peer });
-            }
+            shared.latch.enter(|| announce(&shared, &link, confirmed), || link.end_sessions(true));
             // This node became a later instance of itself while the session was being made under the earlier.
             if shared.node().incarnation != own {
                 link.end_sessions(true);
@@ -283,6 +288,18 @@ impl<'a> Making<'a> {
     }
 }
 
+/// Activates a session and tells the layers above what that changes.
+fn announce(shared: &Shared, link: &Link, confirmed: Confirmed) {
+    let _told_in_order = link.announcing();
+    let Activated { replaced, up } = link.activate(confirmed);
+    for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
+        shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
+    }
+    for peer in up.into_iter().filter(|peer| peer.role != Role::Control) {
+        shared.emit(PeerEvent::Up { peer });
+    }
+}
+
 /// A session's life and what follows its end.
 async fn live(shared: Arc<Shared>, session: Session) {
     let link = Arc::clone(&session.link);
@@ -293,11 +310,12 @@ async fn live(shared: Arc<Shared>, session: Session) {
         // The session that supersedes this one is on its way, unless it breaks before it arrives.
         let _came = tokio::time::timeout(shared.config.limits.handshake_whole, up.changed()).await;
     }
-    if !matches!(ended, Ended::Continues)
-        && let Some(peer) = link.declare_down(shared.dispatch().as_deref())
-        && peer.role != Role::Control
-    {
-        shared.emit(PeerEvent::Down { peer, reason });
+    if !matches!(ended, Ended::Continues) {
+        let _told_in_order = link.announcing();
+        let down = link.declare_down(shared.dispatch().as_deref());
+        if let Some(peer) = down.filter(|peer| peer.role != Role::Control) {
+            shared.emit(PeerEvent::Down { peer, reason });
+        }
     }
     shared.forget_if_idle(&link);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio_util::sync::DropGuard;
 
+use super::refused::RefusedReason;
 use super::shared::Shared;
 use super::{acceptor, supervisor};
 use crate::config::Config;
@@ -90,6 +91,8 @@ impl Kernel {
         if let Some(listener) = self.shared.take_listener() {
             self.shared.spawn(acceptor::run(Arc::clone(&self.shared), listener));
         }
+        #[cfg(feature = "metrics")]
+        self.shared.spawn(self.shared.sampler());
         for link in self.shared.all_links() {
             if let Some(wish) = link.wish() {
                 self.shared.spawn(supervisor::run(Arc::clone(&self.shared), link, wish));
@@ -97,20 +100,28 @@ impl Kernel {
         }
     }
 
+    /// How many connections this node refused since it was bound, by reason; reasons without any are left out. The
+    /// log tells of them a few at a time, with their numbers.
+    #[must_use]
+    pub fn refused(&self) -> Vec<(RefusedReason, u64)> {
+        self.shared.refused.counts()
+    }
+
     /// Stops accepting and dialing, sends what is queued, closes every session in good order and waits for every
     /// task, all within `within`; after that, what remains is dropped.
     pub async fn shutdown(&self, within: Duration) -> Stopped {
         let shared = &self.shared;
-        shared.closing.cancel();
-        shared.tasks.close();
-        let links = shared.all_links();
-        for link in &links {
-            link.end_wish();
-            link.end_sessions(true);
-        }
+        shared.latch.shut(|| {
+            shared.closing.cancel();
+            shared.tasks.close();
+            for link in shared.all_links() {
+                link.end_wish();
+                link.end_sessions(true);
+            }
+        });
         let drained = tokio::time::timeout(within, shared.tasks.wait()).await.is_ok();
         shared.stop.cancel();
-        for link in &links {
+        for link in shared.all_links() {
             link.close();
         }
         shared.tasks.wait().await;

@@ -3,8 +3,11 @@
 mod acceptor;
 mod establish;
 mod kernel;
+mod latch;
 mod net;
+mod refused;
 mod shared;
 mod supervisor;
 
 pub use kernel::{BindError, Kernel, Stopped};
+pub use refused::RefusedReason;

@@ -130,7 +130,7 @@ impl Net for Kernel {
     }
 
     fn peers(&self) -> Vec<PeerStatus> {
-        self.shared.all_links().iter().map(|link| link.status()).collect()
+        self.shared.peers()
     }
 
     fn events(&self) -> PeerEvents {

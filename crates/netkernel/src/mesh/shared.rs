@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::kernel::BindError;
+use super::latch::Latch;
+use super::refused::Refused;
 use crate::call::CallId;
 use crate::config::Config;
 use crate::link::Link;
-use crate::net::{Dispatch, PeerEvent};
+use crate::net::{Dispatch, PeerEvent, PeerStatus};
 use crate::node::{Incarnation, Node, NodeId};
 use crate::proto::hello::Hello;
 use crate::transport::Listener;
@@ -28,10 +30,13 @@ pub(super) struct Shared {
     connections: AtomicU64,
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
+    pub(super) refused: Refused,
     pub(super) events: broadcast::Sender<PeerEvent>,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
     pub(super) tasks: TaskTracker,
-    /// No new sessions.
+    /// Shut when sessions are no longer to be made.
+    pub(super) latch: Latch,
+    /// Tells the tasks of it.
     pub(super) closing: CancellationToken,
     /// Everything ends now.
     pub(super) stop: CancellationToken,
@@ -54,9 +59,11 @@ impl Shared {
             // left to other numbers.
             calls: AtomicU64::new(random()? >> 2),
             links: Mutex::new(BTreeMap::new()),
+            refused: Refused::new(&config.id),
             events: broadcast::Sender::new(EVENTS_MAX),
             dispatch: OnceLock::new(),
             tasks: TaskTracker::new(),
+            latch: Latch::new(),
             closing: stop.child_token(),
             stop,
             listener: Mutex::new(listener),
@@ -92,6 +99,22 @@ impl Shared {
         self.links().values().cloned().collect()
     }
 
+    pub(super) fn peers(&self) -> Vec<PeerStatus> {
+        self.all_links().iter().map(|link| link.status()).collect()
+    }
+
+    /// Tells the `metrics` facade how the links stand, until the kernel closes.
+    #[cfg(feature = "metrics")]
+    pub(super) fn sampler(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(self);
+        async move {
+            tokio::select! {
+                () = shared.closing.cancelled() => {}
+                () = crate::metrics::sample(shared.config.id.clone(), || shared.peers()) => {}
+            }
+        }
+    }
+
     pub(super) fn forget_all(&self) {
         self.links().clear();
     }
@@ -122,7 +145,8 @@ impl Shared {
     pub(super) fn visit(self: &Arc<Self>, id: &NodeId) -> Visit {
         let mut links = self.links();
         let limits = &self.config.limits;
-        let link = links.entry(id.clone()).or_insert_with(|| Link::new(id.clone(), limits.clone()));
+        let link =
+            links.entry(id.clone()).or_insert_with(|| Link::new(&self.config.id, id.clone(), limits.clone()));
         link.visitors.fetch_add(1, Ordering::Relaxed);
         Visit { link: Arc::clone(link), shared: Arc::clone(self) }
     }

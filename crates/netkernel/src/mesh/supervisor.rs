@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::establish;
 use super::shared::{Shared, random};
@@ -14,10 +15,11 @@ use crate::proto::backoff::Backoff;
 
 /// Dials whenever there is no session, until the wish is given up.
 pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>, wish: Wish) {
+    let span = tracing::info_span!("link", node = %shared.config.id, peer = %link.id());
     tokio::select! {
         () = wish.over.cancelled() => {}
         () = shared.closing.cancelled() => {}
-        () = keep(&shared, &link, &wish) => {}
+        () = keep(&shared, &link, &wish).instrument(span) => {}
     }
     shared.forget_if_idle(&link);
 }

@@ -2,11 +2,14 @@
 //!
 //! Each destination has a window, known to both ends: a sender spends of it with every cast, and the receiver gives
 //! back what its mailbox has taken (or refused for good), in CREDIT frames. A cast that finds the mailbox full waits
-//! at the receiver, which can hold a whole window; so a sender that keeps to its credit never loses a cast to a full
-//! mailbox. Calls need no credit: they are answered.
+//! at the receiver. All destinations of a link share what the receiver keeps for one peer, and a destination may spend
+//! no more than a seventh of what is left of that: so few full servers get whole windows, and many get less each and
+//! leave something to the next. A receiver thus has room for all that its peer may send: a sender that keeps to its
+//! credit never loses a cast to a full mailbox. Calls need no credit: they are answered.
 //!
-//! Source: credit-based flow control as in H. T. Kung and R. Morris, "Credit-Based Flow Control for ATM Networks",
-//! IEEE Network 9(2), 1995.
+//! Sources: credit-based flow control as in H. T. Kung and R. Morris, "Credit-Based Flow Control for ATM Networks",
+//! IEEE Network 9(2), 1995; the shares of the common part as in A. K. Choudhury and E. L. Hahne, "Dynamic Queue Length
+//! Thresholds for Shared-Memory Packet Switches", IEEE/ACM Transactions on Networking 6(2), 1998.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +41,11 @@ impl Load {
         self.bytes = self.bytes.saturating_add(more.bytes);
     }
 
+    /// What keeping these casts takes, so that empty ones are bounded, too.
+    pub(crate) fn cost_bytes(self) -> u64 {
+        self.bytes.saturating_add(self.messages.saturating_mul(CAST_OVERHEAD_BYTES))
+    }
+
     fn less(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_sub(other.messages),
@@ -50,18 +58,26 @@ impl Load {
 #[derive(Debug, Default)]
 pub(crate) struct Credit {
     spent: BTreeMap<ServerName, Load>,
+    /// The sum over all destinations.
+    outstanding: Load,
 }
 
 impl Credit {
     /// Spends for one cast; false if the window is used up.
     pub(crate) fn spend(&mut self, server: &ServerName, bytes: usize) -> bool {
+        let left = LINK_BYTES.saturating_sub(self.outstanding.cost_bytes());
         let Some(spent) = self.spent.get_mut(server) else {
-            self.spent.insert(server.clone(), Load::cast(bytes));
-            return true;
+            let open = left > 0;
+            if open {
+                self.overspend(server, bytes);
+            }
+            return open;
         };
-        let open = spent.messages < WINDOW.messages && spent.bytes < WINDOW.bytes;
+        let within_window = spent.messages < WINDOW.messages && spent.bytes < WINDOW.bytes;
+        let open = within_window && spent.cost_bytes() < left / LINK_SHARE;
         if open {
             spent.add(Load::cast(bytes));
+            self.outstanding.add(Load::cast(bytes));
         }
         open
     }
@@ -69,12 +85,15 @@ impl Credit {
     /// Spends for a cast that was queued while there was no session, whatever the window says.
     pub(crate) fn overspend(&mut self, server: &ServerName, bytes: usize) {
         self.spent.entry(server.clone()).or_default().add(Load::cast(bytes));
+        self.outstanding.add(Load::cast(bytes));
     }
 
     /// Takes back what the receiver gives. One that gives more than was spent gives nothing extra.
     pub(crate) fn refund(&mut self, server: &ServerName, load: Load) {
         if let Some(spent) = self.spent.get_mut(server) {
-            *spent = spent.less(load);
+            let before = *spent;
+            *spent = if load.messages >= before.messages { Load::default() } else { before.less(load) };
+            self.outstanding = self.outstanding.less(before.less(*spent));
             if spent.messages == 0 {
                 self.spent.remove(server);
             }
@@ -84,15 +103,12 @@ impl Credit {
     /// The link was lost: what was under way will not be given back.
     pub(crate) fn clear(&mut self) {
         self.spent.clear();
+        self.outstanding = Load::default();
     }
 
     /// Everything spent and not given back.
     pub(crate) fn outstanding(&self) -> Load {
-        let mut sum = Load::default();
-        for spent in self.spent.values() {
-            sum.add(*spent);
-        }
-        sum
+        self.outstanding
     }
 }
 
@@ -186,6 +202,13 @@ const FLOWS_MAX: usize = 1_024;
 /// up, and the bytes of two messages of which each fills a connected queue, so that one travels while the other is
 /// taken. One message may exceed the bytes, so that no message is too large for an empty window.
 pub(crate) const WINDOW: Load = Load { messages: 4_096, bytes: 2 << 20 };
+/// What all destinations of a link share: eight whole windows. One cast of the largest size may exceed it.
+pub(crate) const LINK_BYTES: u64 = 16 << 20;
+/// A destination may use one part in so many of what all leave: alone a whole window, and of fifty full ones the last
+/// still some kilobytes.
+const LINK_SHARE: u64 = 7;
+/// What a cast that is queued or held costs beyond its body: about what its place and its shared parts take.
+pub(crate) const CAST_OVERHEAD_BYTES: u64 = 96;
 
 #[cfg(test)]
 mod tests {
@@ -215,6 +238,41 @@ mod tests {
         credit.refund(&server("never heard of"), Load { messages: 9, bytes: 9 });
         assert_eq!(credit.outstanding(), Load::default());
         assert_eq!((0..10_000).filter(|_| credit.spend(&a, 1)).count() as u64, WINDOW.messages);
+    }
+
+    #[test]
+    fn what_is_spent_never_exceeds_the_links_share_and_dozens_of_full_destinations_leave_some() {
+        let mut credit = Credit::default();
+        let large = 4 << 20;
+        for round in 0..50 {
+            let server = server(&format!("server {round}"));
+            assert!(credit.spend(&server, 1_000), "destination {round} gets nothing");
+            while credit.spend(&server, 1_000) {}
+        }
+        assert!(credit.outstanding().cost_bytes() < LINK_BYTES);
+        assert!(credit.spend(&server("another"), large), "one message may exceed the share");
+        assert!(!credit.spend(&server("and another"), 0));
+        assert!(credit.outstanding().cost_bytes() < LINK_BYTES + large as u64 + CAST_OVERHEAD_BYTES);
+        credit.refund(&server("another"), Load::cast(large));
+        assert!(credit.spend(&server("and another"), 0));
+    }
+
+    #[test]
+    fn the_sum_of_what_is_spent_is_kept_true() {
+        let (mut credit, servers) = (Credit::default(), ["a", "b", "c"].map(server));
+        let mut random = 1u64;
+        for _ in 0..10_000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (server, bytes) = (&servers[(random >> 33) as usize % 3], (random >> 40) as usize % 5_000);
+            match (random >> 60) % 3 {
+                0 => drop(credit.spend(server, bytes)),
+                1 => credit.overspend(server, bytes),
+                _ => credit.refund(server, Load { messages: (random >> 50) % 4, bytes: bytes as u64 }),
+            }
+            let mut sum = Load::default();
+            credit.spent.values().for_each(|spent| sum.add(*spent));
+            assert_eq!(credit.outstanding(), sum);
+        }
     }
 
     #[test]

@@ -11,4 +11,5 @@ pub(crate) mod mark;
 pub(crate) mod pace;
 pub(crate) mod reassembly;
 pub(crate) mod refusal;
+pub(crate) mod throttle;
 pub(crate) mod varint;

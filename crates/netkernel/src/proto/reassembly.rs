@@ -40,7 +40,7 @@ pub(crate) enum ReassemblyError {
     TooMuch,
     #[error("a message that began twice")]
     Duplicate,
-    #[error("a message longer than it said")]
+    #[error("a message that is not as long as it said")]
     Length,
 }
 

@@ -135,12 +135,26 @@ async fn read_preamble(
     if preamble[..4] != MAGIC {
         return Err(HandshakeError::NotClusterluck);
     }
-    let message = read_body(read, [preamble[6], preamble[7]]).await?;
-    let (version, mode) = (preamble[4], preamble[5]);
-    if version != VERSION || mode != expected_mode {
-        return Err(HandshakeError::Version { version, mode });
+    let (theirs, mode, length) = (preamble[4], preamble[5], [preamble[6], preamble[7]]);
+    // What follows is for that version or mode to say, its length included. It is read, not kept: to hang up on bytes
+    // that nobody has read resets the connection, and the other end would never see what it is told.
+    if theirs != VERSION {
+        skip(read, length).await?;
+        return Err(HandshakeError::Version { theirs, ours: VERSION });
     }
+    if mode != expected_mode {
+        skip(read, length).await?;
+        return Err(HandshakeError::Mode { theirs: mode, ours: expected_mode });
+    }
+    let message = read_body(read, length).await?;
     Ok((preamble, message))
+}
+
+/// Passes over a message of this length, or what comes of it.
+async fn skip(read: &mut (dyn AsyncRead + Send + Unpin), length: [u8; 2]) -> Result<(), HandshakeError> {
+    let message = u64::from(u16::from_be_bytes(length));
+    tokio::io::copy(&mut read.take(message), &mut tokio::io::sink()).await?;
+    Ok(())
 }
 
 /// Reads the acceptor's answer. An empty one is a refusal: the acceptor could not open the dialer's message.
@@ -155,7 +169,10 @@ async fn read_answer(
 /// Tells a dialer that speaks this protocol, but in another version, in another mode or with another cookie, what
 /// it has reached: the preamble alone. To others nothing is said.
 async fn say_who_refuses(connection: &mut Connection, mode: u8, error: &HandshakeError) {
-    if !matches!(error, HandshakeError::Version { .. } | HandshakeError::Authentication) {
+    if !matches!(
+        error,
+        HandshakeError::Version { .. } | HandshakeError::Mode { .. } | HandshakeError::Authentication
+    ) {
         return;
     }
     if let Ok(notice) = preamble(mode, 0) {

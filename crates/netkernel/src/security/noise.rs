@@ -143,3 +143,58 @@ const PATTERN: &str = "Noise_NNpsk0_25519_AESGCM_SHA256";
 const MODE: u8 = 1;
 /// What Noise adds to the first payload: an ephemeral key and a tag.
 const FIRST_OVERHEAD_BYTES: usize = 32 + 16;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncRead, AsyncWrite};
+
+    use super::*;
+    use crate::golden::{self, assert_bytes};
+    use crate::node::{Address, Role};
+    use crate::proto::hello;
+
+    /// A channel whose connection is of no use: only its keys are.
+    fn keys(handshake: HandshakeState) -> Channel {
+        let read: Box<dyn AsyncRead + Send + Unpin> = Box::new(tokio::io::empty());
+        let write: Box<dyn AsyncWrite + Send + Unpin> = Box::new(tokio::io::sink());
+        channel(Connection { read, write, remote: Address::new("golden", 1).unwrap() }, handshake)
+    }
+
+    fn record(channel: &mut Channel, plain: &[u8]) -> Vec<u8> {
+        let header = u16::try_from(plain.len() + channel.seal.overhead_bytes()).unwrap().to_be_bytes();
+        let mut record = [&header[..], plain].concat();
+        channel.seal.seal(header, &mut record, 2).unwrap();
+        record
+    }
+
+    /// A handshake of fixed ephemeral keys, byte by byte, and the first records of both directions.
+    #[test]
+    fn golden_bytes_of_a_handshake_and_its_records() {
+        let cookie: Cookie = "5a".repeat(32).parse().unwrap();
+        let noise = Noise::new(&cookie);
+        let hello = hello::encode(&golden::hello("a", Role::Client, 4));
+        let welcome = hello::encode(&golden::welcome());
+        let prologue = preamble(MODE, hello.len() + FIRST_OVERHEAD_BYTES).unwrap();
+        let builder = |key| noise.builder(&prologue).unwrap().fixed_ephemeral_key_for_testing_only(key);
+        let mut dialer = builder(&[0x11; 32]).build_initiator().unwrap();
+        let mut acceptor = builder(&[0x22; 32]).build_responder().unwrap();
+
+        let mut message = [0; MESSAGE_BYTES_MAX];
+        let bytes = dialer.write_message(&hello, &mut message).unwrap();
+        assert_bytes("message 1", &[&prologue[..], &message[..bytes]].concat());
+        assert_eq!(open(&mut acceptor, &message[..bytes]).unwrap(), hello);
+        let bytes = acceptor.write_message(&welcome, &mut message).unwrap();
+        assert_bytes("message 2", &[&preamble(MODE, bytes).unwrap()[..], &message[..bytes]].concat());
+        assert_eq!(open(&mut dialer, &message[..bytes]).unwrap(), welcome);
+
+        let (mut dialer, mut acceptor) = (keys(dialer), keys(acceptor));
+        assert_bytes("record 0 of the dialer", &record(&mut dialer, b"first of the dialer"));
+        assert_bytes("record 1 of the dialer", &record(&mut dialer, b"second of the dialer"));
+        assert_bytes("record 0 of the acceptor", &record(&mut acceptor, b"first of the acceptor"));
+    }
+
+    #[test]
+    fn golden_bytes_of_a_refusal() {
+        assert_bytes("refusal of a handshake", &preamble(MODE, 0).unwrap());
+    }
+}

@@ -116,6 +116,20 @@ mod tests {
         (Sealer::new(key()), Opener::new(key()))
     }
 
+    /// The last record under a direction's first key, and the first under the next.
+    #[test]
+    fn golden_bytes_of_records_around_the_change_of_key() {
+        let label = "clusterluck netkernel v1 dialer to acceptor";
+        let mut sealer = Sealer::new(DirectionKey::derive(label, &[0x33; 32]));
+        sealer.0.counter = RECORDS_PER_KEY - 1;
+        for name in ["record 1048575 of a half of 33", "record 1048576 of a half of 33"] {
+            let header = 21u16.to_be_bytes();
+            let mut record = [&header[..], b"hello"].concat();
+            sealer.seal(header, &mut record, 2).unwrap();
+            crate::golden::assert_bytes(name, &record);
+        }
+    }
+
     fn sealed(sealer: &mut Sealer, text: &[u8]) -> ([u8; 2], Vec<u8>) {
         let header = [0, 9];
         let mut record = text.to_vec();
@@ -175,7 +189,7 @@ mod tests {
         let (mut sealer, mut opener) = pair();
         sealer.0.counter = RECORDS_PER_KEY - 1;
         opener.0.counter = RECORDS_PER_KEY - 1;
-        let (before, _) = (sealer.0.key.0, ());
+        let before = sealer.0.key.0;
         for _ in 0..3 {
             let (header, mut record) = sealed(&mut sealer, b"hello");
             opener.open(header, &mut record).unwrap();

@@ -241,6 +241,7 @@ impl Reader {
         let head = frame.head.ok_or(Violation::Control)?;
         let arriving = self.arriving(&frame, &head)?;
         if frame.flags.contains(Flags::LAST) {
+            self.link.check_whole(head.total_bytes, frame.body.len())?;
             self.deliver(arriving, frame.body)?;
         } else {
             self.link.arriving().begin(key(&frame), arriving, head.total_bytes, &frame.body)?;

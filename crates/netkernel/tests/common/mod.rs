@@ -159,7 +159,12 @@ pub(crate) async fn small(
     name: &str,
     room: usize,
 ) -> (Kernel, mpsc::Receiver<(Arc<Peer>, Bytes)>) {
-    let kernel = Kernel::bind(config(network, name, 1)).await.unwrap();
+    small_with(config(network, name, 1), room).await
+}
+
+/// The same, configured otherwise.
+pub(crate) async fn small_with(config: Config, room: usize) -> (Kernel, mpsc::Receiver<(Arc<Peer>, Bytes)>) {
+    let kernel = Kernel::bind(config).await.unwrap();
     let (sender, mailbox) = mpsc::channel(room);
     kernel.serve(Arc::new(Small(sender)));
     (kernel, mailbox)

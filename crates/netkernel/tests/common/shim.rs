@@ -90,18 +90,22 @@ pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
 }
 
 impl Shim {
-    /// Makes a session with a node, as the node `name`, up to its READY.
-    pub(crate) async fn connect(network: &MemoryNetwork, to: &TestNode, name: &str) -> Self {
-        let connection = network.host(name).connect(&to.address()).await.unwrap();
+    /// What the node `name` of this incarnation says of itself.
+    pub(crate) fn hello(name: &str, incarnation: u64) -> Vec<u8> {
         let node = Node {
             id: NodeId::new(name).unwrap(),
             address: Address::new(name, 1).unwrap(),
-            incarnation: Incarnation(1),
+            incarnation: Incarnation(incarnation),
         };
         let hello = Hello { node, role: Role::Node, instance: 7, connection: 0, features: 0 };
+        postcard::to_allocvec(&hello).unwrap()
+    }
+
+    /// Makes a session with a node, as the node `name`, up to its READY.
+    pub(crate) async fn connect(network: &MemoryNetwork, to: &TestNode, name: &str) -> Self {
+        let connection = network.host(name).connect(&to.address()).await.unwrap();
         let noise = Noise::new(&cookie(false));
-        let hello = postcard::to_allocvec(&hello).unwrap();
-        let (channel, welcome) = noise.client(connection, hello).await.unwrap();
+        let (channel, welcome) = noise.client(connection, Self::hello(name, 1)).await.unwrap();
         let _welcome: Welcome = postcard::from_bytes(&welcome).unwrap();
         let mut shim = Self { channel };
         let finish = postcard::to_allocvec(&(*b"FINISH", Vec::<u64>::new())).unwrap();

@@ -1,0 +1,232 @@
+//! What a link does when its sessions change: under its lock the machine of `sessions` decides, and what follows of
+//! it for queues, calls and the layers above is done here.
+
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::Batch;
+use super::sessions::{Confirmation, SessionHandle, Step, Waiting};
+use super::{Link, State, count};
+use crate::net::{Dispatch, DownReason, Peer};
+use crate::node::Role;
+use crate::proto::arbiter::Confirmed;
+use crate::proto::hello::{Goaway, SessionId};
+use crate::proto::mark::Predecessor;
+
+/// What a writer finds when it asks for work.
+pub(crate) enum Take {
+    /// Nothing now.
+    Nothing,
+    /// The first frame of the session's direction.
+    Mark(Vec<Predecessor>),
+    /// What waits was put into its batch.
+    Batch,
+    /// The last frame.
+    Goaway(Goaway),
+    /// The session is over.
+    Gone,
+}
+
+/// What the layers above are to be told when a session takes over.
+#[derive(Default)]
+pub(crate) struct Activated {
+    /// An earlier instance of the peer, which was still known as connected.
+    pub(crate) replaced: Option<Arc<Peer>>,
+    /// The peer, if it was not connected before.
+    pub(crate) up: Option<Arc<Peer>>,
+}
+
+/// What the end of a session means for the link.
+pub(crate) enum Ended {
+    /// Another session goes on.
+    Continues,
+    /// No session is left, but the peer promised one.
+    Awaits,
+    /// No session is left.
+    Last,
+}
+
+impl Link {
+    /// A session is being made: from now on the peer may name it.
+    pub(crate) fn register(&self, id: SessionId, peer: &Arc<Peer>) -> SessionHandle {
+        self.state().sessions.register(id, peer)
+    }
+
+    /// A session that was being made will not be.
+    pub(crate) fn unregister(&self, id: SessionId) {
+        self.state().sessions.remove(id);
+    }
+
+    /// Whether there is a session with a peer of this role, be it only in the making.
+    pub(crate) fn has(&self, role: Role) -> bool {
+        self.state().sessions.has(role)
+    }
+
+    /// The session that carries messages now, with its peer.
+    pub(crate) fn present(&self) -> Option<(SessionId, Arc<Peer>)> {
+        self.state().sessions.present()
+    }
+
+    /// The sessions that broke on this side, for the peer to give up as well.
+    pub(crate) fn lost(&self) -> Vec<SessionId> {
+        self.state().sessions.lost()
+    }
+
+    /// Ends a session whose peer is dead, and gives what is to be awaited until nothing more is read of it.
+    pub(crate) fn kill(&self, session: SessionId, reason: DownReason) -> Option<CancellationToken> {
+        self.state().sessions.kill(session, reason)
+    }
+
+    /// Ends sessions the peer has lost; what is to be awaited until nothing more is read of them.
+    pub(crate) fn give_up(&self, sessions: &[SessionId]) -> Vec<CancellationToken> {
+        let state = self.state();
+        sessions.iter().filter_map(|&session| state.sessions.kill(session, DownReason::LinkLost)).collect()
+    }
+
+    /// What a receiver has to await before it goes on after a MARK.
+    pub(crate) fn predecessors(&self, mark: &[Predecessor], own: SessionId) -> Vec<CancellationToken> {
+        let others = || mark.iter().filter(|before| before.session != own);
+        let lost: Vec<SessionId> =
+            others().filter(|before| before.lost).map(|before| before.session).collect();
+        let mut await_end = self.give_up(&lost);
+        let state = self.state();
+        let ending = others().filter(|before| !before.lost);
+        await_end.extend(ending.filter_map(|before| state.sessions.drained(before.session)));
+        await_end
+    }
+
+    /// Held from the moment a change of the link is decided until the layers above are told of it and what belongs to
+    /// the past is cleared away: else a link that comes back at the moment it is found lost is told as up and then as
+    /// down, and loses what has begun to arrive.
+    pub(crate) fn announcing(&self) -> MutexGuard<'_, ()> {
+        self.announcing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session was confirmed at both ends: it takes over, or ends. The caller holds [`announcing`](Self::announcing).
+    pub(crate) fn activate(&self, confirmed: Confirmed) -> Activated {
+        let mut state = self.state();
+        let known_offline = !state.sessions.sending();
+        let Some(Confirmation { peer, known }) = state.sessions.confirmed(confirmed) else {
+            return Activated::default();
+        };
+        let reconnects = known.is_none() && self.counters.sessions.value() > 0;
+        let same = known.as_ref().is_some_and(|known| known.node.incarnation == peer.node.incarnation);
+        let replaced = known.filter(|_| !same);
+        state.peer = Some(Arc::clone(&peer));
+        // What has waited too long is not sent late; what is left no longer waits.
+        let expired =
+            if known_offline { state.expire(Instant::now(), self.limits.offline_age_max) } else { 0 };
+        drop(state);
+        count(&self.counters.dropped_expired, expired);
+        if replaced.is_some() {
+            // What the earlier instance had begun to send will not be completed by this one.
+            self.arriving().clear();
+        }
+        count(&self.counters.reconnects, usize::from(reconnects));
+        count(&self.counters.sessions, 1);
+        self.up.send_replace(true);
+        self.work.notify_waiters();
+        Activated { replaced, up: (!same).then_some(peer) }
+    }
+
+    /// Work for a session's writer.
+    pub(crate) fn take(&self, session: SessionId, batch: &mut Batch) -> Take {
+        let mut state = self.state();
+        let State { sessions, lanes, idle, .. } = &mut *state;
+        let waiting = match (lanes.is_ready(), lanes.is_empty()) {
+            (true, _) => Waiting::Ready,
+            (false, false) => Waiting::HeldUp,
+            (false, true) => Waiting::Nothing,
+        };
+        match sessions.step(session, waiting) {
+            Step::Nothing => {
+                *idle = true;
+                Take::Nothing
+            }
+            Step::Messages => {
+                lanes.take(batch, session, &self.calls);
+                self.tell_senders(state);
+                Take::Batch
+            }
+            Step::Mark(mark) => Take::Mark(mark),
+            Step::Goaway(goaway) => Take::Goaway(goaway),
+            Step::Gone => Take::Gone,
+        }
+    }
+
+    /// The peer will send nothing more by this session: answer in kind.
+    pub(crate) fn peer_ends(&self, session: SessionId) {
+        self.state().sessions.peer_ends(session);
+        self.work.notify_waiters();
+    }
+
+    /// Ends all sessions in good order, after what waits has been sent if `drain` is set.
+    pub(crate) fn end_sessions(&self, drain: bool) {
+        self.state().sessions.end_all(drain);
+        self.work.notify_waiters();
+    }
+
+    /// A session's tasks have ended. Calls it carried pass to its successor if it ended in good order, and fail
+    /// if it broke.
+    pub(crate) fn ended(&self, session: SessionId, clean: bool, promised: bool) -> Ended {
+        let mut state = self.state();
+        if !state.sessions.remove(session) {
+            return Ended::Continues;
+        }
+        let mut cancelled = Vec::new();
+        let heir = state.sessions.owner().filter(|_| clean);
+        if let Some(heir) = heir {
+            self.calls.inherit(session, heir);
+            for (_, by) in state.inbound.values_mut().filter(|(_, by)| *by == session) {
+                *by = heir;
+            }
+        } else if !clean {
+            state.sessions.broke(session);
+            let dropped = state.lanes.session_lost(session);
+            state.recount_credit();
+            count(&self.counters.dropped_lost, dropped);
+            cancelled.extend(state.inbound.extract_if(|_, (_, by)| *by == session).map(|(_, call)| call.0));
+            let alive = state.sessions.ids();
+            self.calls.fail_unless(|by| by.is_none_or(|by| alive.contains(&by)), &self.id);
+        }
+        let sending = state.sessions.sending();
+        let announced = state.sessions.is_announced();
+        self.tell_senders(state);
+        for inbound in cancelled {
+            inbound.cancel();
+        }
+        match (sending, clean && promised) {
+            (true, _) => Ended::Continues,
+            _ if !announced => Ended::Continues,
+            (false, true) => Ended::Awaits,
+            (false, false) => Ended::Last,
+        }
+    }
+
+    /// No session is left and none has come: what was under way has ended, and what had arrived is handed on now
+    /// or never. The peer, if it was known as connected. The caller holds [`announcing`](Self::announcing).
+    pub(crate) fn declare_down(&self, dispatch: Option<&dyn Dispatch>) -> Option<Arc<Peer>> {
+        let mut state = self.state();
+        if state.sessions.sending() {
+            return None;
+        }
+        let peer = state.sessions.withdraw()?;
+        let dropped = state.lanes.link_lost(Instant::now());
+        state.recount_credit();
+        let inbound = std::mem::take(&mut state.inbound);
+        self.tell_senders(state);
+        count(&self.counters.dropped_lost, dropped);
+        self.arriving().clear();
+        if let Some(dispatch) = dispatch {
+            self.end_intake(dispatch);
+        }
+        self.calls.fail_unless(|session| session.is_none(), &self.id);
+        for (inbound, _) in inbound.into_values() {
+            inbound.cancel();
+        }
+        self.up.send_replace(false);
+        Some(peer)
+    }
+}

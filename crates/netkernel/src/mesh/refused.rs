@@ -1,0 +1,160 @@
+//! Connections that did not become sessions: counted each, told in the log a few at a time.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::HandshakeError;
+use crate::metrics::{Counter, Labels};
+use crate::node::{Address, NodeId};
+use crate::proto::throttle::{PAUSE, Throttle};
+
+/// Why a connection that was accepted did not become a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RefusedReason {
+    /// The cookies differ, or a message was changed on its way.
+    Authentication,
+    /// The dialer speaks another version of the protocol, or uses another security.
+    Version,
+    /// What it sent is not of this protocol, or cannot be decoded.
+    Malformed,
+    /// It did not send its part in time.
+    Timeout,
+    /// It hung up or broke in mid-handshake.
+    Closed,
+    /// A live node has the dialer's id, or the dialer is this node.
+    Duplicate,
+    /// Too many connections were in mid-handshake.
+    Crowded,
+    /// This node is shutting down, or does not serve yet.
+    Unavailable,
+}
+
+impl RefusedReason {
+    const ALL: [Self; 8] = [
+        Self::Authentication,
+        Self::Version,
+        Self::Malformed,
+        Self::Timeout,
+        Self::Closed,
+        Self::Duplicate,
+        Self::Crowded,
+        Self::Unavailable,
+    ];
+
+    fn of(error: &HandshakeError) -> Self {
+        match error {
+            HandshakeError::Authentication => Self::Authentication,
+            HandshakeError::Version { .. } | HandshakeError::Mode { .. } => Self::Version,
+            HandshakeError::NotClusterluck | HandshakeError::Malformed => Self::Malformed,
+            HandshakeError::Timeout => Self::Timeout,
+            HandshakeError::Closed | HandshakeError::Io(_) => Self::Closed,
+            HandshakeError::DuplicateNode { .. } | HandshakeError::Myself => Self::Duplicate,
+            HandshakeError::Unavailable => Self::Unavailable,
+        }
+    }
+
+    /// The reason in one word, as metrics and logs show it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Authentication => "authentication",
+            Self::Version => "version",
+            Self::Malformed => "malformed",
+            Self::Timeout => "timeout",
+            Self::Closed => "closed",
+            Self::Duplicate => "duplicate",
+            Self::Crowded => "crowded",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+/// Counts of one kernel, by reason, and what of them has been logged.
+pub(super) struct Refused {
+    node: NodeId,
+    start: Instant,
+    reasons: [Reason; RefusedReason::ALL.len()],
+}
+
+struct Reason {
+    count: Counter,
+    log: Mutex<Throttle>,
+}
+
+impl Refused {
+    pub(super) fn new(node: &NodeId) -> Self {
+        let labels = Labels::of_node(node);
+        let reason = |reason: RefusedReason| Reason {
+            count: labels.counter("netkernel_handshakes_refused_total", &[("reason", reason.as_str())]),
+            log: Mutex::default(),
+        };
+        Self { node: node.clone(), start: Instant::now(), reasons: RefusedReason::ALL.map(reason) }
+    }
+
+    /// How many connections were refused, by reason; those that were not are left out.
+    pub(super) fn counts(&self) -> Vec<(RefusedReason, u64)> {
+        let all = RefusedReason::ALL.into_iter().zip(&self.reasons);
+        all.map(|(reason, of)| (reason, of.count.value())).filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// A handshake failed.
+    pub(super) fn failed(&self, remote: &Address, error: &HandshakeError) {
+        self.note(RefusedReason::of(error), remote, error);
+    }
+
+    /// A connection was not looked at, or was dropped for a newer one.
+    pub(super) fn crowded(&self, remote: &Address) {
+        self.note(RefusedReason::Crowded, remote, &"too many connections are in mid-handshake");
+    }
+
+    fn note(&self, reason: RefusedReason, remote: &Address, error: &dyn fmt::Display) {
+        let Reason { count, log } = &self.reasons[reason as usize];
+        count.add(1);
+        let line = log.lock().unwrap_or_else(PoisonError::into_inner).event(self.start.elapsed());
+        let Some(more) = line else { return };
+        let node = &self.node;
+        if reason == RefusedReason::Closed {
+            // What it missed here is known at its end alone.
+            tracing::debug!(%node, %remote, %reason, %error, more, "a connection was given up by its maker");
+        } else {
+            tracing::info!(%node, %remote, %reason, %error, more, "connection refused");
+        }
+    }
+
+    /// Tells of floods that have ended.
+    pub(super) fn tell_overdue(&self) {
+        for (reason, of) in RefusedReason::ALL.into_iter().zip(&self.reasons) {
+            let overdue = of.log.lock().unwrap_or_else(PoisonError::into_inner).overdue(self.start.elapsed());
+            if let Some(more) = overdue
+                && reason != RefusedReason::Closed
+            {
+                tracing::info!(node = %self.node, %reason, more, "connections refused");
+            }
+        }
+    }
+}
+
+/// How often to look for floods that have ended.
+pub(super) const OVERDUE: Duration = PAUSE;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_is_found_at_its_place() {
+        for (index, reason) in RefusedReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+        }
+    }
+}

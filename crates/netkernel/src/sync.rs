@@ -1,0 +1,4 @@
+//! The locks of what is also tested with loom's in their place (`tests/interleavings.rs`).
+
+pub(crate) use std::sync::atomic::AtomicBool;
+pub(crate) use std::sync::{Mutex, MutexGuard};

@@ -1,0 +1,119 @@
+//! What a peer that lies about lengths makes a node allocate: no more than it has sent, and 64 KiB.
+#![expect(unsafe_code, reason = "a counting allocator is one")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use common::{TestNode, node, settle};
+use netkernel::{MemoryNetwork, Net, Transport};
+use shim::{CAST, CREDIT, FIRST, Shim, WHOLE, define, frame, put_varint};
+use tokio::io::AsyncWriteExt;
+
+thread_local! {
+    static LIVE: Cell<usize> = const { Cell::new(0) };
+    static PEAK: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The system's allocator, counting for each thread. Each test runs on one.
+struct Counting;
+
+// SAFETY: every request is handed to the system's allocator unchanged; the counters are plain thread-local cells.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let live = LIVE.get().wrapping_add(layout.size());
+        LIVE.set(live);
+        PEAK.set(PEAK.get().max(live));
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.set(LIVE.get().wrapping_sub(layout.size()));
+        // SAFETY: the caller's promise, passed on.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Fails if more is allocated at any moment of `sends` than it sends, and 64 KiB.
+async fn assert_modest(what: &str, sends: impl AsyncFnOnce() -> usize) {
+    settle().await;
+    let before = LIVE.get();
+    PEAK.set(before);
+    let sent = sends().await;
+    settle().await;
+    let took = PEAK.get() - before;
+    assert!(took <= sent + 64 * 1_024, "{what}: {took} bytes for {sent} sent");
+}
+
+async fn bomb(b: &TestNode, network: &MemoryNetwork, what: &str, bytes: Vec<u8>) {
+    let mut bad = Shim::connect(network, b, "mallory").await;
+    bad.record(&define(1, "sink")).await;
+    let record = bad.sealed(&bytes);
+    assert_modest(what, async || {
+        bad.raw(&record).await;
+        record.len()
+    })
+    .await;
+    drop(bad);
+    settle().await;
+    assert!(b.kernel.peers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_length_bomb_allocates_no_more_than_it_sends_and_64_kib() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let claims = |claim: u64, kind: u8| {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, claim);
+        bytes.extend([kind, WHOLE]);
+        bytes
+    };
+    for claim in [1 << 16, 1 << 31, 1 << 40, u64::MAX] {
+        bomb(&b, &network, &format!("a frame of {claim} bytes"), claims(claim, CAST)).await;
+        let total = frame(CAST, FIRST, 1 << 63, Some((1, 0, claim)), b"x");
+        bomb(&b, &network, &format!("a message of {claim} bytes"), total).await;
+        let mut extension = vec![CAST, WHOLE, 0, 1, 0, 0, 0];
+        put_varint(&mut extension, claim);
+        let extension = [&[extension.len() as u8][..], &extension].concat();
+        bomb(&b, &network, &format!("an extension of {claim} bytes"), extension).await;
+        let mut credit = Vec::new();
+        (0..3).for_each(|_| put_varint(&mut credit, claim));
+        credit.extend(b"sink");
+        bomb(&b, &network, &format!("credit for {claim} casts"), frame(CREDIT, 0, 0, None, &credit)).await;
+    }
+    let many = (0..100u64).flat_map(|id| frame(CAST, FIRST, (1 << 63) + id, Some((1, 0, 4 << 20)), b"x"));
+    bomb(&b, &network, "a hundred messages of 4 MiB each, one byte of each", many.collect()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_or_handshake_that_claims_more_than_comes_allocates_no_more_than_came_and_64_kib() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut bad = Shim::connect(&network, &b, "mallory").await;
+    assert_modest("a record of 65,535 bytes that never comes", async || {
+        bad.raw(&[0xff, 0xff, 1, 2, 3]).await;
+        5
+    })
+    .await;
+    drop(bad);
+    for length in [[0x04, 0x00], [0x04, 0x01], [0xff, 0xff]] {
+        // What the network in memory takes for a connection is not the node's.
+        let mut stranger = network.host("stranger").connect(&b.address()).await.unwrap();
+        assert_modest("a first message that never comes", async || {
+            stranger.write.write_all(b"CLK1\x01\x01").await.unwrap();
+            stranger.write.write_all(&length).await.unwrap();
+            8
+        })
+        .await;
+    }
+}

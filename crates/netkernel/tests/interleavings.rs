@@ -1,0 +1,328 @@
+//! The table of pending calls, the machine of sessions with its arbiter, and the shutdown latch, compiled from their
+//! own sources with loom's locks in place of the standard library's, under the orders in which threads can take steps.
+#![expect(dead_code, reason = "each model uses a part of what it compiles")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../src/proto/arbiter.rs"]
+mod arbiter;
+#[path = "../src/link/calls.rs"]
+mod calls;
+#[path = "../src/proto/hello.rs"]
+mod hello;
+#[path = "../src/mesh/latch.rs"]
+mod latch;
+#[path = "../src/proto/mark.rs"]
+mod mark;
+#[path = "../src/link/sessions.rs"]
+mod sessions;
+#[path = "../src/proto/varint.rs"]
+mod varint;
+
+mod sync {
+    pub(crate) use loom::sync::atomic::AtomicBool;
+    pub(crate) use loom::sync::{Mutex, MutexGuard};
+}
+
+// What those sources need of the rest of the crate.
+
+mod call {
+    use bytes::Bytes;
+    use netkernel::CallError;
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+    pub(crate) struct CallId(pub(crate) u64);
+
+    /// Keeps every outcome it is given: more than one is an error.
+    #[derive(Clone, Default)]
+    pub(crate) struct ReplySlot(pub(crate) std::sync::Arc<std::sync::Mutex<Vec<Result<Bytes, CallError>>>>);
+
+    impl ReplySlot {
+        pub(crate) fn send(self, outcome: Result<Bytes, CallError>) -> Result<(), ()> {
+            self.0.lock().map_err(|_| ())?.push(outcome);
+            Ok(())
+        }
+    }
+}
+
+mod error {
+    pub(crate) use netkernel::{CallError, Stage};
+}
+
+mod net {
+    pub(crate) use netkernel::{DownReason, Peer};
+}
+
+mod node {
+    pub(crate) use netkernel::{Incarnation, Node, NodeId, Role};
+}
+
+mod proto {
+    pub(crate) use super::{arbiter, hello, mark};
+}
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use loom::sync::Mutex;
+use loom::thread;
+use netkernel::{Address, CallError, Incarnation, Node, NodeId, Peer, Role, Stage};
+
+use crate::call::{CallId, ReplySlot};
+use crate::calls::PendingCalls;
+use crate::latch::Latch;
+use crate::proto::arbiter::Confirmed;
+use crate::proto::hello::{Goaway, SessionId};
+use crate::sessions::{Sessions, Step, Waiting};
+
+/// Runs a model under every order of its threads' steps with at most three preemptions, which is where nearly all
+/// errors show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007), and which takes a second, not minutes.
+fn explore(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+const CALL: CallId = CallId(1);
+const OLD: SessionId = SessionId(1);
+const NEW: SessionId = SessionId(2);
+
+fn id(name: &str) -> NodeId {
+    NodeId::new(name).unwrap()
+}
+
+/// A table with one call, and where its outcome goes.
+fn one_call() -> (Arc<PendingCalls>, ReplySlot) {
+    let (calls, slot) = (Arc::new(PendingCalls::new(8)), ReplySlot::default());
+    assert!(calls.insert(CALL, slot.clone()).is_ok());
+    (calls, slot)
+}
+
+fn outcomes(slot: &ReplySlot) -> Vec<Result<Bytes, CallError>> {
+    slot.0.lock().unwrap().clone()
+}
+
+#[test]
+fn a_call_ends_once_whether_its_reply_its_caller_or_its_link_is_first() {
+    explore(|| {
+        let (calls, slot) = one_call();
+        assert!(calls.written(CALL, OLD));
+        let reply = {
+            let calls = Arc::clone(&calls);
+            thread::spawn(move || calls.complete(CALL, Ok(Bytes::from("reply"))))
+        };
+        let link = {
+            let calls = Arc::clone(&calls);
+            thread::spawn(move || calls.fail_unless(|session| session != Some(OLD), &id("b")))
+        };
+        let left = calls.remove(CALL);
+        reply.join().unwrap();
+        link.join().unwrap();
+        let outcomes = outcomes(&slot);
+        match left {
+            Some(stage) => assert_eq!((stage, outcomes.len()), (Stage::Sent, 0)),
+            None => assert!(
+                matches!(outcomes[..], [Ok(_)] | [Err(CallError::LinkDown)]),
+                "ended {} times",
+                outcomes.len()
+            ),
+        }
+        assert!(calls.is_empty());
+    });
+}
+
+#[test]
+fn a_caller_that_leaves_while_its_request_is_written_knows_whether_it_was() {
+    explore(|| {
+        let (calls, _slot) = one_call();
+        let writer = {
+            let calls = Arc::clone(&calls);
+            thread::spawn(move || calls.written(CALL, OLD))
+        };
+        let stage = calls.remove(CALL).unwrap();
+        let written = writer.join().unwrap();
+        assert_eq!(written, stage == Stage::Sent, "a request that was written is said to be still queued");
+    });
+}
+
+#[test]
+fn a_call_passes_to_the_heir_or_fails_with_the_session_that_broke_and_none_is_forgotten() {
+    explore(|| {
+        let (calls, slot) = one_call();
+        assert!(calls.written(CALL, OLD));
+        // The old session ends in good order while the new one breaks.
+        let inherits = {
+            let calls = Arc::clone(&calls);
+            thread::spawn(move || calls.inherit(OLD, NEW))
+        };
+        let breaks = {
+            let calls = Arc::clone(&calls);
+            thread::spawn(move || calls.fail_unless(|by| by != Some(NEW), &id("b")))
+        };
+        inherits.join().unwrap();
+        breaks.join().unwrap();
+        // What the break did not find yet, the end of the link finds.
+        calls.fail_unless(|session| session.is_none(), &id("b"));
+        assert_eq!(outcomes(&slot), [Err(CallError::LinkDown)]);
+        assert!(calls.is_empty());
+    });
+}
+
+#[test]
+fn a_full_table_takes_no_more_than_its_places() {
+    explore(|| {
+        let calls = Arc::new(PendingCalls::new(1));
+        let insert = |number| {
+            let calls = Arc::clone(&calls);
+            thread::spawn(move || calls.insert(CallId(number), ReplySlot::default()).is_ok())
+        };
+        let (one, other) = (insert(1), insert(2));
+        let admitted = u8::from(one.join().unwrap()) + u8::from(other.join().unwrap());
+        assert_eq!((admitted, calls.len()), (1, 1));
+    });
+}
+
+/// A link reduced to what its sessions share: the machine, and messages that wait.
+#[derive(Default)]
+struct Link {
+    sessions: Sessions,
+    waiting: Vec<u32>,
+}
+
+/// What a session's writer has sent.
+#[derive(Debug, PartialEq, Eq)]
+enum Sent {
+    Mark(Vec<SessionId>),
+    Message(u32),
+    Goaway(Goaway),
+}
+
+fn peer() -> Arc<Peer> {
+    let address = Address::new("b", 1).unwrap();
+    Arc::new(Peer { node: Node { id: id("b"), address, incarnation: Incarnation(1) }, role: Role::Node })
+}
+
+/// Of two sessions the later outranks the earlier.
+fn confirmed(session: SessionId) -> Confirmed {
+    Confirmed { session, incarnation: Incarnation(1), dialed_by_lower: true, connection: session.0 }
+}
+
+fn registered(sessions: &[SessionId]) -> Arc<Mutex<Link>> {
+    let mut link = Link { waiting: vec![1, 2], ..Link::default() };
+    for &session in sessions {
+        link.sessions.register(session, &peer());
+    }
+    Arc::new(Mutex::new(link))
+}
+
+/// One step of a session's writer, which takes one message at a time. False when it has nothing to do.
+fn write(link: &Mutex<Link>, session: SessionId, sent: &mut Vec<Sent>) -> bool {
+    let mut link = link.lock().unwrap();
+    let waiting = if link.waiting.is_empty() { Waiting::Nothing } else { Waiting::Ready };
+    sent.push(match link.sessions.step(session, waiting) {
+        Step::Nothing | Step::Gone => return false,
+        Step::Mark(before) => Sent::Mark(before.iter().map(|before| before.session).collect()),
+        Step::Messages => Sent::Message(link.waiting.remove(0)),
+        Step::Goaway(goaway) => Sent::Goaway(goaway),
+    });
+    true
+}
+
+/// Confirms a session and writes by it while there is something to write.
+fn run(link: &Mutex<Link>, session: SessionId) -> Vec<Sent> {
+    link.lock().unwrap().sessions.confirmed(confirmed(session)).expect("it is registered");
+    let mut sent = Vec::new();
+    while write(link, session, &mut sent) {}
+    sent
+}
+
+fn messages(sent: &[Sent]) -> Vec<u32> {
+    sent.iter()
+        .filter_map(|sent| if let Sent::Message(number) = sent { Some(*number) } else { None })
+        .collect()
+}
+
+/// A direction begins with MARK where it carries anything, and nothing follows its GOAWAY.
+fn assert_well_formed(sent: &[Sent]) {
+    for (index, frame) in sent.iter().enumerate() {
+        match frame {
+            Sent::Mark(_) => assert_eq!(index, 0, "{sent:?}"),
+            Sent::Message(_) => assert!(matches!(sent[0], Sent::Mark(_)), "{sent:?}"),
+            Sent::Goaway(_) => assert_eq!(index + 1, sent.len(), "{sent:?}"),
+        }
+    }
+}
+
+#[test]
+fn of_two_sessions_confirmed_at_once_the_higher_stays_and_every_message_goes_once_in_order() {
+    explore(|| {
+        let link = registered(&[OLD, NEW]);
+        let other = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || run(&link, NEW))
+        };
+        let mut old = run(&link, OLD);
+        let mut new = other.join().unwrap();
+        link.lock().unwrap().waiting.push(3);
+        // What each still had to do when it last looked.
+        while write(&link, OLD, &mut old) || write(&link, NEW, &mut new) {}
+        assert_well_formed(&old);
+        assert_well_formed(&new);
+        assert_eq!(link.lock().unwrap().sessions.owner(), Some(NEW));
+        assert_eq!(old.last(), Some(&Sent::Goaway(Goaway::Superseded)));
+        // The receiver reads the old session's messages first where the new one's MARK names it.
+        let in_order = [messages(&old), messages(&new)].concat();
+        assert_eq!(in_order, [1, 2, 3], "{old:?} and {new:?}");
+        if !messages(&old).is_empty() {
+            assert_eq!(new[0], Sent::Mark(vec![OLD]));
+        }
+    });
+}
+
+#[test]
+fn a_session_that_the_peer_ends_while_another_takes_over_passes_everything_on() {
+    explore(|| {
+        let link = registered(&[OLD, NEW]);
+        let mut old = run(&link, OLD);
+        link.lock().unwrap().waiting.extend([3, 4]);
+        let ends = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                link.lock().unwrap().sessions.peer_ends(OLD);
+                let mut sent = Vec::new();
+                while write(&link, OLD, &mut sent) {}
+                link.lock().unwrap().sessions.remove(OLD);
+                sent
+            })
+        };
+        let mut new = run(&link, NEW);
+        old.extend(ends.join().unwrap());
+        while write(&link, NEW, &mut new) {}
+        assert_well_formed(&old);
+        assert_well_formed(&new);
+        assert_eq!([messages(&old), messages(&new)].concat(), [1, 2, 3, 4], "{old:?} and {new:?}");
+        assert_eq!(link.lock().unwrap().sessions.owner(), Some(NEW));
+    });
+}
+
+#[test]
+fn no_session_goes_on_when_one_takes_over_while_the_kernel_shuts_down() {
+    explore(|| {
+        let (link, latch) = (registered(&[OLD]), Arc::new(Latch::new()));
+        let shutdown = {
+            let (link, latch) = (Arc::clone(&link), Arc::clone(&latch));
+            thread::spawn(move || latch.shut(|| link.lock().unwrap().sessions.end_all(true)))
+        };
+        let takes_over = || {
+            link.lock().unwrap().sessions.confirmed(confirmed(OLD));
+        };
+        // As if it had been registered after the kernel ended what it found.
+        latch.enter(takes_over, || link.lock().unwrap().sessions.end_all(true));
+        shutdown.join().unwrap();
+        assert!(latch.is_shut());
+        let mut sent = Vec::new();
+        while write(&link, OLD, &mut sent) {}
+        assert_well_formed(&sent);
+        assert_eq!(sent.last(), Some(&Sent::Goaway(Goaway::Closing)), "{sent:?}");
+        assert_eq!(messages(&sent), [1, 2], "what waited is sent first");
+    });
+}
