@@ -1,6 +1,5 @@
 //! What a peer that lies about lengths makes a node allocate: no more than it has sent, and 64 KiB.
 #![expect(unsafe_code, reason = "a counting allocator is one")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 #[expect(dead_code, reason = "this file uses a part of it")]

@@ -121,7 +121,7 @@ fn a_call_ends_once_whether_its_reply_its_caller_or_its_link_is_first() {
         match left {
             Some(stage) => assert_eq!((stage, outcomes.len()), (Stage::Sent, 0)),
             None => assert!(
-                matches!(outcomes[..], [Ok(_)] | [Err(CallError::LinkDown)]),
+                matches!(outcomes[..], [Ok(_) | Err(CallError::LinkDown)]),
                 "ended {} times",
                 outcomes.len()
             ),
