@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use common::{SECOND, TestNode, config, id, node, server};
 use netkernel::{
-    Dispatch, Executed, Kernel, MemoryNetwork, Net, Peer, Refusal, Responder, ServerName, Stopped,
+    Dispatch, Executed, Kernel, MemoryNetwork, Net, Peer, PeerEvent, Refusal, Responder, ServerName, Stopped,
 };
 
 /// Breaks the link, or makes a session that supersedes the present one, whenever `progress` has gone on.
@@ -156,4 +156,50 @@ async fn a_call_is_executed_at_most_once_and_its_error_tells_the_truth() {
     assert!(failed < 4_000, "{failed} of 16,000 calls failed");
     assert_eq!(a.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
     assert_eq!(b.shutdown(5 * SECOND).await, Stopped::Drained);
+}
+
+/// A link that is lost and comes back over and over is told as it is: up and down by turns.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ups_and_downs_are_told_in_the_order_they_happen() {
+    let network = MemoryNetwork::new();
+    let quick = |name| {
+        let first = std::time::Duration::from_millis(1);
+        common::start(config(&network, name, 1).backoff(first, first))
+    };
+    let (a, b) = (quick("a").await, quick("b").await);
+    let mut events = a.kernel.events();
+    a.connect(&b);
+    b.connect(&a);
+    let (mut is_up, mut changes) = (false, 0);
+    while changes < 400 {
+        // One session may break while another takes over, and then nothing is told: the link is broken again.
+        let Ok(event) = tokio::time::timeout(SECOND / 50, events.recv()).await else {
+            network.reset("a", "b");
+            continue;
+        };
+        match event.unwrap().unwrap() {
+            PeerEvent::Up { .. } => {
+                assert!(!is_up, "up twice, after {changes} changes");
+                is_up = true;
+                network.reset("a", "b");
+            }
+            PeerEvent::Down { .. } => {
+                assert!(is_up, "down before it was up, after {changes} changes");
+                is_up = false;
+            }
+            _ => continue,
+        }
+        changes += 1;
+    }
+    // What is told last is how it is.
+    let settled = async {
+        while !is_up {
+            match events.recv().await.unwrap().unwrap() {
+                PeerEvent::Up { .. } => is_up = true,
+                PeerEvent::Down { .. } => is_up = false,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(30 * SECOND, settled).await.expect("the link comes back");
 }
