@@ -129,8 +129,8 @@ fn unconnected(address: &Address, source: &Source, timeout: Duration, error: Cli
         } => {
             anyhow!("what listens at {address} is no clusterluck node: check -H and -p")
         }
-        ConnectError::Handshake { source: HandshakeError::Version { theirs, ours }, .. } => anyhow!(
-            "the node at {address} speaks version {theirs} of the protocol, this command line version {ours}: use one of its release"
+        ConnectError::Handshake { source: HandshakeError::Version { version, .. }, .. } => anyhow!(
+            "the node at {address} speaks protocol version {version}, this command line does not: use one of its release"
         ),
         ConnectError::Handshake { source, .. } => {
             anyhow!(

@@ -246,10 +246,10 @@ pub enum HandshakeError {
     #[error("the peer does not speak this protocol")]
     NotClusterluck,
     /// The peer is of a release that speaks another version of the protocol; none is negotiated down.
-    #[error("version mismatch: the peer speaks version {theirs} of the protocol, this node version {ours}")]
+    #[error("version mismatch: the peer speaks version {version} of the protocol, this node version {ours}")]
     Version {
         /// The peer's protocol version.
-        theirs: u8,
+        version: u8,
         /// This node's.
         ours: u8,
     },

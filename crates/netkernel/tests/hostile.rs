@@ -224,7 +224,7 @@ async fn a_downgrade_of_version_or_mode_is_refused_at_both_ends() {
         let (dialed, ()) = tokio::join!(a.kernel.dial(&address, None, SECOND), relaying);
         let Err(ConnectError::Handshake { source, .. }) = dialed else { panic!("{dialed:?}") };
         match source {
-            HandshakeError::Version { theirs, ours: 1 } => assert_eq!((index, theirs), (4, to)),
+            HandshakeError::Version { version, ours: 1 } => assert_eq!((index, version), (4, to)),
             HandshakeError::Mode { theirs, ours: 1 } => assert_eq!((index, theirs), (5, to)),
             other => panic!("{other:?}"),
         }
@@ -260,7 +260,7 @@ async fn another_release_reads_as_a_version_mismatch() {
         let (dialed, _connection) = tokio::join!(b.kernel.dial(&address, None, SECOND), serving);
         let error = dialed.unwrap_err();
         assert!(
-            matches!(&error, ConnectError::Handshake { source: HandshakeError::Version { theirs, ours: 1 }, .. } if *theirs == version),
+            matches!(&error, ConnectError::Handshake { source: HandshakeError::Version { version: found, ours: 1 }, .. } if *found == version),
             "{error:?}"
         );
         assert!(error.to_string().contains("version mismatch"), "{error}");

@@ -135,12 +135,12 @@ async fn read_preamble(
     if preamble[..4] != MAGIC {
         return Err(HandshakeError::NotClusterluck);
     }
-    let (theirs, mode, length) = (preamble[4], preamble[5], [preamble[6], preamble[7]]);
+    let (version, mode, length) = (preamble[4], preamble[5], [preamble[6], preamble[7]]);
     // What follows is for that version or mode to say, its length included. It is read, not kept: to hang up on bytes
     // that nobody has read resets the connection, and the other end would never see what it is told.
-    if theirs != VERSION {
+    if version != VERSION {
         skip(read, length).await?;
-        return Err(HandshakeError::Version { theirs, ours: VERSION });
+        return Err(HandshakeError::Version { version, ours: VERSION });
     }
     if mode != expected_mode {
         skip(read, length).await?;
