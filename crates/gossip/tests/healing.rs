@@ -1,6 +1,5 @@
 //! After a partition both sides know what either wrote, and see each other alive, within ten gossip intervals: whole
 //! members in the simulator, at all moments of their intervals.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeSet;
 
