@@ -160,6 +160,11 @@ impl Reader {
 
     /// Puts a whole cast to those before it, if they are for the same server.
     fn gather(&mut self, head: &Head, body: Bytes) -> Result<(), Violation> {
+        if let Err(violation) = self.link.check_whole(head.total_bytes, body.len()) {
+            // What came before it arrived all the same.
+            self.hand_over();
+            return Err(violation.into());
+        }
         if self.gathered.destination != head.destination {
             self.hand_over();
             let server = self.defined.name(head.destination).cloned().ok_or(Violation::UnknownServer)?;
