@@ -256,9 +256,10 @@ impl Servers {
 
     fn casts(&self) -> f64 {
         let driver = self.drivers[0].clone();
-        run(&self.a.runtime, async move {
-            driver.call(Casts).without_timeout().await.expect("it is measured")
-        })
+        run(
+            &self.a.runtime,
+            async move { driver.call(Casts).without_timeout().await.expect("it is measured") },
+        )
     }
 }
 

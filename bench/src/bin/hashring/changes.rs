@@ -7,9 +7,9 @@ use std::rc::Rc;
 use bench::{Heap, Measure, Report, Target, consume, ns_per_op, ns_per_op_with_setup};
 use hashring::{LoadFactor, NodeSpec, Op, Placement};
 
-use crate::keys::nodes;
+use crate::keys::{Keys, nodes};
 use crate::limit::{self, Bucketed};
-use crate::lookups::{LIMIT, OURS, ring};
+use crate::lookups::{LIMIT, OURS, each, hash, ring};
 use crate::peers::{self, Named};
 
 /// One node more, and one less, in a ring that nobody shares.
@@ -110,15 +110,24 @@ pub fn shared(report: &mut Report) {
     report.run(measure);
 }
 
-pub fn builds(report: &mut Report) {
+/// What a million hashes of keys took where the targets below were set: a target in milliseconds is that many of them.
+const HASHES_MS: f64 = 3.1;
+const HASHES: &str = "limit: a million hashes";
+
+fn hashes(keys: &Keys) -> impl FnMut() -> f64 + '_ {
+    each(keys, hash)
+}
+
+pub fn builds(report: &mut Report, keys: &Keys) {
     for (count, weight, target) in [(1_000, 160, 6.0), (10_000, 256, 150.0)] {
         let name = format!("build, {count} × {weight}");
         if !report.wants(&name) {
             continue;
         }
         let names = nodes(count);
-        let mut measure = Measure::new(&name, "ms").target(Target::figure(target));
+        let mut measure = Measure::new(&name, "ms").target(Target::ratio_to(HASHES, target / HASHES_MS));
         measure.contender(OURS, in_ms(ns_per_op_with_setup(|| (), |()| ring(&names, weight))));
+        measure.contender(HASHES, hashes(keys));
         measure.contender(
             "limit: one sort",
             in_ms(ns_per_op_with_setup(|| (), |()| limit::BinarySearch::new(&names, weight))),
@@ -149,26 +158,31 @@ pub fn builds(report: &mut Report) {
     }
 }
 
-pub fn comparisons(report: &mut Report) {
+pub fn comparisons(report: &mut Report, keys: &Keys) {
     let ours = ring(&nodes(1_000), 160);
     let mut other = ours.clone();
     other.insert(NodeSpec::new("node-newcomer.example".to_owned())).expect("within the limits");
     let strangers = ring(&nodes(2_000)[1_000..], 160);
 
-    let mut measure = Measure::new("diff of two rings, 1000 × 160", "ns").target(Target::figure(5e6));
-    measure.contender("that share no node", repeated(|| ours.diff(&strangers).expect("the same seed").len()));
-    measure
-        .contender("that differ in one node", repeated(|| ours.diff(&other).expect("the same seed").len()));
+    let mut measure =
+        Measure::new("diff of two rings, 1000 × 160", "ms").target(Target::ratio_to(HASHES, 5.0 / HASHES_MS));
+    let from = &ours;
+    let diff = |to| in_ms(repeated(move || from.diff(to).expect("the same seed").len()));
+    measure.contender("that share no node", diff(&strangers));
+    measure.contender("that differ in one node", diff(&other));
+    measure.contender(HASHES, hashes(keys));
     report.run(measure);
 
     let ops = [Op::Insert(NodeSpec::new("node-newcomer.example".to_owned()))];
-    let mut measure = Measure::new("plan of one node, 1000 × 160", "ns").target(Target::figure(400e3));
+    let mut measure =
+        Measure::new("plan of one node, 1000 × 160", "ms").target(Target::ratio_to(HASHES, 0.4 / HASHES_MS));
     let plan = || {
         let plan = ours.plan(&ops).expect("within the limits");
         black_box((plan.moves().len(), plan.moves_by_node().len(), plan.balance()));
         plan
     };
-    measure.contender("with what moves and both balances", ns_per_op_with_setup(|| (), |()| plan()));
+    measure.contender("with what moves and both balances", in_ms(ns_per_op_with_setup(|| (), |()| plan())));
+    measure.contender(HASHES, hashes(keys));
     report.run(measure);
 
     let (ours, other, plan) = (&ours, &other, plan());

@@ -14,7 +14,7 @@ pub const OURS: &str = "clusterluck-hashring";
 pub const LIMIT: &str = "limit: bucket per point, window of 4";
 pub const HASH: &str = "limit: the hash alone";
 
-fn hash(key: &[u8]) -> u64 {
+pub fn hash(key: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64_with_seed(key, 1)
 }
 
@@ -189,7 +189,8 @@ pub fn count(keys: &Keys, contender: &str, times: u64) {
     }
 }
 
-fn each<'a, T>(keys: &'a Keys, mut lookup: impl FnMut(&'a [u8]) -> T + 'a) -> impl FnMut() -> f64 + 'a {
+/// Nanoseconds an operation, over all keys in turn.
+pub fn each<'a, T>(keys: &'a Keys, mut lookup: impl FnMut(&'a [u8]) -> T + 'a) -> impl FnMut() -> f64 + 'a {
     ns_per_op(move |n| keys.each(n, |key| consume(lookup(key))))
 }
 

@@ -31,8 +31,8 @@ fn main() {
     lookups::tables(&mut report, &keys);
     changes::in_place(&mut report);
     changes::shared(&mut report);
-    changes::builds(&mut report);
-    changes::comparisons(&mut report);
+    changes::builds(&mut report, &keys);
+    changes::comparisons(&mut report, &keys);
     changes::bytes(&mut report);
     evenness::balance(&mut report);
     evenness::movement(&mut report);
