@@ -227,6 +227,11 @@ impl Points {
         self.cells.relabel(&places, self.index.cell_shift::<u32>(), to);
     }
 
+    /// Where a member's point is; of several at one position the first.
+    pub(crate) fn place_of(&self, point: u64, slot: Slot) -> Option<usize> {
+        self.equal_to(point).find(|&ix| self.slot(ix) == slot)
+    }
+
     /// Where a member's points are: distinct, also for points of its own that are equal.
     fn places_of(&self, run: &[u64], slot: Slot) -> Vec<u32> {
         let mut free_from = 0;

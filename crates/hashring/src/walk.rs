@@ -77,7 +77,9 @@ impl<N: RingNode> HashRing<N> {
             return Vec::new();
         };
         let first = inner.layout.points(node.ring_id().as_ref(), 0, 1).next();
-        let start = first.map_or(0, |point| inner.points.successor(point));
+        let Some(start) = first.and_then(|point| inner.points.place_of(point, slot)) else {
+            return Vec::new();
+        };
         let most = count.min(inner.members.placed() - 1);
         let (mut met, mut neighbours) = (vec![false; inner.members.len()], Vec::new());
         let (mut ix, mut own) = (start, true);

@@ -1,7 +1,7 @@
 //! Layout V1 is what a second implementation, `golden/reference.py`, says it is.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashring::{Fingerprint, HashRing, LoadFactor, NodeSpec, Placement, Snapshot, Token};
 
@@ -143,6 +143,15 @@ fn weights_zones_odd_ids_and_a_seed_lie_where_the_reference_puts_them() {
     let golden = Golden::parse(include_str!("golden/zoned.txt"));
     golden.check();
     assert_eq!(golden.placed.len(), 4);
+}
+
+#[test]
+fn points_at_one_position_lie_where_the_reference_puts_them() {
+    let golden = Golden::parse(include_str!("golden/tied.txt"));
+    golden.check();
+    assert_eq!(golden.placed.len(), 4);
+    let positions: BTreeSet<Token> = golden.ring.points().map(|point| point.token).collect();
+    assert_eq!((golden.ring.point_count(), positions.len()), (86, 60));
 }
 
 // The same paths as the smaller rings, a hundred times: too much for miri.

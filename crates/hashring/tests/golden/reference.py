@@ -2,7 +2,7 @@
 """A second implementation of layout V1, from the description in docs/layout-v1.md alone. It wrote the golden files.
 
     pip install xxhash blake3
-    python3 reference.py            # writes small.txt, zoned.txt and large.txt beside itself
+    python3 reference.py            # writes small.txt, zoned.txt, large.txt and tied.txt beside itself
 
 It shares no code with the crate: what the crate's golden test proves is that the two agree.
 """
@@ -141,6 +141,13 @@ def placed(seed, members, points):
     yield f"snapshot {snapshot(seed, members).hex()}"
 
 
+def tied(seed, number):
+    """One of many ids whose points all lie at the same positions. With a point's number they are 32 bytes, of which XXH3
+    multiplies the second eight by the sum of the first eight and a constant: here zero."""
+    points_seed = xxh3_64_intdigest(b"clusterluck hashring v1 points", seed)
+    return struct.pack("<Q", 0xBE4BA423396CFEB8 + points_seed & MASK) + struct.pack(">Q", number) + b"same for all"
+
+
 def main():
     here = pathlib.Path(__file__).parent
     write(here / "small.txt", 0, [(name, 160, None) for name in (b"ash", b"birch", b"cedar", b"douglas", b"elm")])
@@ -148,6 +155,8 @@ def main():
     zoned += [(b"", 7, None), (b"\x00\xff", 1, None), (b"l" * 300, 64, b"zone-1")]
     write(here / "zoned.txt", 0x0123456789ABCDEF, zoned)
     write(here / "large.txt", MASK, [(struct.pack(">Q", n), 160, None) for n in range(1000)])
+    ties = [(tied(7, number), weight, None) for number, weight in ((3, 5), (1, 9), (2, 12), (4, 40))]
+    write(here / "tied.txt", 7, [*ties, (b"ash", 10, None), (b"birch", 10, b"north")])
 
 
 if __name__ == "__main__":

@@ -6,17 +6,17 @@ use hashring::{Fraction, HashRing, NodeSpec, Op, Owners, Placement, RingError, T
 use proptest::prelude::*;
 
 use crate::cases::config;
-use crate::model::{Naive, ring_pairs, rings, spec, weight};
+use crate::model::{Naive, Node, node, ring_pairs, rings, spec, weight};
 
 /// Every boundary of either ring, and the token on either side of it.
-fn boundaries(one: &HashRing<u8>, other: &HashRing<u8>) -> BTreeSet<Token> {
+fn boundaries(one: &HashRing<Node>, other: &HashRing<Node>) -> BTreeSet<Token> {
     Naive::new(one).tokens().into_iter().chain(Naive::new(other).tokens()).collect()
 }
 
-fn ops() -> impl Strategy<Value = Vec<Op<u8>>> {
+fn ops() -> impl Strategy<Value = Vec<Op<Node>>> {
     let op = prop_oneof![
-        3 => (any::<u8>(), weight(), 0_u8..3).prop_map(|(id, weight, zone)| Op::Insert(spec((id, weight, Some(zone))))),
-        1 => any::<u8>().prop_map(Op::Remove),
+        3 => (node(), weight(), 0_u8..3).prop_map(|(node, weight, zone)| Op::Insert(spec((node, weight, Some(zone))))),
+        1 => node().prop_map(Op::Remove),
     ];
     prop::collection::vec(op, 0..5)
 }
@@ -63,11 +63,11 @@ proptest! {
     fn a_diff_of_replicas_agrees_with_lookups((one, other) in ring_pairs(), count in 1_usize..4, spread in any::<bool>()) {
         let placement = if spread { Placement::spread(count) } else { Placement::anywhere(count) };
         let moves = one.diff_replicas(&other, &placement).expect("the same seed");
-        let set = |ring: &HashRing<u8>, token| ring.replica_set_at(token, &placement).expect("no zones are required").copied().collect::<Vec<u8>>();
+        let set = |ring: &HashRing<Node>, token| ring.replica_set_at(token, &placement).expect("no zones are required").copied().collect::<Vec<Node>>();
         for token in boundaries(&one, &other) {
             let told: Vec<_> = moves.iter().filter(|step| step.range.contains(token)).collect();
             let (before, after) = (set(&one, token), set(&other, token));
-            let (was, is): (BTreeSet<u8>, BTreeSet<u8>) = (before.iter().copied().collect(), after.iter().copied().collect());
+            let (was, is): (BTreeSet<Node>, BTreeSet<Node>) = (before.iter().copied().collect(), after.iter().copied().collect());
             if was == is {
                 prop_assert!(told.is_empty());
                 continue;
@@ -76,7 +76,7 @@ proptest! {
             prop_assert!(told[0].before.iter().copied().eq(&before) && told[0].after.iter().copied().eq(&after));
             prop_assert!(told[0].gaining().eq(after.iter().filter(|node| !was.contains(node))));
             prop_assert!(told[0].losing().eq(before.iter().filter(|node| !is.contains(node))));
-            let sources: Vec<u8> = told[0].sources().copied().collect();
+            let sources: Vec<Node> = told[0].sources().copied().collect();
             prop_assert_eq!(sources.iter().copied().collect::<BTreeSet<_>>(), was.clone());
             prop_assert!(sources.is_sorted_by_key(|node| !is.contains(node)));
         }
@@ -103,10 +103,10 @@ proptest! {
 
     #[test]
     fn what_nodes_gain_and_lose_is_what_their_shares_change_by((one, other) in ring_pairs()) {
-        let mut ops: Vec<Op<u8>> = one.nodes().filter(|node| !other.contains(node)).map(|&node| Op::Remove(node)).collect();
+        let mut ops: Vec<Op<Node>> = one.nodes().filter(|node| !other.contains(node)).map(|&node| Op::Remove(node)).collect();
         ops.extend(other.weights().map(|(&node, weight)| Op::Insert(NodeSpec::new(node).weight(weight))));
         let plan = one.plan(&ops).expect("within the limits");
-        let mut shares: BTreeMap<u8, i128> = BTreeMap::new();
+        let mut shares: BTreeMap<Node, i128> = BTreeMap::new();
         for (node, share) in one.ownerships() {
             shares.insert(*node, share.tokens() as i128);
         }
@@ -132,6 +132,7 @@ proptest! {
                 let own = ring.points().map(|point| point.token).filter(|&point| range.contains(point));
                 let mut own: Vec<Token> = own.collect();
                 own.sort_by_key(|point| point.get().wrapping_sub(range.after().get()).wrapping_sub(1));
+                own.dedup();
                 let mut after = range.after();
                 for point in own {
                     let zones: Vec<_> = naive.distinct(point).into_iter().take(count).map(|node| naive.zone(node)).collect();

@@ -1,17 +1,60 @@
 //! Rings drawn at random, and a naive model of one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
-use hashring::{HashRing, NodeSpec, Token, Zone};
+use hashring::{FromRingId, HashRing, NodeSpec, RingNode, Token, Zone};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// An id, a weight, a zone.
-pub(crate) type Spec = (u8, u32, Option<u8>);
+/// A node by its number, in whose order ids are. The points of the upper half lie at the same positions, number by number,
+/// under the default seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Node(pub(crate) u8);
+
+impl Node {
+    pub(crate) fn all() -> impl Iterator<Item = Node> {
+        (0..=u8::MAX).map(Node)
+    }
+
+    /// With the number of a point a crafted id has 32 bytes. Of these XXH3 multiplies the second eight by the first eight and
+    /// a constant in sum, which is made zero here: so the second eight do not count.
+    fn id(self) -> [u8; 28] {
+        const XXH3_SECRET: u64 = 0xbe4b_a423_396c_feb8;
+        const SEED_POINTS: u64 = 0x012e_0e9f_b951_fda6;
+        let mut id = [0; 28];
+        if self.0 >= 0x80 {
+            id[..8].copy_from_slice(&XXH3_SECRET.wrapping_add(SEED_POINTS).to_le_bytes());
+        }
+        id[15] = self.0;
+        id
+    }
+}
+
+impl RingNode for Node {
+    type Id<'a> = [u8; 28];
+
+    fn ring_id(&self) -> [u8; 28] {
+        self.id()
+    }
+}
+
+impl FromRingId for Node {
+    fn from_ring_id(id: &[u8]) -> Option<Self> {
+        id.get(15).map(|&number| Node(number)).filter(|node| node.id() == id)
+    }
+}
+
+pub(crate) fn node() -> impl Strategy<Value = Node> {
+    any::<u8>().prop_map(Node)
+}
+
+/// A node, a weight, a zone.
+pub(crate) type Spec = (Node, u32, Option<u8>);
 
 /// Any specs, an id perhaps more than once.
 pub(crate) fn specs() -> impl Strategy<Value = Vec<Spec>> {
-    vec((any::<u8>(), weight(), proptest::option::of(0_u8..4)), 0..if cfg!(miri) { 6 } else { 16 })
+    vec((node(), weight(), proptest::option::of(0_u8..4)), 0..if cfg!(miri) { 6 } else { 16 })
 }
 
 /// Weights of small rings, draining ones among them.
@@ -19,8 +62,8 @@ pub(crate) fn weight() -> impl Strategy<Value = u32> {
     prop_oneof![1 => Just(0), 1 => Just(1), 4 => 2_u32..20]
 }
 
-pub(crate) fn spec((id, weight, zone): Spec) -> NodeSpec<u8> {
-    let spec = NodeSpec::new(id).weight(weight);
+pub(crate) fn spec((node, weight, zone): Spec) -> NodeSpec<Node> {
+    let spec = NodeSpec::new(node).weight(weight);
     match zone {
         Some(zone) => spec.zone(format!("zone-{zone}")),
         None => spec,
@@ -28,7 +71,7 @@ pub(crate) fn spec((id, weight, zone): Spec) -> NodeSpec<u8> {
 }
 
 /// A ring whose nodes were inserted in turn.
-pub(crate) fn grown(specs: &[Spec]) -> HashRing<u8> {
+pub(crate) fn grown(specs: &[Spec]) -> HashRing<Node> {
     let mut ring = HashRing::new();
     for &entry in specs {
         ring.insert(spec(entry)).expect("within the limits");
@@ -36,21 +79,25 @@ pub(crate) fn grown(specs: &[Spec]) -> HashRing<u8> {
     ring
 }
 
-pub(crate) fn rings() -> impl Strategy<Value = HashRing<u8>> {
+pub(crate) fn rings() -> impl Strategy<Value = HashRing<Node>> {
     specs().prop_map(|specs| grown(&specs))
 }
 
 /// A ring, and one that grew out of it by a few changes.
-pub(crate) fn ring_pairs() -> impl Strategy<Value = (HashRing<u8>, HashRing<u8>)> {
-    (rings(), vec((any::<prop::sample::Index>(), any::<u8>(), weight(), 0_u8..3), 0..6)).prop_map(
+pub(crate) fn ring_pairs() -> impl Strategy<Value = (HashRing<Node>, HashRing<Node>)> {
+    (rings(), vec((any::<prop::sample::Index>(), node(), weight(), 0_u8..3), 0..6)).prop_map(
         |(ring, changes)| {
             let mut changed = ring.clone();
-            for (pick, id, weight, kind) in changes {
+            for (pick, newcomer, weight, kind) in changes {
                 let known = (!ring.is_empty()).then(|| *pick.get(&ring.nodes().copied().collect::<Vec<_>>()));
                 match (kind, known) {
                     (0, Some(node)) => drop(changed.remove(&node)),
                     (1, Some(node)) => drop(changed.set_weight(&node, weight)),
-                    _ => drop(changed.insert(spec((id, weight, Some(id % 3)))).expect("within the limits")),
+                    _ => drop(
+                        changed
+                            .insert(spec((newcomer, weight, Some(newcomer.0 % 3))))
+                            .expect("within the limits"),
+                    ),
                 }
             }
             (ring, changed)
@@ -64,8 +111,8 @@ pub(crate) fn distinct(specs: Vec<Spec>) -> Vec<Spec> {
 }
 
 /// An id that the ring does not have.
-pub(crate) fn newcomer(ring: &HashRing<u8>) -> u8 {
-    (0..=u8::MAX).find(|id| !ring.contains(id)).expect("fewer than 256 nodes")
+pub(crate) fn newcomer(ring: &HashRing<Node>) -> Node {
+    Node::all().find(|node| !ring.contains(node)).expect("fewer than 256 nodes")
 }
 
 pub(crate) fn keys() -> impl Iterator<Item = [u8; 4]> {
@@ -74,13 +121,13 @@ pub(crate) fn keys() -> impl Iterator<Item = [u8; 4]> {
 
 /// Points in a list, walked one by one.
 pub(crate) struct Naive {
-    points: Vec<(Token, u8)>,
-    zones: BTreeMap<u8, Option<Zone>>,
-    weights: BTreeMap<u8, u32>,
+    points: Vec<(Token, Node)>,
+    zones: BTreeMap<Node, Option<Zone>>,
+    weights: BTreeMap<Node, u32>,
 }
 
 impl Naive {
-    pub(crate) fn new(ring: &HashRing<u8>) -> Self {
+    pub(crate) fn new(ring: &HashRing<Node>) -> Self {
         Naive {
             points: ring.points().map(|point| (point.token, *point.node)).collect(),
             zones: ring.members().map(|member| (*member.node, member.zone.cloned())).collect(),
@@ -90,7 +137,7 @@ impl Naive {
 
     /// Every point, and the token on either side of it: where anything about a ring can change.
     pub(crate) fn tokens(&self) -> Vec<Token> {
-        let beside = |&(token, _): &(Token, u8)| {
+        let beside = |&(token, _): &(Token, Node)| {
             let token = token.get();
             [token.wrapping_sub(1), token, token.wrapping_add(1)].map(Token::new)
         };
@@ -98,47 +145,47 @@ impl Naive {
     }
 
     /// The nodes of all points, clockwise from a token: one lap.
-    pub(crate) fn lap(&self, token: Token) -> Vec<u8> {
+    pub(crate) fn lap(&self, token: Token) -> Vec<Node> {
         let start = self.points.iter().position(|&(point, _)| point >= token).unwrap_or(0);
         let (before, after) = self.points.split_at(start);
         after.iter().chain(before).map(|&(_, node)| node).collect()
     }
 
     /// The distinct nodes of a lap.
-    pub(crate) fn distinct(&self, token: Token) -> Vec<u8> {
+    pub(crate) fn distinct(&self, token: Token) -> Vec<Node> {
         distinct_nodes(self.lap(token))
     }
 
     /// The distinct nodes of a lap counterclockwise.
-    pub(crate) fn distinct_back(&self, token: Token) -> Vec<u8> {
+    pub(crate) fn distinct_back(&self, token: Token) -> Vec<Node> {
         let mut lap = self.lap(token);
         lap.reverse();
         distinct_nodes(lap)
     }
 
-    pub(crate) fn owner(&self, token: Token) -> Option<u8> {
+    pub(crate) fn owner(&self, token: Token) -> Option<Node> {
         self.lap(token).first().copied()
     }
 
-    pub(crate) fn zone(&self, node: u8) -> Option<Zone> {
+    pub(crate) fn zone(&self, node: Node) -> Option<Zone> {
         self.zones[&node].clone()
     }
 
     /// How many zones the nodes with points are in.
     pub(crate) fn zone_count(&self) -> usize {
         let placed = self.points.iter().map(|(_, node)| &self.zones[node]);
-        placed.collect::<std::collections::BTreeSet<_>>().len()
+        placed.collect::<BTreeSet<_>>().len()
     }
 
     /// First the first node of each zone, then the others.
-    pub(crate) fn spread(&self, token: Token, count: usize) -> Vec<u8> {
-        let nodes = self.distinct(token);
-        let is_first = |ix: usize| nodes[..ix].iter().all(|&other| self.zone(other) != self.zone(nodes[ix]));
-        let (first, rest): (Vec<usize>, Vec<usize>) = (0..nodes.len()).partition(|&ix| is_first(ix));
-        first.into_iter().chain(rest).map(|ix| nodes[ix]).take(count).collect()
+    pub(crate) fn spread(&self, token: Token, count: usize) -> Vec<Node> {
+        let mut met = BTreeSet::new();
+        let (first, rest): (Vec<Node>, Vec<Node>) =
+            self.distinct(token).into_iter().partition(|node| met.insert(&self.zones[node]));
+        first.into_iter().chain(rest).take(count).collect()
     }
 
-    pub(crate) fn weight(&self, node: u8) -> u32 {
+    pub(crate) fn weight(&self, node: Node) -> u32 {
         self.weights[&node]
     }
 
@@ -147,12 +194,8 @@ impl Naive {
     }
 }
 
-fn distinct_nodes(lap: Vec<u8>) -> Vec<u8> {
-    let mut nodes = Vec::new();
-    for node in lap {
-        if !nodes.contains(&node) {
-            nodes.push(node);
-        }
-    }
-    nodes
+fn distinct_nodes(mut lap: Vec<Node>) -> Vec<Node> {
+    let mut met = [false; 256];
+    lap.retain(|node| !mem::replace(&mut met[usize::from(node.0)], true));
+    lap
 }

@@ -4,7 +4,7 @@ use hashring::{CombineError, HashRing, NodeSpec, RingError, RingNode};
 use proptest::prelude::*;
 
 use crate::cases::config;
-use crate::model::{ring_pairs, rings};
+use crate::model::{Node, ring_pairs, rings};
 
 /// A node with an address: identity is the id alone.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,11 +21,11 @@ impl RingNode for Server {
     }
 }
 
-fn union(one: &HashRing<u8>, other: &HashRing<u8>) -> HashRing<u8> {
+fn union(one: &HashRing<Node>, other: &HashRing<Node>) -> HashRing<Node> {
     one.union(other).expect("within the limits")
 }
 
-fn intersection(one: &HashRing<u8>, other: &HashRing<u8>) -> HashRing<u8> {
+fn intersection(one: &HashRing<Node>, other: &HashRing<Node>) -> HashRing<Node> {
     one.intersection(other).expect("within the limits")
 }
 
@@ -50,9 +50,9 @@ proptest! {
     #[test]
     fn a_union_has_the_members_of_either_and_an_intersection_those_of_both(a in rings(), b in rings()) {
         let (either, both) = (union(&a, &b), intersection(&a, &b));
-        for id in 0..=u8::MAX {
-            prop_assert_eq!(either.weight_of(&id), a.weight_of(&id).max(b.weight_of(&id)));
-            prop_assert_eq!(both.weight_of(&id), a.weight_of(&id).zip(b.weight_of(&id)).map(|(a, b)| a.min(b)));
+        for node in Node::all() {
+            prop_assert_eq!(either.weight_of(&node), a.weight_of(&node).max(b.weight_of(&node)));
+            prop_assert_eq!(both.weight_of(&node), a.weight_of(&node).zip(b.weight_of(&node)).map(|(a, b)| a.min(b)));
         }
     }
 
@@ -70,13 +70,13 @@ proptest! {
     #[test]
     fn a_merge_keeps_what_either_removed_or_added((base, here) in ring_pairs(), there in rings()) {
         let merged = here.merge(&base, &there).expect("within the limits");
-        for id in 0..=u8::MAX {
-            let expected = if base.contains(&id) {
-                here.contains(&id) && there.contains(&id)
+        for node in Node::all() {
+            let expected = if base.contains(&node) {
+                here.contains(&node) && there.contains(&node)
             } else {
-                here.contains(&id) || there.contains(&id)
+                here.contains(&node) || there.contains(&node)
             };
-            prop_assert_eq!(merged.contains(&id), expected);
+            prop_assert_eq!(merged.contains(&node), expected);
         }
     }
 }

@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::cases::config;
-use crate::model::rings;
+use crate::model::{Node, rings};
 
 fn sample() -> Vec<u8> {
     let nodes =
@@ -31,7 +31,7 @@ proptest! {
         let restored = HashRing::builder().seed(seed).restore(snapshot.clone()).expect("it was just written");
         prop_assert!(restored.points().eq(ring.points()));
         prop_assert_eq!(restored, ring);
-        let elsewhere = HashRing::<u8>::builder().seed(seed ^ 1).restore(snapshot);
+        let elsewhere = HashRing::<Node>::builder().seed(seed ^ 1).restore(snapshot);
         prop_assert_eq!(elsewhere, Err(RestoreError::FingerprintMismatch));
     }
 
