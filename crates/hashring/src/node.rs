@@ -230,8 +230,24 @@ impl<N> NodeSpec<N> {
         &self.node
     }
 
-    /// The member that a spec of a snapshot stands for, which always says a weight.
+    /// The member that a spec of a snapshot stands for: it always says a weight.
     pub(crate) fn as_member(&self) -> Member<'_, N> {
         Member { node: &self.node, weight: self.weight.unwrap_or_default(), zone: self.zone.as_ref() }
+    }
+}
+
+/// The spec that makes a member again, in a ring that does not have it.
+///
+/// ```
+/// use hashring::{HashRing, NodeSpec};
+///
+/// let ring = HashRing::from_nodes(["ash", "birch"])?;
+/// let elsewhere = HashRing::builder().seed(7).nodes(ring.members().map(NodeSpec::from)).build()?;
+/// assert!(elsewhere.weights().eq(ring.weights()));
+/// # Ok::<(), hashring::RingError>(())
+/// ```
+impl<N: Clone> From<Member<'_, N>> for NodeSpec<N> {
+    fn from(member: Member<'_, N>) -> Self {
+        NodeSpec { node: member.node.clone(), weight: Some(member.weight), zone: member.zone.cloned() }
     }
 }

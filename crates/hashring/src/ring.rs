@@ -350,8 +350,8 @@ impl<N: fmt::Debug> fmt::Debug for HashRing<N> {
 /// The weight of a node that is inserted without one, unless the ring was built with another.
 pub const WEIGHT_DEFAULT: u32 = 160;
 
-/// The most points one node can have. At 65,535 a node's share is within half a percent of its due; more would
-/// cost memory for nothing.
+/// The most points one node can have. At 65,535 its share differs from what is due to it by 0.4 % (one standard
+/// deviation, the inverse of the root of the weight); more would cost memory for little.
 pub const WEIGHT_MAX: u32 = u16::MAX as u32;
 
 /// The most nodes a ring holds: a million.

@@ -162,7 +162,7 @@ impl<N: RingNode> HashRing<N> {
                         kind.choose(ours.zone, theirs.zone),
                     ));
                 }
-                (one, other) if kind == Kind::Union => specs.extend(one.or(other).map(copy)),
+                (one, other) if kind == Kind::Union => specs.extend(one.or(other).map(NodeSpec::from)),
                 _ => {}
             }
         }
@@ -193,7 +193,7 @@ fn merge_member<N: RingNode + PartialEq>(
 ) -> Result<Option<NodeSpec<N>>, CombineError<N>> {
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
         let added = ours.or(theirs).filter(|_| base.is_none());
-        return Ok(added.map(copy));
+        return Ok(added.map(NodeSpec::from));
     };
     let weight = settle(base.map(|base| base.weight), ours.weight, theirs.weight, Ord::max);
     let zone = settle(base.map(|base| base.zone), ours.zone, theirs.zone, Ord::max);
@@ -220,10 +220,6 @@ fn only_equal<N: Clone + PartialEq>(ours: &N, theirs: &N) -> Result<N, CombineEr
     } else {
         Err(CombineError::Conflict { ours: ours.clone(), theirs: theirs.clone() })
     }
-}
-
-fn copy<N: Clone>(member: Member<'_, N>) -> NodeSpec<N> {
-    spec(member.node.clone(), member.weight, member.zone)
 }
 
 fn spec<N>(node: N, weight: u32, zone: Option<&Zone>) -> NodeSpec<N> {

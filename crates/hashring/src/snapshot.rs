@@ -45,20 +45,14 @@ pub trait FromRingId: RingNode {
 impl<N: RingNode> HashRing<N> {
     /// What to store of this ring.
     pub fn snapshot(&self) -> Snapshot<N> {
-        let member = |member: Member<'_, N>| NodeSpec {
-            node: member.node.clone(),
-            weight: Some(member.weight),
-            zone: member.zone.cloned(),
-        };
-        let members = self.members().map(member).collect();
-        Snapshot { fingerprint: self.fingerprint(), members }
+        Snapshot { fingerprint: self.fingerprint(), members: self.members().map(NodeSpec::from).collect() }
     }
 }
 
 impl<N> Snapshot<N> {
-    /// The nodes with their weights and zones.
-    pub fn members(&self) -> &[NodeSpec<N>] {
-        &self.members
+    /// The nodes with their weights and zones, in the order of their ids.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = Member<'_, N>> + DoubleEndedIterator + Clone {
+        self.members.iter().map(NodeSpec::as_member)
     }
 
     /// The fingerprint of the ring.
@@ -76,8 +70,8 @@ impl<N: RingNode> Snapshot<N> {
         out.extend_from_slice(&LAYOUT_VERSION.to_le_bytes());
         out.extend_from_slice(self.fingerprint.as_bytes());
         out.extend_from_slice(&(self.members.len() as u32).to_le_bytes());
-        for spec in &self.members {
-            write_member(spec.as_member(), |bytes| out.extend_from_slice(bytes));
+        for member in self.members() {
+            write_member(member, |bytes| out.extend_from_slice(bytes));
         }
         out
     }
@@ -147,7 +141,7 @@ impl<N: RingNode> Snapshot<N> {
     /// The members, once it is known that a ring of this seed had them.
     pub(crate) fn into_members(self, seed: u64) -> Result<Vec<NodeSpec<N>>, RestoreError> {
         // Before a point is computed: who cannot name the seed's fingerprint costs no more than a hash.
-        if Layout::new(seed).fingerprint(self.members.iter().map(NodeSpec::as_member)) == self.fingerprint {
+        if Layout::new(seed).fingerprint(self.members()) == self.fingerprint {
             Ok(self.members)
         } else {
             Err(RestoreError::FingerprintMismatch)

@@ -116,7 +116,7 @@ fn lookups_of_keys_allocate_nothing() {
 fn questions_about_nodes_and_points_allocate_nothing() {
     for ring in rings() {
         let same = HashRing::builder()
-            .nodes(ring.snapshot().members().to_vec())
+            .nodes(ring.members().map(NodeSpec::from))
             .build()
             .expect("it was within the limits");
         let read = || {

@@ -8,3 +8,5 @@ mod placement;
 mod ring;
 mod sets;
 mod snapshot;
+#[path = "../tied/mod.rs"]
+mod tied;

@@ -3,46 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
-use hashring::{FromRingId, HashRing, NodeSpec, RingNode, Token, Zone};
+use hashring::{HashRing, NodeSpec, Token, Zone};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// A node by its number, in whose order ids are. The points of the upper half lie at the same positions, number by number,
-/// under the default seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Node(pub(crate) u8);
+pub(crate) use crate::tied::Node;
 
-impl Node {
-    pub(crate) fn all() -> impl Iterator<Item = Node> {
-        (0..=u8::MAX).map(Node)
-    }
-
-    /// With the number of a point a crafted id has 32 bytes. Of these XXH3 multiplies the second eight by the first eight and
-    /// a constant in sum, which is made zero here: so the second eight do not count.
-    fn id(self) -> [u8; 28] {
-        const XXH3_SECRET: u64 = 0xbe4b_a423_396c_feb8;
-        const SEED_POINTS: u64 = 0x012e_0e9f_b951_fda6;
-        let mut id = [0; 28];
-        if self.0 >= 0x80 {
-            id[..8].copy_from_slice(&XXH3_SECRET.wrapping_add(SEED_POINTS).to_le_bytes());
-        }
-        id[15] = self.0;
-        id
-    }
-}
-
-impl RingNode for Node {
-    type Id<'a> = [u8; 28];
-
-    fn ring_id(&self) -> [u8; 28] {
-        self.id()
-    }
-}
-
-impl FromRingId for Node {
-    fn from_ring_id(id: &[u8]) -> Option<Self> {
-        id.get(15).map(|&number| Node(number)).filter(|node| node.id() == id)
-    }
+pub(crate) fn all_nodes() -> impl Iterator<Item = Node> {
+    (0..=u8::MAX).map(Node)
 }
 
 pub(crate) fn node() -> impl Strategy<Value = Node> {
@@ -112,7 +80,7 @@ pub(crate) fn distinct(specs: Vec<Spec>) -> Vec<Spec> {
 
 /// An id that the ring does not have.
 pub(crate) fn newcomer(ring: &HashRing<Node>) -> Node {
-    Node::all().find(|node| !ring.contains(node)).expect("fewer than 256 nodes")
+    all_nodes().find(|node| !ring.contains(node)).expect("fewer than 256 nodes")
 }
 
 pub(crate) fn keys() -> impl Iterator<Item = [u8; 4]> {

@@ -22,12 +22,13 @@ proptest! {
 
     #[test]
     fn what_is_written_comes_back(ring in rings(), seed in any::<u64>()) {
-        let nodes = ring.snapshot().members().to_vec();
+        let nodes = ring.members().map(NodeSpec::from);
         let ring = HashRing::builder().seed(seed).nodes(nodes).build().expect("within the limits");
         let bytes = ring.snapshot().to_bytes();
         let snapshot = Snapshot::from_bytes(&bytes).expect("it was just written");
         prop_assert_eq!(snapshot.to_bytes(), bytes);
         prop_assert_eq!(snapshot.fingerprint(), ring.fingerprint());
+        prop_assert!(snapshot.members().eq(ring.members()));
         let restored = HashRing::builder().seed(seed).restore(snapshot.clone()).expect("it was just written");
         prop_assert!(restored.points().eq(ring.points()));
         prop_assert_eq!(restored, ring);
