@@ -10,7 +10,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use clap::ValueEnum;
 
 use self::record::Run;
@@ -36,16 +36,24 @@ pub(crate) struct Arguments {
     /// Everything random in the run derives from it
     #[arg(long, default_value = "1")]
     seed: NonZeroU32,
+    /// Of miri's packages, or of the fuzz targets, those whose name has this in it
+    #[arg(long, default_value = "")]
+    only: String,
 }
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
     let limit = Duration::from_secs(arguments.minutes.get() * 60);
     let seed = arguments.seed.get();
+    let only = &arguments.only;
+    ensure!(
+        only.is_empty() || matches!(arguments.kind, Kind::Fuzz | Kind::Miri),
+        "--only is for fuzz and miri"
+    );
     let verdict = match arguments.kind {
         Kind::Sim => sim::run(root, limit, seed)?,
         Kind::Liveness => liveness::run(root, limit, seed)?,
-        Kind::Fuzz => fuzz::run(root, limit, seed)?,
-        Kind::Miri => miri::run(root, limit, seed)?,
+        Kind::Fuzz => fuzz::run(root, limit, seed, only)?,
+        Kind::Miri => miri::run(root, limit, seed, only)?,
     };
     let value = arguments.kind.to_possible_value().expect("no kind is hidden");
     let run = Run { kind: value.get_name(), minutes: arguments.minutes.get(), seed };

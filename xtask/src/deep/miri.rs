@@ -15,14 +15,17 @@ const PACKAGES: [&str; 2] = ["clusterluck-vclock", "clusterluck-hashring"];
 /// What `timeout` answers when it had to stop the command.
 const OUT_OF_TIME: i32 = 124;
 
-pub(super) fn run(root: &Path, limit: Duration, seed: u32) -> Result<Verdict> {
+pub(super) fn run(root: &Path, limit: Duration, seed: u32, only: &str) -> Result<Verdict> {
+    let packages: Vec<&str> = PACKAGES.into_iter().filter(|package| package.contains(only)).collect();
+    ensure!(!packages.is_empty(), "no package has `{only}` in its name: there are {}", PACKAGES.join(", "));
+    let share = limit / u32::try_from(packages.len()).expect("packages are few");
     ensure!(
         cargo::succeeds(nightly(root).args(["miri", "setup"])),
         "no miri here: `rustup toolchain install nightly --component miri,rust-src`"
     );
     let mut said = Vec::new();
-    for package in PACKAGES {
-        match test(root, package, limit / 2, seed)? {
+    for package in packages {
+        match test(root, package, share, seed)? {
             Verdict::Passed(tests) => said.push(format!("{package}: {tests}")),
             Verdict::Failed(why) => return Ok(Verdict::Failed(format!("{package}: {why}"))),
         }
