@@ -1,6 +1,7 @@
 //! Decides which layer a message is for, and whether its sender may send it.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use gossip::Gossip;
@@ -45,6 +46,12 @@ impl Dispatch for Router {
             return Accepted::of_each(server, bodies, |body| self.cast(from, server, body));
         }
         self.servers.casts(from, server, bodies)
+    }
+
+    fn wake_with_room(&self, server: &ServerName, next: &Bytes, waker: &Waker) {
+        if !server.is_system() {
+            self.servers.wake_with_room(server, next, waker);
+        }
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {

@@ -32,6 +32,8 @@ struct State<S> {
     room: Room,
     /// Senders that wait for room, in the order they came. Never any while there is room.
     waiting: VecDeque<Arc<Seat>>,
+    /// Links of other nodes that hold messages for want of room: one entry each.
+    links: Vec<Waker>,
     intake: Intake,
     signals: Signals,
     sleeper: Option<Sleeper>,
@@ -56,12 +58,16 @@ impl Room {
     /// Takes room for one message, if there is any. One that holds `bytes` is accepted while any are left, so that no
     /// message is too large for an empty mailbox.
     fn take(&mut self, bytes: i64) -> bool {
-        let any = self.messages > 0 && (bytes == 0 || self.bytes > 0);
+        let any = self.has_any(bytes);
         if any {
             self.messages -= 1;
             self.bytes -= bytes;
         }
         any
+    }
+
+    fn has_any(&self, bytes: i64) -> bool {
+        self.messages > 0 && (bytes == 0 || self.bytes > 0)
     }
 }
 
@@ -178,6 +184,7 @@ impl<S: GenServer> Mailbox<S> {
                 system: VecDeque::new(),
                 room,
                 waiting: VecDeque::new(),
+                links: Vec::new(),
                 intake: Intake::Open,
                 signals: Signals::default(),
                 sleeper: None,
@@ -246,6 +253,17 @@ impl<S: GenServer> Mailbox<S> {
         drop(state);
         wake(sleeper);
         Ok(())
+    }
+
+    /// Wakes when there is room for a message that holds bytes, or when none is accepted any more: now, if that is so.
+    pub(crate) fn wake_with_room(&self, waker: &Waker) {
+        let mut state = self.state.locked();
+        if state.room.has_any(1) || state.intake.check().is_err() {
+            drop(state);
+            waker.wake_by_ref();
+        } else if !state.links.iter().any(|link| link.will_wake(waker)) {
+            state.links.push(waker.clone());
+        }
     }
 
     /// Queues for room.
@@ -330,6 +348,7 @@ impl<S: GenServer> Mailbox<S> {
             state.intake = Intake::Draining;
         }
         let waiting = std::mem::take(&mut state.waiting);
+        let links = std::mem::take(&mut state.links);
         self.attention.store(true, Ordering::Release);
         let sleeper = match urgency {
             Urgency::Now => state.sleeper.take().map(|sleeper| sleeper.waker),
@@ -338,6 +357,7 @@ impl<S: GenServer> Mailbox<S> {
         drop(state);
         wake(sleeper);
         wake(waiting.iter().filter_map(|seat| seat.close()));
+        wake(links);
     }
 
     pub(crate) fn pause(&self, paused: bool) {
@@ -369,12 +389,14 @@ impl<S: GenServer> Mailbox<S> {
             state.intake = Intake::Closed(exit.clone());
         }
         let waiting = std::mem::take(&mut state.waiting);
+        let links = std::mem::take(&mut state.links);
         let idle = std::mem::take(&mut state.idle);
         let queue = std::mem::take(&mut state.queue);
         let system = std::mem::take(&mut state.system);
         drop(state);
         drop(idle);
         wake(waiting.iter().filter_map(|seat| seat.close()));
+        wake(links);
         system.into_iter().chain(queue.into_iter().map(|queued| queued.letter)).collect()
     }
 
@@ -407,7 +429,7 @@ impl<S> State<S> {
     fn release(&mut self, room: Room) -> Vec<Waker> {
         self.room.messages += room.messages;
         self.room.bytes += room.bytes;
-        if self.waiting.is_empty() { Vec::new() } else { self.grant() }
+        if self.waiting.is_empty() && self.links.is_empty() { Vec::new() } else { self.grant() }
     }
 
     #[cold]
@@ -420,6 +442,9 @@ impl<S> State<S> {
                 self.room.messages -= 1;
                 granted.extend(waker);
             }
+        }
+        if self.room.has_any(1) {
+            granted.append(&mut self.links);
         }
         granted
     }

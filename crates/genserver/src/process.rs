@@ -4,6 +4,7 @@ use std::any::{Any, type_name};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -179,6 +180,8 @@ pub(crate) trait AnyProcess: Send + Sync {
     /// Says how many it took, from the front, or why it took none.
     fn take_casts(&self, messages: Together<'_>) -> Result<usize, Refusal>;
     fn take_call(&self, message: Encoded<'_>, chain: Option<Arc<Chain>>, responder: Responder);
+    /// Wakes once there is room for a message from another node, or the server accepts none any more.
+    fn wake_with_room(&self, waker: &Waker);
 }
 
 /// A message from another node, not yet decoded.
@@ -288,6 +291,10 @@ impl<S: GenServer> AnyProcess for Process<S> {
             Some(route) => route(self, message.body, chain, responder),
             None => responder.refuse(refusal::unsupported(message.tag, message.version)),
         }
+    }
+
+    fn wake_with_room(&self, waker: &Waker) {
+        self.mailbox.wake_with_room(waker);
     }
 }
 

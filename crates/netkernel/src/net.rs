@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -155,10 +156,20 @@ pub trait Dispatch: Send + Sync + 'static {
 
     /// Messages for one server that came together, in their order: takes as many as it can, from the front.
     ///
-    /// What is left is offered again, as after [`Refusal::Overloaded`]. By default each is given to
+    /// What is left is offered again, as after [`Refusal::Overloaded`], when
+    /// [`wake_with_room`](Self::wake_with_room) says so, and every now and then. By default each is given to
     /// [`cast`](Self::cast); a layer with mailboxes may take them all under one lock, and wake its server once.
     fn casts(&self, from: &Arc<Peer>, server: &ServerName, bodies: &[Bytes]) -> Accepted {
         Accepted::of_each(server, bodies, |body| self.cast(from, server, body))
+    }
+
+    /// Asks to be told, once, when there is room for a cast that was not taken: at once, if there is by now, or if the
+    /// server has ended. `next` is what will be offered first; its server is the one that matters.
+    ///
+    /// By default nobody is told, and the cast is offered again after some milliseconds, which bounds the rate at which a
+    /// server with a small mailbox is given casts.
+    fn wake_with_room(&self, server: &ServerName, next: &Bytes, waker: &Waker) {
+        let _ = (server, next, waker);
     }
 
     /// A request for a server, with what answers it. Dropping the responder answers `NoReply`.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -212,6 +213,12 @@ impl Dispatch for Servers {
             return Accepted::of_each(server, bodies, |_| Err(Refusal::NoProc));
         }
         self.0.casts(from, server, bodies)
+    }
+
+    fn wake_with_room(&self, server: &ServerName, next: &Bytes, waker: &Waker) {
+        if !server.is_system() {
+            self.0.wake_with_room(server, next, waker);
+        }
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {

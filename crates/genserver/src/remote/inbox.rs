@@ -1,6 +1,7 @@
 //! What arrives from other nodes, handed on without waiting and without decoding the messages themselves.
 
 use std::sync::Arc;
+use std::task::Waker;
 
 use bytes::Bytes;
 use netkernel::{Accepted, Dispatch, Peer, Refusal, Responder, ServerName};
@@ -84,6 +85,16 @@ impl Dispatch for Inbox {
             }
         }
         accepted
+    }
+
+    fn wake_with_room(&self, server: &ServerName, next: &Bytes, waker: &Waker) {
+        let system = self.0.upgrade();
+        let recipient = system.as_ref().zip(body::split(next).ok());
+        match recipient.map(|(system, (header, _))| Self::recipient(system, server, &header)) {
+            Some(Ok(Recipient::Server(server))) => server.wake_with_room(waker),
+            // It is not there any more: what is offered now will be refused.
+            _ => waker.wake_by_ref(),
+        }
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use super::message::MESSAGE_OVERHEAD_BYTES;
 use super::{Link, count};
@@ -20,6 +22,16 @@ pub(super) struct Intake {
     waiting: BTreeMap<ServerName, VecDeque<Group>>,
     messages: usize,
     bytes: usize,
+}
+
+/// Rung when a mailbox that had no room may have some.
+#[derive(Default)]
+pub(super) struct Bell(Notify);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
 }
 
 /// Casts that wait and came by one session, one after the other.
@@ -54,7 +66,7 @@ impl Intake {
     }
 
     /// Offers every server what waits for it, until it takes no more.
-    fn offer(&mut self, dispatch: &dyn Dispatch, due: &mut Due) -> Offered {
+    fn offer(&mut self, dispatch: &dyn Dispatch, due: &mut Due, waker: &Waker) -> Offered {
         let mut offered = Offered::default();
         self.waiting.retain(|server, groups| {
             while let Some(group) = groups.front_mut() {
@@ -66,7 +78,8 @@ impl Intake {
                 offered.refused += accepted.refused;
                 offered.any |= taken > 0;
                 group.bodies.drain(..taken);
-                if !group.bodies.is_empty() {
+                if let Some(next) = group.bodies.first() {
+                    dispatch.wake_with_room(server, next, waker);
                     return true;
                 }
                 groups.pop_front();
@@ -111,7 +124,12 @@ impl Link {
         };
         let taken = accepted.messages.min(bodies.len());
         due.took(server, Load::casts(&bodies[..taken]), accepted.refused as u64);
-        accepted.refused + self.hold(from, server, &bodies[taken..], due)
+        let left = &bodies[taken..];
+        let exceeding = self.hold(from, server, left, due);
+        if let Some(next) = left.first() {
+            dispatch.wake_with_room(server, next, &self.mailboxes_waker());
+        }
+        accepted.refused + exceeding
     }
 
     /// Keeps casts until their server has room. Says how many exceed what may wait.
@@ -133,6 +151,15 @@ impl Link {
         exceeding.len()
     }
 
+    /// Completes when a mailbox that casts wait for may have room. Cancel safe.
+    pub(crate) async fn mailbox_room(&self) {
+        self.mailboxes.0.notified().await;
+    }
+
+    fn mailboxes_waker(&self) -> Waker {
+        Arc::clone(&self.mailboxes).into()
+    }
+
     /// Whether casts wait here for their mailboxes.
     pub(crate) fn holds_casts(&self) -> bool {
         self.parked.load(Ordering::Relaxed) > 0
@@ -146,7 +173,7 @@ impl Link {
     /// Offers the servers what waits for them. True if any was taken.
     pub(crate) fn offer_casts(&self, dispatch: &dyn Dispatch, due: &mut Due) -> bool {
         let mut intake = self.intake();
-        let offered = intake.offer(dispatch, due);
+        let offered = intake.offer(dispatch, due, &self.mailboxes_waker());
         self.parked.store(intake.messages, Ordering::Relaxed);
         count(&self.counters.casts_refused, offered.refused);
         offered.any

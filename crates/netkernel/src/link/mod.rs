@@ -29,7 +29,7 @@ pub(crate) use sessions::SessionHandle;
 pub(crate) use status::{Counters, count};
 
 use self::calls::PendingCalls;
-use self::intake::Intake;
+use self::intake::{Bell, Intake};
 use self::lanes::{Lanes, WHOLE_BYTES_MAX};
 use self::message::Subject;
 use self::sessions::Sessions;
@@ -54,6 +54,7 @@ pub(crate) struct Link {
     /// The peer's casts that wait for room in their mailboxes, and how many they are.
     intake: Mutex<Intake>,
     parked: AtomicUsize,
+    mailboxes: Arc<Bell>,
     announcing: Mutex<()>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
     pub(crate) dialing: tokio::sync::Mutex<()>,
@@ -111,6 +112,7 @@ impl Link {
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
             intake: Mutex::new(Intake::default()),
             parked: AtomicUsize::new(0),
+            mailboxes: Arc::default(),
             announcing: Mutex::new(()),
             dialing: tokio::sync::Mutex::new(()),
             visitors: AtomicUsize::new(0),

@@ -109,9 +109,14 @@ impl Reader {
     async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
         loop {
             let next = if self.link.holds_casts() {
-                match tokio::time::timeout(self.patience, records.next()).await {
-                    Ok(next) => next,
-                    Err(_elapsed) => {
+                tokio::select! {
+                    biased;
+                    () = self.link.mailbox_room() => {
+                        self.offer_again();
+                        continue;
+                    }
+                    next = records.next() => next,
+                    () = tokio::time::sleep(self.patience) => {
                         self.offer_again();
                         continue;
                     }
@@ -333,8 +338,8 @@ fn key(frame: &Frame) -> PartialKey {
 
 /// A day: a call that waits longer is as good as one without a deadline, and clocks do not overflow.
 const TTL_MS_MAX: u64 = 24 * 3_600 * 1_000;
-/// A mailbox that was full is looked at again after this long, a millisecond being the least a timer can wait, and
-/// then ever more rarely.
+/// A mailbox that was full, and does not say when it no longer is, is looked at again after this long, a millisecond
+/// being the least a timer can wait, and then ever more rarely.
 const OFFER_FIRST: Duration = Duration::from_millis(1);
 const OFFER_MAX: Duration = Duration::from_millis(32);
 /// Casts that a reader keeps room for between records; a record of the smallest holds ten times as many.
