@@ -8,6 +8,7 @@ use genserver::{
     Addr, Config, Cx, DownReason, Exit, GenServer, HandleCall, HandleCast, Info, LocalAddr, Outcome, ReplyTo,
     Request, Routes, Stop, System, Wire,
 };
+use netkernel::{MemoryNetwork, Net};
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
@@ -218,5 +219,32 @@ fn those_without_room_wait_in_their_place() {
         settle().await;
         settle().await;
         assert_eq!(there.call(Read).await, Ok(Vec::from_iter(0..10)));
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mailbox_with_room_again_is_filled_at_once() {
+    let network = Network::Memory(MemoryNetwork::new());
+    let (_a, _b, here, there) = ledger(&network, 8).await;
+    let began = tokio::time::Instant::now();
+    for number in 0..2_000 {
+        there.cast(Write(number, Then::GoOn)).await.expect("there will be room");
+    }
+    while here.info().handled < 2_000 {
+        tokio::time::sleep(common::MS).await;
+    }
+    // One look a millisecond at 8 messages would take a quarter of a second.
+    assert!(began.elapsed() < 50 * common::MS, "{:?}", began.elapsed());
+    assert_eq!(there.call(Read).await, Ok(Vec::from_iter(0..2_000)));
+}
+
+#[test]
+fn casts_that_wait_for_a_server_that_ends_are_refused_at_once() {
+    on_each_network(|network| async move {
+        let (a, _b, here, there) = ledger(&network, 3).await;
+        send_ten(&here, &there, Then::GoOn).await;
+        here.stop(Stop::Now).await;
+        settle().await;
+        assert_eq!(a.kernel.peers()[0].traffic.casts_refused_by_peer, 7);
     });
 }

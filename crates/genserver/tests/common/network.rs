@@ -117,7 +117,7 @@ impl Network {
 /// One node of a network.
 pub(crate) struct TestNode {
     pub(crate) system: System,
-    kernel: Kernel,
+    pub(crate) kernel: Kernel,
     /// Where its own tasks run.
     host: Handle,
 }
