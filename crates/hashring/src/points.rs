@@ -199,10 +199,17 @@ impl Points {
         slots: usize,
         by_id: impl Fn(Slot, Slot) -> Ordering,
     ) {
-        let before_larger = |&point: &u64| {
-            let mut equals = self.equal_to(point);
-            let end = equals.end;
-            equals.find(|&ix| by_id(self.slot(ix), slot).is_ge()).unwrap_or(end) as u32
+        let mut before = None;
+        let before_larger = |&point: &u64| match before {
+            // Else many points of one member at one position would be walked along for each of them.
+            Some((position, place)) if position == point => place,
+            _ => {
+                let mut equals = self.equal_to(point);
+                let end = equals.end;
+                let place = equals.find(|&ix| by_id(self.slot(ix), slot).is_ge()).unwrap_or(end) as u32;
+                before = Some((point, place));
+                place
+            }
         };
         let places: Vec<u32> = run.iter().map(before_larger).collect();
         if !self.cells.suits(slots) {
@@ -234,13 +241,17 @@ impl Points {
 
     /// Where a member's points are: distinct, also for points of its own that are equal.
     fn places_of(&self, run: &[u64], slot: Slot) -> Vec<u32> {
-        let mut free_from = 0;
+        let (mut position, mut next) = (None, 0);
         let place_of = |&point: &u64| {
-            let mut equals = self.equal_to(point);
-            let place = equals
-                .find(|&ix| ix >= free_from && self.slot(ix) == slot)
+            // Points of its own that are equal are one walk along all that are.
+            if position.replace(point) != Some(point) {
+                next = self.successor(point);
+            }
+            let place = (next..self.len())
+                .take_while(|&ix| self.positions[ix] == point)
+                .find(|&ix| self.slot(ix) == slot)
                 .expect("a member's points are in the ring as long as its id is what it was");
-            free_from = place + 1;
+            next = place + 1;
             place as u32
         };
         run.iter().map(place_of).collect()

@@ -1,6 +1,8 @@
 //! Bad and extreme input: a typed error or the documented answer, and the ring as it was. What takes a million steps is not
 //! for miri.
 
+mod tied;
+
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -10,6 +12,8 @@ use hashring::{
     POINTS_MAX, Placement, RingError, RingNode, TABLE_BITS_MAX, Token, TokenRange, Transition, WEIGHT_MAX,
     ZONE_BYTES_MAX, Zone,
 };
+
+use self::tied::Node;
 
 #[test]
 fn an_empty_ring_answers_every_question() {
@@ -348,6 +352,30 @@ fn ids_crafted_to_crowd_their_points_are_placed_all_the_same() {
     assert!(bulk.points().eq(grown.points()));
     chosen.iter().for_each(|id| assert_eq!(grown.remove(id), Some(*id)));
     assert!(grown.nodes().copied().eq((0..20).filter(|id| !chosen.contains(id))));
+}
+
+// As many steps as points, where a walk along equal points for each of them would take a billion.
+#[cfg(not(miri))]
+#[test]
+fn ids_crafted_to_have_all_points_at_one_position_cost_what_others_do() {
+    let crafted = |number| NodeSpec::new(Node(number)).weight(WEIGHT_MAX);
+    let mut ring = HashRing::builder().nodes((0xf8..0xfe).map(crafted)).build().expect("within the limits");
+    assert_eq!(ring.insert(crafted(0xfe)), Ok(Change::Added { weight: WEIGHT_MAX }));
+    let position = ring.points().next().expect("there are many").token;
+    assert!(ring.points().all(|point| point.token == position));
+    assert_eq!(ring.ownership(&Node(0xf8)), Some(Fraction::WHOLE));
+    assert_eq!(ring.replicas(b"key", 9).count(), 7);
+    for weight in [1, WEIGHT_MAX] {
+        ring.set_weight(&Node(0xfa), weight).expect("a known node");
+        assert_eq!(ring.points().filter(|point| *point.node == Node(0xfa)).count(), weight as usize);
+    }
+    assert_eq!(ring.successors(&Node(0xfa), 9), [&Node(0xfb)]);
+    assert_eq!(ring.predecessors(&Node(0xfa), 9), [&Node(0xf9)]);
+    for number in 0xf8..=0xfe {
+        assert_eq!(ring.owner(b"key"), Some(&Node(number)));
+        assert_eq!(ring.remove(&Node(number)), Some(Node(number)));
+    }
+    assert_eq!(ring.point_count(), 0);
 }
 
 #[test]
