@@ -47,6 +47,9 @@ impl<N: RingNode> Builder<N> {
     /// Kept secret and drawn at random, it keeps others from crafting keys that all fall to one node. It is no
     /// cryptographic promise: XXH3 is not a keyed hash. Where keys come from an enemy who sees which node answers,
     /// hash them with one and ask for [`owner_at`](HashRing::owner_at).
+    ///
+    /// Who may choose ids, and knows the seed, may put points where he likes, also on those of another such id. The ring
+    /// stays what the layout says and every operation as fast; only its balance suffers.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
