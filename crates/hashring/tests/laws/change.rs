@@ -6,7 +6,7 @@ use hashring::{Fraction, HashRing, NodeSpec, Op, Owners, Placement, RingError, T
 use proptest::prelude::*;
 
 use crate::cases::config;
-use crate::model::{Naive, Node, node, ring_pairs, rings, spec, weight};
+use crate::model::{Naive, Node, grown, node, ring_pairs, rings, spec, weight};
 
 /// Every boundary of either ring, and the token on either side of it.
 fn boundaries(one: &HashRing<Node>, other: &HashRing<Node>) -> BTreeSet<Token> {
@@ -198,6 +198,19 @@ fn large_rings_are_compared_by_their_changed_points_as_by_all() {
         .map(|step| step.range.share().tokens())
         .sum();
     assert_eq!(moved + both, expected);
+}
+
+#[test]
+fn a_ring_with_all_points_at_one_position_is_compared_as_any_other() {
+    let ring = grown(&[(Node(0xc1), 60, None)]);
+    let mut other = ring.clone();
+    // Few enough for changed points alone to be looked up: one at that position, which has the whole ring before, one not.
+    other.insert(NodeSpec::new(Node(0xc0)).weight(1)).expect("within the limits");
+    other.insert(NodeSpec::new(Node(1)).weight(1)).expect("within the limits");
+    let moves = ring.diff(&other).expect("the same seed");
+    let gained: Vec<_> = moves.iter().map(|step| (step.to.copied(), step.range.share())).collect();
+    let expected = [Node(0xc0), Node(1)].map(|node| (Some(node), other.ownership(&node).expect("a member")));
+    assert!(gained.len() == 2 && expected.iter().all(|one| gained.contains(one)), "{gained:?}");
 }
 
 #[test]
