@@ -52,7 +52,7 @@ impl Session {
         self.client.run_within(command, self.timeout + longer).await
     }
 
-    /// Makes a change. With `wait` it is an error if not all members have it in time.
+    /// Makes a change. With `wait` it is an error if not all reachable members have it in time.
     pub(crate) async fn change<C: Command<Answer = Done>>(&self, command: &C, wait: bool) -> Result<Done> {
         let spreading = if wait { self.timeout } else { Duration::ZERO };
         let within = self.timeout + NODE_TRIES + spreading;
@@ -60,7 +60,7 @@ impl Session {
         let done = done.map_err(|error| self.unanswered(C::NAME, within, error))?;
         if wait && done.propagated == Some(false) {
             return Err(anyhow!(
-                "`{}` has made the change, but not every member had acknowledged it after {:?}; \
+                "`{}` has made the change, but not every reachable member had acknowledged it after {:?}; \
                  it spreads on: see `clusterluck members`",
                 self.node_id(),
                 self.timeout

@@ -23,7 +23,7 @@ pub(crate) struct How {
 /// When a change counts as made.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Wait {
-    /// Return when every member has it, or fail after --timeout
+    /// Return when every reachable member has it, or fail after --timeout
     #[arg(long)]
     pub(crate) wait: bool,
 }
@@ -224,7 +224,7 @@ fn listed<'a>(ids: impl Iterator<Item = &'a str>) -> String {
 }
 
 fn spread(waited: bool) -> &'static str {
-    if waited { "; every member knows" } else { "" }
+    if waited { "; every reachable member knows" } else { "" }
 }
 
 #[cfg(test)]

@@ -14,11 +14,11 @@ use super::protocol::{Done, Insert, Join, Leave, Meet, Remove, Update};
 use super::server::{Operated, Run, member};
 
 impl Operated {
-    /// Waits until a change has reached every member, if that was asked for.
+    /// Waits until a change has reached every reachable member, if that was asked for.
     async fn propagated(&self, operation: Operation, wait_ms: Option<u64>) -> Done {
         let Some(wait_ms) = wait_ms else { return Done { propagated: None } };
         let within = Duration::from_millis(wait_ms).min(WAIT_MAX);
-        let spread = self.gossip.propagated(operation, Reach::All, within).await;
+        let spread = self.gossip.propagated(operation, Reach::Reachable, within).await;
         Done { propagated: Some(spread.is_ok()) }
     }
 }

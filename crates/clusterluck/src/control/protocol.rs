@@ -68,7 +68,7 @@ pub struct NodeInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(remote = "Self")]
 pub struct Done {
-    /// Whether every member has it too; `None` if that was not waited for.
+    /// Whether every reachable member has it too; `None` if that was not waited for.
     pub propagated: Option<bool>,
 }
 
@@ -173,7 +173,7 @@ pub struct Meet {
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// How long to wait until every member knows, in milliseconds.
+    /// How long to wait until every reachable member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
@@ -195,7 +195,7 @@ pub struct Insert {
     pub weight: Option<u32>,
     /// Ahead of other operations that wait.
     pub force: bool,
-    /// How long to wait until every member knows, in milliseconds.
+    /// How long to wait until every reachable member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
@@ -209,7 +209,7 @@ pub struct Update {
     pub weight: Option<u32>,
     /// Taken for parity with the original: an update never waits for others, so there is nothing to force.
     pub force: bool,
-    /// How long to wait until every member knows, in milliseconds.
+    /// How long to wait until every reachable member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
@@ -221,7 +221,7 @@ pub struct Remove {
     pub ids: Vec<String>,
     /// Ahead of other operations that wait.
     pub force: bool,
-    /// How long to wait until every member knows, in milliseconds.
+    /// How long to wait until every reachable member knows, in milliseconds.
     pub wait_ms: Option<u64>,
 }
 
