@@ -86,8 +86,10 @@ impl Columns {
 /// What keeps calls from this member, in a word.
 fn amiss(member: &InspectedMember) -> &str {
     match member.liveness.as_str() {
-        "alive" if member.connected || member.joining => "",
+        "alive" if member.connected => "",
         "alive" => "no link",
+        // That it is not heard from yet is said where its share would be.
+        "unknown" => "",
         other => other,
     }
 }
@@ -161,7 +163,7 @@ mod tests {
             weight: 160,
             ownership: *ownership,
             connected: true,
-            liveness: "alive".to_owned(),
+            liveness: if *ownership > 0.0 { "alive" } else { "unknown" }.to_owned(),
             joining: *ownership <= 0.0,
         };
         Inspection {

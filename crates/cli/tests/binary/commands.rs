@@ -50,6 +50,13 @@ async fn changes_are_made_and_say_so() {
     node.change(&["minsert", "-f", "--weight", "0", "c", "192.0.2.3", "3", "d", "192.0.2.4", "4"]).await;
     assert_eq!(node.data(&["get", "d"]).await, json!({"id": "d", "host": "192.0.2.4", "port": 4}));
     assert_eq!(node.data(&["weights"]).await, json!({"a": 160, "b": 3, "c": 0, "d": 0, "n1": 160}));
+    // Nobody was heard from at these addresses, which are set aside for documentation.
+    let members = node.data(&["members"]).await;
+    assert_eq!(
+        (&members[0]["id"], &members[0]["status"], &members[0]["liveness"]),
+        (&json!("a"), &json!("joining"), &json!("unknown"))
+    );
+    assert_eq!(node.data(&["inspect"]).await["members"][0]["liveness"], "unknown");
 
     node.change(&["update", "a", "192.0.2.1", "1", "5"]).await;
     node.change(&["update", "b", "192.0.2.2", "2"]).await;

@@ -4,6 +4,7 @@
 //! cargo build --release -p clusterluck-cli
 //! cargo run --release -p clusterluck --example processes -- target/release/clusterluck [nodes [rounds]]
 //! cargo run --release -p clusterluck --example processes -- target/release/clusterluck rolling [nodes]
+//! cargo run --release -p clusterluck --example processes -- target/release/clusterluck forming [runs]
 //! ```
 //!
 //! Starts so many nodes (20), each a process, and prints what they cost while nothing happens; inserts members and
@@ -12,7 +13,11 @@
 //!
 //! `rolling` restarts each node in turn while callers call the owners of keys, and fails if a call was lost, or if a
 //! key has another owner in the end on any node.
+//!
+//! `forming` starts 10, 20 and 50 nodes that know of nobody and lets them meet, as many runs (7) as asked for: each the
+//! one before, one after the other, and then all at once. It prints the time from the first meet until all agree.
 
+mod forming;
 mod idle;
 mod liveness;
 mod place;
@@ -25,8 +30,13 @@ use place::{Failed, Place, Process, millis};
 #[tokio::main]
 async fn main() -> Result<(), Failed> {
     let mut words = std::env::args().skip(1).peekable();
-    let usage = "usage: processes <clusterluck binary> [rolling] [nodes [rounds]]";
-    let place = Place::new(words.next().ok_or(usage)?)?;
+    let usage = "usage: processes <clusterluck binary> [forming [runs] | [rolling] [nodes [rounds]]]";
+    let binary = words.next().ok_or(usage)?;
+    if words.next_if(|word| word == "forming").is_some() {
+        let runs = words.next().map_or(Ok(7), |word| word.parse())?;
+        return forming::measure(&binary, runs).await;
+    }
+    let place = Place::new(binary)?;
     let rolls = words.next_if(|word| word == "rolling").is_some();
     let nodes = words.next().map_or(Ok(20), |word| word.parse())?;
     let rounds = words.next().map_or(Ok(5), |word| word.parse())?;

@@ -112,7 +112,7 @@ pub struct InspectedMember {
     pub connected: bool,
     /// Whether it was inserted and has not been heard from, so that it has its points still to come.
     pub joining: bool,
-    /// `alive`, `suspect` or `down`, as far as the node that was asked can tell.
+    /// `alive`, `suspect` or `down`, as far as the node that was asked can tell; `unknown` while it was not heard from.
     pub liveness: String,
 }
 
@@ -252,7 +252,7 @@ pub struct MemberInfo {
     pub round_trip_us: Option<u64>,
     /// What its operator says of it.
     pub tags: BTreeMap<String, String>,
-    /// `alive`, `suspect` or `down`, as far as the node that was asked can tell.
+    /// `alive`, `suspect` or `down`, as far as the node that was asked can tell; `unknown` while it was not heard from.
     pub liveness: String,
 }
 

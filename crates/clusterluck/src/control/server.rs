@@ -178,7 +178,7 @@ impl Run for Inspect {
             ownership: ownership(ring, member),
             connected: node.connected(&links, &member.id),
             joining: member.status == Status::Joining,
-            liveness: member.liveness.to_string(),
+            liveness: liveness(member),
         });
         Ok(Inspection {
             ring: view.ring_name().map(ToString::to_string),
@@ -188,6 +188,14 @@ impl Run for Inspect {
             points,
             fingerprint: ring.fingerprint().to_string(),
         })
+    }
+}
+
+/// How a member is, in a word. Of one that was not heard from yet, nobody can tell.
+fn liveness(member: &Member) -> String {
+    match member.status {
+        Status::Joining => "unknown".to_owned(),
+        _ => member.liveness.to_string(),
     }
 }
 
@@ -244,7 +252,7 @@ impl Run for Members {
             version: member.protocols.map_or(0, |protocols| u16::from(protocols.newest)),
             round_trip_us: links.get(&member.id).and_then(|link| link.round_trip).map(micros),
             tags: member.tags.as_ref().clone(),
-            liveness: member.liveness.to_string(),
+            liveness: liveness(member),
         });
         Ok(known.collect())
     }
