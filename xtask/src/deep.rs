@@ -39,6 +39,9 @@ pub(crate) struct Arguments {
     /// Of miri's packages, or of the fuzz targets, those whose name has this in it
     #[arg(long, default_value = "")]
     only: String,
+    /// Of `sim`: so many seeds and no more; fewer within the time are a failure
+    #[arg(long)]
+    seeds: Option<NonZeroU64>,
 }
 
 pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
@@ -50,7 +53,7 @@ pub(crate) fn run(root: &Path, arguments: &Arguments) -> Result<()> {
         "--only is for fuzz and miri"
     );
     let verdict = match arguments.kind {
-        Kind::Sim => sim::run(root, limit, seed)?,
+        Kind::Sim => sim::run(root, limit, seed, arguments.seeds.map(NonZeroU64::get))?,
         Kind::Liveness => liveness::run(root, limit, seed)?,
         Kind::Fuzz => fuzz::run(root, limit, seed, only)?,
         Kind::Miri => miri::run(root, limit, seed, only)?,

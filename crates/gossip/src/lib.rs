@@ -76,6 +76,11 @@
 //!      a ──────┬── update x, weight 40 ───────────┬──────────────▶  x is removed: a removal beats what did not
 //!              │ (neither has heard of the other) │  they merge     know of it, though it be later by the clock
 //!      b ──────┴── remove x ──────────────────────┴──────────────▶  …until someone inserts x again
+//!
+//!      a ─── remove x ── insert x again ──────────┬──────────────▶  x is a member: the insert knew of a removal
+//!                (incarnation 8, above the one    │  they merge     and is above every removal of that run
+//!                 that was removed)               │
+//!      b ─── remove x (incarnation 7) ────────────┴──────────────▶  and so does b see it: both say the same
 //! ```
 //!
 //! Which members are alive is a matter of its own, beside the roster and never in it: [`liveness`]. A member whose

@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::proto::liveness::Signal;
-use crate::proto::{Context, Digest, Dot, Fact, Floor, Hash, Protocols, Record};
+use crate::proto::{Context, Digest, Dot, Ended, Fact, Floor, Hash, Protocols, Record};
 use crate::ring_name::RingName;
 
 /// The protocol version this build writes.
@@ -160,6 +160,8 @@ pub struct Delta {
     pub records: Vec<Record>,
     /// What stayed of removed nodes of whose tombstones `base` has not seen everything.
     pub floors: Vec<Floor>,
+    /// Actors that `base` still counts and the sender does not any more.
+    pub retired: Vec<Ended>,
     /// What a receiver that covers `base` has seen once it merged the records. `None` if they did not all fit:
     /// it asks again.
     pub upto: Option<Context>,

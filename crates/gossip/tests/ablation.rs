@@ -7,8 +7,8 @@ mod hand;
 use bytes::Bytes;
 use gossip::message::{Delta, Message, SyncHash};
 use gossip::proto::{
-    Actor, Command, Context, Digest, Dot, Membership, Record, Rule, Settings, Stamp, Standing, Version,
-    Versions,
+    Actor, Command, Context, Digest, Dot, Ended, Membership, Record, Rule, Settings, Stamp, Standing,
+    Version, Versions,
 };
 use netkernel::Incarnation;
 
@@ -83,7 +83,7 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
         Rule::BaseIsCovered => {
             let (base, upto) = (seen([1, 2, 3]), Some(seen([1, 2, 3, 4])));
             let records = vec![record("b")];
-            hand.hear("b", vec![dot(1)], &Message::Delta(Delta { base, records, floors: Vec::new(), upto }));
+            hand.hear("b", vec![dot(1)], &Message::Delta(delta(base, records, upto)));
             !hand.machine.context().contains(&dot(4))
         }
         Rule::WriteStartsFromFloor => {
@@ -139,6 +139,35 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
             let sent = hand.sent();
             sent.iter().any(|message| matches!(message, Message::Delta(delta) if !delta.floors.is_empty()))
         }
+        Rule::RunsAreGathered => {
+            // A member brings what an earlier run of this node wrote before it lost its disk.
+            meet(&mut hand, "b");
+            rumour(&mut hand, "b", vec![Record { own: None, ..record_by("a", by_other(1)) }]);
+            hand.wait(2_000);
+            versions(&hand, "a").unwrap().siblings().len() == 1
+        }
+        Rule::RetiredIsTold => {
+            let retired = Ended { actor: Actor(8), last: 1 };
+            meet_as(&mut hand, "c", dot(1));
+            let ended = Delta { retired: vec![retired], ..delta(Context::new(), Vec::new(), None) };
+            hand.hear("c", vec![dot(1)], &Message::Delta(ended));
+            hand.sent();
+            let context: Context = [dot(1), by_other(1)].into_iter().collect();
+            let digest = Digest { context, owns: Default::default() };
+            hand.hear("c", vec![dot(1)], &Message::Digest(digest));
+            let sent = hand.sent();
+            let tells = |delta: &Delta| delta.retired == [retired];
+            sent.iter().any(|message| matches!(message, Message::Delta(delta) if tells(delta)))
+        }
+        Rule::UnusedIsRetired => {
+            // What an earlier boot wrote is there still.
+            hand.insert("x");
+            let mut settings = settings("a");
+            settings.tombstone_ms = 1_000;
+            let mut hand = Hand::boot(tune(settings), hand.stored);
+            hand.wait(10_000);
+            is_member(&hand, "x") && hand.machine.stats().retired == 0
+        }
         Rule::RemovedIsTold => {
             let mut hand = founder(|settings| settings.tombstone_ms = 60_000);
             meet_and_remove(&mut hand, "b");
@@ -160,10 +189,13 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
 fn covered_is_ignored(mut hand: Hand) -> bool {
     let upto: Context = [dot(1), by_other(1)].into_iter().collect();
     let records = vec![record_by("c", by_other(1))];
-    let delta = Delta { base: Context::new(), records, floors: Vec::new(), upto: Some(upto) };
-    hand.hear("c", vec![by_other(1)], &Message::Delta(delta));
+    hand.hear("c", vec![by_other(1)], &Message::Delta(delta(Context::new(), records, Some(upto))));
     rumour_by(&mut hand, "c", by_other(1), vec![record("b")]);
     !is_member(&hand, "b")
+}
+
+fn delta(base: Context, records: Vec<Record>, upto: Option<Context>) -> Delta {
+    Delta { base, records, floors: Vec::new(), retired: Vec::new(), upto }
 }
 
 /// An event of another writer than `dot` names.

@@ -18,7 +18,13 @@ use hand::{Hand, NOW, address, dot, id, later, record, seen, settings};
 fn a_context_is_joined_only_after_a_complete_delta_whose_base_is_covered() {
     let mut hand = Hand::founder("a");
     let delta = |base: Context, upto| {
-        Message::Delta(Delta { base, records: vec![record("b")], floors: Vec::new(), upto })
+        Message::Delta(Delta {
+            base,
+            records: vec![record("b")],
+            floors: Vec::new(),
+            retired: Vec::new(),
+            upto,
+        })
     };
     // The answer to a digest of a state that was lost since: something between 1 and 4 is missing here.
     hand.hear("b", vec![dot(1)], &delta(seen([1, 2, 3, 4]), Some(seen([1, 2, 3, 4, 5]))));

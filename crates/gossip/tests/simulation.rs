@@ -1,13 +1,29 @@
 //! Seeded simulations: the fast subset. `cargo xtask sim` runs as many more as there is time for.
 #![expect(clippy::panic, reason = "a test fails by panicking")]
 
-use gossip::sim::{Fault, Report, Scenario, Story};
+use std::ops::Range;
+use std::thread;
 
-/// Runs the story with every seed and adds up what happened.
-fn run(story: Story, nodes: usize, seeds: std::ops::Range<u64>) -> Report {
+use gossip::proto::Rule;
+use gossip::sim::{Fault, Report, Scenario, Story, Violation};
+
+/// Runs the story with every seed, shared out among the processors, and adds up what happened.
+fn run(story: Story, nodes: usize, seeds: Range<u64>) -> Report {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let work = |first: usize| -> Result<Report, Violation> {
+        let mut total = Report::default();
+        for seed in seeds.clone().skip(first).step_by(threads) {
+            total += Scenario::new(story, nodes, seed).run()?;
+        }
+        Ok(total)
+    };
+    let reports: Vec<Result<Report, Violation>> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|first| scope.spawn(move || work(first))).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a run does not panic")).collect()
+    });
     let mut total = Report::default();
-    for seed in seeds {
-        match Scenario::new(story, nodes, seed).run() {
+    for report in reports {
+        match report {
             Ok(report) => total += report,
             Err(violation) => panic!("{story:?}, {nodes} nodes: {violation}"),
         }
@@ -52,14 +68,34 @@ fn two_rings_of_one_name_become_one_whatever_their_histories() {
 #[test]
 fn nothing_is_lost_or_resurrected_in_a_storm() {
     let report = run(Story::Storm, 6, 0..1_000);
-    for fault in Fault::ALL {
+    for fault in Fault::ALL.into_iter().filter(|fault| *fault != Fault::ReturnAfterCollection) {
         assert!(report.faults.runs_with(fault) * 20 >= report.runs, "{fault:?} is too rare: {report}");
     }
 }
 
 #[test]
 fn nothing_comes_back_when_the_tombstones_are_gone() {
-    // Not all seeds pass: see "Known faults" in the README. The range ends before the first that does not.
-    let report = run(Story::LongStorm, 6, 100..170);
-    assert!(report.collected > 0, "{report}");
+    let report = run(Story::LongStorm, 6, 0..300);
+    for fault in Fault::ALL {
+        assert!(report.faults.runs_with(fault) * 20 >= report.runs, "{fault:?} is too rare: {report}");
+    }
+    assert!(report.collected > 0 && report.retired > 0, "{report}");
 }
+
+/// The oracle can tell: these rules are missed by some storm of a few hundred.
+#[test]
+fn storms_miss_a_rule_that_nobody_keeps() {
+    for (rule, story) in MISSED {
+        let missed = (0..400).any(|seed| Scenario::new(story, 6, seed).without(rule).run().is_err());
+        assert!(missed, "no storm misses {rule:?}");
+    }
+}
+
+/// Rules, and the storms that miss them. The others a storm of so few nodes cannot do without so seldom that only a
+/// test by hand shows it (`ablation.rs`).
+const MISSED: [(Rule, Story); 4] = [
+    (Rule::CoveredIsIgnored, Story::Storm),
+    (Rule::RemovedBringsNothing, Story::Storm),
+    (Rule::RemovalBeatsMember, Story::Storm),
+    (Rule::UnusedIsRetired, Story::LongStorm),
+];

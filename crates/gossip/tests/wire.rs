@@ -45,6 +45,7 @@ fn record() -> Record {
         protocols: Protocols { oldest: 1, newest: 9 },
         draining: false,
         tags: [("colour".to_owned(), "red".to_owned())].into(),
+        actors: vec![Actor(0xbeef)],
         ended: vec![Ended { actor: Actor(0xdead), last: 7 }],
         extension: Bytes::from_static(b"and this"),
     };
@@ -84,6 +85,7 @@ fn messages() -> Vec<Message> {
             base: Context::new(),
             records: vec![record()],
             floors: vec![floor()],
+            retired: vec![Ended { actor: Actor(0xdead), last: 7 }],
             upto: Some(context.clone()),
         }),
         Message::Snapshot(snapshot()),

@@ -34,6 +34,8 @@ pub(super) enum Intent {
     Return(Token, LeaveError),
     /// Come back into the ring that removed this node and invites it again.
     Accept { record: Box<Record>, from: NodeId },
+    /// Say once what several runs of this node said of it.
+    Gather,
     /// Take the weight this node was inserted with.
     Adopt { weight: u32 },
     /// Remove a node that does not come.
@@ -74,6 +76,12 @@ impl Machine {
     /// The write that is wanted, with what to try again should it not be stored. `None` when there is nothing to
     /// write any more, and whoever waited was told.
     pub(super) fn draft(&mut self, intent: Intent, now: Now) -> Option<(Draft, Option<Intent>)> {
+        let (mut draft, again) = self.wanted(intent, now)?;
+        self.own_up(&mut draft);
+        Some((draft, again))
+    }
+
+    fn wanted(&mut self, intent: Intent, now: Now) -> Option<(Draft, Option<Intent>)> {
         match intent {
             Intent::Operation(token, command) => match self.operation(token, command, now) {
                 Ok(draft) => Some((draft, None)),
@@ -158,6 +166,11 @@ impl Machine {
                 draft.then = Then::Greet(from);
                 self.identity.mint(now.wall_ms);
                 self.write_own(&mut draft);
+            }
+            Intent::Gather => {
+                let standing = self.own_standing()?;
+                let by = local.clone();
+                self.write_over(&mut draft, &local, &standing, now, |version| version.by == by);
             }
             Intent::Adopt { weight } => {
                 let membership = self.roster.get(&local)?.membership()?;
@@ -292,6 +305,9 @@ impl Machine {
             return Err(JoinError::AlreadyIn { ring: ring.clone() });
         }
         let fresh = self.affiliation.last_ring() != Some(ring);
+        if fresh {
+            self.identity.forget_ring();
+        }
         let mut draft = Draft { fresh, affiliation: Some(Affiliation::In(ring.clone())), ..Draft::default() };
         self.write_membership(&mut draft, now);
         Ok(draft)
@@ -329,6 +345,18 @@ impl Machine {
 
     /// Writes the roster record of a node, replacing every version there is.
     fn write(&mut self, draft: &mut Draft, id: &NodeId, standing: &Standing, now: Now) {
+        self.write_over(draft, id, standing, now, |_| true);
+    }
+
+    /// The same, replacing only these versions.
+    fn write_over(
+        &mut self,
+        draft: &mut Draft,
+        id: &NodeId,
+        standing: &Standing,
+        now: Now,
+        replaces: impl Fn(&Version) -> bool,
+    ) {
         let empty = Roster::default();
         for _ in 0..ACTORS_TRIED {
             let version = Version {
@@ -339,12 +367,32 @@ impl Machine {
             };
             let dot = self.identity.next_dot(&mut self.random);
             let roster = if draft.fresh { &empty } else { &self.roster };
-            if let Some(record) = roster.written(id, dot, version) {
+            if let Some(record) = roster.written(id, dot, version, &replaces) {
                 draft.records.insert(id.clone(), record);
                 return;
             }
             // Someone claims to have seen this event before it happened. A fresh actor has no past.
             self.identity.retire_actor();
+        }
+    }
+
+    /// What this node says of its place in the ring, if runs of it said so beside each other: each that had no disk
+    /// wrote without knowing of the last.
+    pub(super) fn own_standing(&self) -> Option<Standing> {
+        let entry = self.roster.get(&self.settings.id)?;
+        let mut own = entry.versions().values().filter(|version| version.by == self.settings.id);
+        let (chosen, rest) = (entry.chosen()?.1, own.nth(1));
+        let is_member = matches!(chosen.standing, Standing::Member(_)) && chosen.by == self.settings.id;
+        (is_member && rest.is_some()).then(|| chosen.standing.clone())
+    }
+
+    /// Says under which actor this node writes, before anyone sees what it wrote.
+    fn own_up(&mut self, draft: &mut Draft) {
+        let is_leave = matches!(draft.then, Then::Leave { .. });
+        let known = self.roster.get(&self.settings.id).map(Entry::record);
+        let own = draft.records.get(&self.settings.id).or(known).and_then(|record| record.own.as_ref());
+        if !is_leave && own.is_some_and(|own| own.actors != self.identity.actors()) {
+            self.write_own(draft);
         }
     }
 
@@ -360,8 +408,8 @@ impl Machine {
             protocols: self.settings.protocols,
             draining: self.draining,
             tags: self.tags.clone(),
-            // Members that have collected at different times do not yet agree on what of an actor is left.
-            ended: Vec::new(),
+            actors: self.identity.actors().to_vec(),
+            ended: self.identity.ended().to_vec(),
             extension: self.settings.extension.clone(),
         };
         let record = Record { own: Some(own), ..record.clone() };

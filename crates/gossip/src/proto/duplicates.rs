@@ -10,7 +10,7 @@ use super::affiliation::Affiliation;
 use super::drafts::Intent;
 use super::machine::Machine;
 use super::ports::{Action, DialError, DialId};
-use super::record::Record;
+use super::record::{Actor, Ended, Record};
 
 /// A dial of an address under which this node may be running a second time.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ impl Machine {
             Ordering::Equal => mine != Some(theirs),
             Ordering::Greater => true,
         };
+        // Of a run whose disk was lost, or went back, nobody else would ever say that its actors have ended.
+        let is_open = |actor: &&Actor| !self.roster.is_retired(Ended { actor: **actor, last: 1 });
+        let open: Vec<_> = theirs.actors.iter().filter(is_open).copied().collect();
+        self.identity.adopt(&open);
         if foreign {
             self.told(theirs.incarnation, theirs.address.clone());
         }

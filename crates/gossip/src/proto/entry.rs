@@ -7,9 +7,10 @@ use netkernel::{Address, Incarnation, NodeId};
 use super::floor::Floor;
 use super::hash::Hash;
 use super::record::{
-    Dot, Ended, Fact, Membership, OwnRecord, OwnVersion, Record, Standing, Version, Versions, What,
+    Actor, Dot, Ended, Fact, Membership, OwnRecord, OwnVersion, Record, Standing, Version, Versions, What,
 };
 use super::rules::{Rule, Rules};
+use super::seen::Seen;
 
 /// A record with what is derived from it.
 #[derive(Debug, Clone)]
@@ -28,6 +29,16 @@ impl Entry {
     /// The same entry in a roster with this floor and these rules.
     pub(crate) fn under(self, floor: Option<Arc<Floor>>, rules: Rules) -> Self {
         Self { floor, rules, ..self }
+    }
+
+    /// Takes retired actors out of what the record has seen, unless a version of one is left.
+    pub(crate) fn forget(&mut self, seen: &Seen) {
+        let is_retired = |(actor, last): &(&Actor, u64)| seen.is_retired(**actor, *last);
+        let retired: Vec<_> =
+            self.versions().context().iter().filter(is_retired).map(|(actor, _)| *actor).collect();
+        retired.iter().for_each(|actor| {
+            self.record.versions.retire(actor);
+        });
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -90,12 +101,9 @@ impl Entry {
         }
     }
 
-    /// Actors of the node that will never write again, if it belongs to the ring.
+    /// Actors that the node retired last.
     pub(crate) fn ended(&self) -> &[Ended] {
-        match &self.record.own {
-            Some(own) if self.membership().is_some() => &own.ended,
-            _ => &[],
-        }
+        self.record.own.as_ref().map_or(&[], |own| &own.ended)
     }
 
     /// The node's own record, if its membership admits that incarnation: one from before a removal says nothing of

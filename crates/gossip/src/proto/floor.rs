@@ -4,6 +4,7 @@ use netkernel::{Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::record::{Actor, Dot, Versions};
+use super::seen::Seen;
 
 /// What stays of a removed node once its tombstone was collected, for a week.
 ///
@@ -27,6 +28,16 @@ impl Floor {
     /// The past alone, as versions to merge with: what it covers was replaced.
     pub(crate) fn versions(&self) -> Versions {
         Versions::from_parts(self.past.clone(), []).expect("no siblings need no cover")
+    }
+
+    /// Takes retired actors out of what the record had seen.
+    pub(crate) fn forget(&mut self, seen: &Seen) {
+        self.dots.retain(|dot| !seen.is_retired(dot.actor, dot.counter()));
+        let is_retired = |(actor, last): &(&Actor, u64)| seen.is_retired(**actor, *last);
+        let retired: Vec<_> = self.past.iter().filter(is_retired).map(|(actor, _)| *actor).collect();
+        retired.iter().for_each(|actor| {
+            self.past.retire(actor);
+        });
     }
 
     /// Takes in another floor of the same node, and returns whether that changed anything.

@@ -108,17 +108,7 @@ impl Machine {
     fn on_trusted(&mut self, from: &NodeId, message: Message, now: Now) {
         match message {
             Message::SyncHash(theirs) => self.compare(from, theirs, now),
-            Message::Delta(Delta { base, records, floors, upto }) => {
-                let sunk = self.sink(from, &floors, now);
-                let (news, whole) = self.absorb(from, &records, now);
-                let is_base_here = self.roster.context().covers(&base) || !self.keeps(Rule::BaseIsCovered);
-                match upto {
-                    Some(upto) if whole && is_base_here => self.join(&upto, now),
-                    // The rest did not fit. Without news, asking again would bring the same.
-                    None if news || sunk => self.pull(from),
-                    Some(_) | None => {}
-                }
-            }
+            Message::Delta(delta) => self.absorb_delta(from, delta, now),
             Message::Snapshot(snapshot) => self.absorb_snapshot(from, snapshot, now),
             Message::Rumor { records, facts } => self.on_rumour(from, &records, facts, now),
             Message::Known { learned, already } => {
@@ -151,6 +141,34 @@ impl Machine {
         }
     }
 
+    fn absorb_delta(&mut self, from: &NodeId, delta: Delta, now: Now) {
+        let Delta { base, records, floors, retired, upto } = delta;
+        let sunk = self.sink(from, &floors, now);
+        let (news, whole) = self.absorb(from, &records, now);
+        self.retire(from, &retired, now);
+        let is_base_here = self.roster.has_seen(&base) || !self.keeps(Rule::BaseIsCovered);
+        match upto {
+            Some(upto) => {
+                if whole && is_base_here {
+                    self.join(&upto, now);
+                }
+                self.tell_retired(from, upto);
+            }
+            // The rest did not fit. Without news, asking again would bring the same.
+            None if news || sunk => self.pull(from),
+            None => {}
+        }
+    }
+
+    /// Tells a node of the actors that it still counts and that are retired.
+    fn tell_retired(&mut self, to: &NodeId, counted: Context) {
+        let retired: Vec<_> = self.roster.retired_for(&counted).collect();
+        if !retired.is_empty() {
+            let delta = Delta { base: counted, records: Vec::new(), floors: Vec::new(), retired, upto: None };
+            self.send(to, &Message::Delta(delta));
+        }
+    }
+
     /// Judges the sender by its own record as it stands here, together with what the frame brings of it.
     fn judge(&self, from: &NodeId, header: &Header, message: &Message) -> Verdict {
         let here = self.roster.get(from);
@@ -162,7 +180,7 @@ impl Machine {
         let left_of_itself = |entry: &Entry| entry.removal().is_some_and(|(by, _)| by == from);
         let in_past = |dot| {
             let here = here.is_some_and(|here| here.versions().contains(dot));
-            here || self.roster.context().contains(dot)
+            here || self.roster.has_seen_dot(dot)
         };
         let was_here = here.is_some() || !header.own.is_empty();
         if !self.keeps(Rule::RemovedBringsNothing) {
@@ -183,7 +201,7 @@ impl Machine {
 
     /// Whether the record holds a roster event that was not seen here.
     fn is_news(&self, record: &Record) -> bool {
-        record.versions.siblings().any(|(dot, _)| !self.roster.context().contains(dot))
+        record.versions.siblings().any(|(dot, _)| !self.roster.has_seen_dot(dot))
     }
 
     /// A node that runs under a lower incarnation than is known of it has to learn that.
@@ -277,18 +295,21 @@ impl Machine {
             let mut room = Room::of(self.settings.frame_bytes_max);
             let floors = room.fit(self.roster.floors_for(&theirs.context));
             let records = room.fit(self.roster.records_for(theirs));
+            let retired = self.roster.retired_for(&theirs.context).collect();
             let is_known = self.roster.get(from).is_some_and(|entry| entry.own().is_some());
             self.stats.below_floor += u64::from(!floors.is_empty() && is_known);
             let is_complete = room.held_all() || !self.keeps(Rule::DeltaIsComplete);
             let upto = is_complete.then(|| self.roster.context().clone());
-            self.send(from, &Message::Delta(Delta { base: theirs.context.clone(), records, floors, upto }));
+            let base = theirs.context.clone();
+            self.send(from, &Message::Delta(Delta { base, records, floors, retired, upto }));
         }
         if lacks {
             self.pull(from);
         } else if !has_news {
             // Not the hash: should that still differ, the two would ask each other without end.
             let (base, upto) = (theirs.context.clone(), Some(self.roster.context().clone()));
-            self.send(from, &Message::Delta(Delta { base, records: Vec::new(), floors: Vec::new(), upto }));
+            let (records, floors, retired) = Default::default();
+            self.send(from, &Message::Delta(Delta { base, records, floors, retired, upto }));
         }
     }
 
@@ -306,6 +327,7 @@ impl Machine {
             Some(context) if whole => {
                 self.drop_replaced(from, &snapshot.records, &context, now);
                 self.join(&context, now);
+                self.tell_retired(from, context);
             }
             None if news || sunk => self.pull(from),
             Some(_) | None => {}
@@ -314,10 +336,7 @@ impl Machine {
 
     /// Everything in `upto` has arrived, or had before.
     fn join(&mut self, upto: &Context, now: Now) {
-        if !self.roster.context().covers(upto) {
-            self.roster.join(upto);
-            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
-        }
+        self.roster.join(upto);
         self.exchanged(now);
     }
 

@@ -3,7 +3,7 @@
 use netkernel::Incarnation;
 
 use super::random::Random;
-use super::record::{Actor, Dot, OwnVersion};
+use super::record::{ACTORS_MAX, Actor, Dot, ENDED_MAX, Ended, OwnVersion};
 
 /// What one boot of a node is and has used up.
 #[derive(Debug, Clone)]
@@ -17,8 +17,10 @@ pub(crate) struct Identity {
     own_version: u32,
     /// The actor of this boot's roster writes, once there was one, and how many it made.
     actor: Option<(Actor, u64)>,
-    /// Every actor this node ever wrote under, oldest first.
+    /// Every actor this node answers for: its own, oldest first, and those of nodes that are gone.
     actors: Vec<Actor>,
+    /// The actors it retired last.
+    ended: Vec<Ended>,
 }
 
 impl Identity {
@@ -26,8 +28,15 @@ impl Identity {
     pub(crate) fn boot(stored: Option<Incarnation>, actors: Vec<Actor>, wall_ms: u64) -> Self {
         let told = stored.unwrap_or_default();
         let incarnation = Incarnation::default();
-        let mut identity =
-            Self { incarnation, first: incarnation, told, own_version: 0, actor: None, actors };
+        let mut identity = Self {
+            incarnation,
+            first: incarnation,
+            told,
+            own_version: 0,
+            actor: None,
+            actors,
+            ended: Vec::new(),
+        };
         identity.mint(wall_ms);
         identity.first = identity.incarnation;
         identity
@@ -77,15 +86,61 @@ impl Identity {
         };
         if counter == 1 {
             self.actors.push(actor);
+            let over = self.actors.len().saturating_sub(ACTORS_MAX);
+            self.actors.drain(..over);
         }
         self.actor = Some((actor, counter));
         Dot::new(actor, counter).expect("counters start at 1")
     }
 
-    /// Everyone has forgotten an actor of an earlier boot.
+    /// The actors it answers for and writes under no more.
+    pub(crate) fn earlier_actors(&self) -> Vec<Actor> {
+        let present = self.actor.map(|(actor, _)| actor);
+        self.actors.iter().copied().filter(|actor| Some(*actor) != present).collect()
+    }
+
+    /// Answers for these actors from now on: of a run whose disk was lost, or of a node that is gone.
+    pub(crate) fn adopt(&mut self, actors: &[Actor]) {
+        let room = ACTORS_MAX.saturating_sub(self.actors.len());
+        let new = actors.iter().filter(|actor| !self.actors.contains(actor)).take(room);
+        let mut all: Vec<_> = new.copied().collect();
+        all.append(&mut self.actors);
+        self.actors = all;
+    }
+
+    /// Answers no more for actors of which nobody knows anything: what they wrote was never published.
+    pub(crate) fn disown(&mut self, is_unknown: impl Fn(&Actor) -> bool) {
+        let present = self.actor.map(|(actor, _)| actor);
+        self.actors.retain(|actor| Some(*actor) == present || !is_unknown(actor));
+    }
+
+    /// The actors it retired last.
+    pub(crate) fn ended(&self) -> &[Ended] {
+        &self.ended
+    }
+
+    /// Takes up what an earlier run retired last, for not everyone may have heard of it.
+    pub(crate) fn resume(&mut self, ended: Vec<Ended>) {
+        self.ended = ended;
+    }
+
+    /// Retires these actors. All members have heard of those before.
+    pub(crate) fn end(&mut self, mut ended: Vec<Ended>) {
+        ended.truncate(ENDED_MAX);
+        self.ended = ended;
+    }
+
+    /// An actor was retired: there is nothing to answer for any more.
     pub(crate) fn forget_actor(&mut self, actor: Actor) {
         let present = self.actor.map(|(actor, _)| actor);
         self.actors.retain(|known| *known != actor || Some(actor) == present);
+    }
+
+    /// Begins anew in a ring that knows nothing of the last one.
+    pub(crate) fn forget_ring(&mut self) {
+        self.retire_actor();
+        self.actors.clear();
+        self.ended.clear();
     }
 
     /// Ends the use of the present actor: one of its events was given out and may or may not be on disk. With a

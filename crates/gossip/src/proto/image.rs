@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::affiliation::Affiliation;
 use super::entry::Entry;
 use super::floor::Floor;
-use super::record::{Actor, Context, Record};
+use super::record::{Actor, Context, Ended, Record};
 use super::roster::Roster;
 use super::rules::Rules;
 
@@ -26,6 +26,8 @@ pub struct Image {
     pub(crate) entries: Vec<Arc<Entry>>,
     /// With how long each is still to be kept, in milliseconds.
     pub(crate) floors: Vec<(Arc<Floor>, u64)>,
+    /// With how long each is still to be remembered, in milliseconds.
+    pub(crate) retired: Vec<(Ended, u64)>,
 }
 
 #[derive(Serialize)]
@@ -38,6 +40,7 @@ struct Encoded<'a> {
     context: &'a Context,
     records: Vec<&'a Record>,
     floors: &'a [(Arc<Floor>, u64)],
+    retired: &'a [(Ended, u64)],
 }
 
 #[derive(Deserialize)]
@@ -50,16 +53,18 @@ struct Decoded {
     context: Context,
     records: Vec<Record>,
     floors: Vec<(Arc<Floor>, u64)>,
+    retired: Vec<(Ended, u64)>,
 }
 
 impl Image {
     /// The bytes of a state file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self { id, address, affiliation, incarnation, actors, context, floors, .. } = self;
+        let Self { id, address, affiliation, incarnation, actors, context, floors, retired, .. } = self;
         let records = self.entries.iter().map(|entry| entry.record()).collect();
         let incarnation = *incarnation;
-        let encoded = Encoded { id, address, affiliation, incarnation, actors, context, records, floors };
+        let encoded =
+            Encoded { id, address, affiliation, incarnation, actors, context, records, floors, retired };
         let bytes = postcard::to_extend(&encoded, vec![VERSION]);
         bytes.expect("the types of an image always serialise, and a vector takes every byte")
     }
@@ -75,9 +80,10 @@ impl Image {
             return Err(ImageError::Version { version: *version });
         }
         let decoded: Decoded = postcard::from_bytes(rest).map_err(|_| ImageError::Malformed)?;
-        let Decoded { id, address, affiliation, incarnation, actors, context, records, floors } = decoded;
+        let Decoded { id, address, affiliation, incarnation, actors, context, records, floors, retired } =
+            decoded;
         let entries = records.into_iter().map(Entry::new).map(Arc::new).collect();
-        Ok(Self { id, address, affiliation, incarnation, actors, context, entries, floors })
+        Ok(Self { id, address, affiliation, incarnation, actors, context, entries, floors, retired })
     }
 
     /// Whose state this is.
@@ -98,6 +104,17 @@ impl Image {
         &self.context
     }
 
+    /// Actors whose events all pass for seen, though the context counts them no more.
+    pub fn retired(&self) -> impl Iterator<Item = Ended> + '_ {
+        self.retired.iter().map(|(ended, _)| *ended)
+    }
+
+    /// Nodes whose tombstones were collected.
+    #[cfg(feature = "sim")]
+    pub(crate) fn collected(&self) -> impl Iterator<Item = &NodeId> {
+        self.floors.iter().map(|(floor, _)| &floor.id)
+    }
+
     /// The records it holds, by id.
     pub fn records(&self) -> impl Iterator<Item = &Record> {
         self.entries.iter().map(|entry| entry.record())
@@ -105,7 +122,8 @@ impl Image {
 
     pub(crate) fn roster(&self, rules: Rules) -> Roster {
         let floors = self.floors.iter().map(|(floor, _)| Arc::clone(floor));
-        Roster::restored(rules, &self.context, self.entries.iter().cloned(), floors)
+        let retired = self.retired.iter().map(|(ended, _)| *ended);
+        Roster::restored(rules, &self.context, self.entries.iter().cloned(), floors, retired)
     }
 }
 
@@ -124,4 +142,4 @@ pub enum ImageError {
     Malformed,
 }
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;

@@ -50,7 +50,7 @@ fn play(steps: &[Step]) -> [Roster; 3] {
         let dot = Dot::new(Actor(writer as u64), counters[writer]).expect("counted from 1");
         let stamp = clocks[writer].tick(1_000);
         let version = Version { standing, stamp, by: id(writer), extension: Bytes::new() };
-        let record = rosters[writer].written(&id(node), dot, version).expect("a fresh event");
+        let record = rosters[writer].written(&id(node), dot, version, |_| true).expect("a fresh event");
         rosters[writer].merge(&record).expect("a fresh event");
     };
     for step in steps {
@@ -75,6 +75,7 @@ fn play(steps: &[Step]) -> [Roster; 3] {
                     protocols: Protocols { oldest: 1, newest: 1 },
                     draining: false,
                     tags: Default::default(),
+                    actors: Vec::new(),
                     ended: Vec::new(),
                     extension: Bytes::new(),
                 };
@@ -160,7 +161,7 @@ proptest! {
     #[test]
     fn a_restored_roster_is_the_stored_one(steps in steps()) {
         let [a, ..] = play(&steps);
-        let restored = Roster::restored(Rules::default(), a.context(), a.entries().cloned(), []);
+        let restored = Roster::restored(Rules::default(), a.context(), a.entries().cloned(), [], []);
         prop_assert_eq!(state(&restored), state(&a));
     }
 

@@ -172,6 +172,17 @@ impl Machine {
         for (floor, left_ms) in &image.floors {
             self.keep_floor(floor.id.clone(), *left_ms, now);
         }
+        for (ended, left_ms) in &image.retired {
+            self.keep_retired(ended.actor, *left_ms, now);
+        }
+        // A write that retired an actor may have been the last.
+        let ended: Vec<_> = self.roster.iter().flat_map(|(_, entry)| entry.ended().to_vec()).collect();
+        ended.into_iter().for_each(|ended| {
+            self.roster.retire(&image.id, ended);
+        });
+        self.writer.resume(self.roster.seen_hash());
+        let own = self.roster.get(&image.id).and_then(|entry| entry.record().own.as_ref());
+        self.identity.resume(own.map(|own| own.ended.clone()).unwrap_or_default());
         self.mark_all_stale(now);
         for (_, entry) in self.roster.iter() {
             entry.versions().values().for_each(|version| self.stamps.observe(version.stamp));
@@ -318,6 +329,17 @@ impl Machine {
         self.roster.iter().map(|(_, entry)| entry.record())
     }
 
+    /// The actors that are retired, with their last events.
+    pub fn retired(&self) -> impl Iterator<Item = super::Ended> + '_ {
+        self.roster.retired()
+    }
+
+    /// Up to which incarnation a removed node is dead here, its tombstone being collected.
+    #[cfg(feature = "sim")]
+    pub(crate) fn dead_upto(&self, id: &NodeId) -> Option<Incarnation> {
+        self.roster.floor(id).map(|floor| floor.incarnation)
+    }
+
     /// The members of which concurrent writes say different things.
     pub fn conflicts(&self) -> impl Iterator<Item = &NodeId> + '_ {
         let in_ring = self.affiliation.ring().is_some();
@@ -342,6 +364,7 @@ impl Machine {
             context: roster.context().clone(),
             entries: roster.entries().cloned().collect(),
             floors: roster.floors().map(floor).collect(),
+            retired: roster.retired().map(|ended| (ended, self.retired_left_ms(ended.actor, now))).collect(),
         }
     }
 

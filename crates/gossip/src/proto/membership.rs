@@ -263,6 +263,8 @@ impl Machine {
         self.unaware.clear();
         self.notices.clear();
         self.probe = None;
+        // A member may answer for this one's actors from now on, and take them for ended.
+        self.identity.retire_actor();
         self.writer.cancel_announcements();
         for (token, result) in self.operations.abandon() {
             self.complete(token, Outcome::Propagated(result));

@@ -79,9 +79,8 @@ impl Machine {
             }
             if let Some(after) = after {
                 self.announce(before.as_ref(), &after);
+                self.retire(&record.id, after.ended(), now);
             }
-        } else if !news.is_empty() {
-            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
         }
         Some(news)
     }
@@ -110,7 +109,14 @@ impl Machine {
     }
 
     /// A record lost versions that were replaced elsewhere.
-    fn shrank(&mut self, before: Option<&Entry>, id: &NodeId, by: Option<&NodeId>, from: &NodeId, now: Now) {
+    pub(super) fn shrank(
+        &mut self,
+        before: Option<&Entry>,
+        id: &NodeId,
+        by: Option<&NodeId>,
+        from: &NodeId,
+        now: Now,
+    ) {
         let after = self.roster.get(id).cloned();
         let standing =
             |entry: Option<&Entry>| entry.map(|entry| (entry.record().clone(), entry.removal().is_some()));

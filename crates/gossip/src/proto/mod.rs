@@ -48,6 +48,7 @@ mod operations;
 mod ports;
 mod random;
 mod record;
+mod retirement;
 mod roster;
 mod rules;
 mod rumour;

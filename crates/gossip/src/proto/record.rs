@@ -99,7 +99,9 @@ pub struct OwnRecord {
     pub draining: bool,
     /// What its application says of it.
     pub tags: BTreeMap<String, String>,
-    /// Actors of its earlier boots, under which it will never write again.
+    /// Actors it answers for: the one it writes under, and those of its earlier boots that are not retired yet.
+    pub actors: Vec<Actor>,
+    /// Actors it retired last: nothing of them is left, and every member has on disk that it is so.
     pub ended: Vec<Ended>,
     /// Bytes of a later protocol version: kept, hashed and passed on by nodes that do not know their meaning.
     pub extension: Bytes,
@@ -113,8 +115,9 @@ impl OwnRecord {
     }
 }
 
-/// An actor that will never write again. Once every member has all of its events, they may be forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// An actor that will never write again. Once every member has on disk that all of its events were replaced, it is
+/// retired: nobody counts them any more, and all of them pass for seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Ended {
     /// The actor.
     pub actor: Actor,
@@ -181,6 +184,7 @@ impl Record {
             own.extension.len() <= EXTENSION_BYTES_MAX
                 && tag_bytes(&own.tags) <= TAG_BYTES_MAX
                 && own.ended.len() <= ENDED_MAX
+                && own.actors.len() <= ACTORS_MAX
         });
         versions && own && self.versions.siblings().len() <= SIBLINGS_MAX
     }
@@ -206,8 +210,11 @@ pub(crate) const TAG_BYTES_MAX: usize = 4 * 1024;
 /// Room for fields of later protocol versions.
 const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 
-/// Earlier actors named in one record; whoever has more names the oldest first.
-const ENDED_MAX: usize = 32;
+/// Actors retired by one record; whoever has more names the oldest first.
+pub(crate) const ENDED_MAX: usize = 32;
+
+/// Actors a node answers for. Each takes a boot that wrote, or a disk that was lost, since the last was retired.
+pub(crate) const ACTORS_MAX: usize = 256;
 
 /// Concurrent versions of one record. Each takes a partition of its own to make.
 pub(crate) const SIBLINGS_MAX: usize = 64;

@@ -1,6 +1,6 @@
 //! The causal member map: every record, which events of it were seen, and how two replicas become one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use netkernel::{Incarnation, NodeId};
@@ -9,22 +9,22 @@ use serde::{Deserialize, Serialize};
 use super::entry::Entry;
 use super::floor::Floor;
 use super::hash::Hash;
-use super::record::{Actor, Context, Dot, Fact, OwnVersion, Record, Version, Versions, What};
+use super::record::{Context, Dot, Ended, Fact, OwnVersion, Record, Version, Versions, What};
 use super::rules::{Rule, Rules};
 use super::seen::Seen;
 
 /// A replica of the roster.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Roster {
-    entries: BTreeMap<NodeId, Arc<Entry>>,
-    floors: BTreeMap<NodeId, Arc<Floor>>,
-    seen: Seen,
+    pub(super) entries: BTreeMap<NodeId, Arc<Entry>>,
+    pub(super) floors: BTreeMap<NodeId, Arc<Floor>>,
+    pub(super) seen: Seen,
     /// Of all members' records, kept up with each change. A tombstone counts for nothing here, so that it may be
     /// collected here and there at different times.
     live: Hash,
     /// Of the own versions of all members, kept up with each change. With the context it makes the digest's hash.
     owns: Hash,
-    rules: Rules,
+    pub(super) rules: Rules,
 }
 
 /// What a roster has seen: enough for another to work out what it lacks.
@@ -48,8 +48,12 @@ impl Roster {
         context: &Context,
         entries: impl IntoIterator<Item = Arc<Entry>>,
         floors: impl IntoIterator<Item = Arc<Floor>>,
+        retired: impl IntoIterator<Item = Ended>,
     ) -> Self {
         let mut roster = Self::new(rules);
+        retired.into_iter().for_each(|ended| {
+            roster.seen.retire(ended);
+        });
         roster.seen.join(context);
         floors.into_iter().for_each(|floor| roster.lay(floor));
         entries.into_iter().for_each(|entry| roster.put(Arc::unwrap_or_clone(entry)));
@@ -108,9 +112,14 @@ impl Roster {
         self.entries.contains_key(id) || self.floors.contains_key(id)
     }
 
-    /// Actors that will never write again and that no version here is of.
-    pub(crate) fn ended_actors(&self) -> BTreeSet<Actor> {
-        self.seen.complete().collect()
+    /// Whether all of these events were seen, be it that something replaced them since.
+    pub(crate) fn has_seen(&self, events: &Context) -> bool {
+        self.seen.covers_all(events)
+    }
+
+    /// Whether the event was seen.
+    pub(crate) fn has_seen_dot(&self, dot: &Dot) -> bool {
+        self.seen.covers(dot)
     }
 }
 
@@ -123,13 +132,15 @@ impl Roster {
 
     /// Whether the fact was seen, be it that something replaced it since.
     pub(crate) fn covers(&self, fact: &Fact) -> bool {
-        let ring_wide = matches!(&fact.what, What::Roster(dot) if self.context().contains(dot));
+        let ring_wide = matches!(&fact.what, What::Roster(dot) if self.seen.covers(dot));
         ring_wide || self.get(&fact.id).is_some_and(|entry| entry.covers(fact))
     }
 
     /// Whether a node with this digest lacks something that is here.
     pub(crate) fn has_news_for(&self, digest: &Digest) -> bool {
-        !digest.context.covers(self.context()) || self.members().any(|(_, entry)| lacks_own(digest, entry))
+        !digest.context.covers(self.context())
+            || self.members().any(|(_, entry)| lacks_own(digest, entry))
+            || self.retired_for(&digest.context).next().is_some()
     }
 
     /// Whether a node with this digest has something that is missing here.
@@ -139,7 +150,7 @@ impl Roster {
             // Of a node that is removed here no own record is missed.
             !self.get(id).is_some_and(|entry| entry.covers(&fact)) && !self.is_removed(id)
         };
-        !self.context().covers(&digest.context) || digest.owns.iter().any(missing)
+        !self.has_seen(&digest.context) || digest.owns.iter().any(missing)
     }
 
     fn is_removed(&self, id: &NodeId) -> bool {
@@ -198,7 +209,7 @@ impl Roster {
         // A version whose event was seen and that is not here was replaced, and its successor may be collected.
         let ignores = self.rules.keep(Rule::CoveredIsIgnored);
         let is_here = |dot: &Dot| here.is_some_and(|entry| entry.versions().get(dot).is_some());
-        let counts = |(dot, _): &(&Dot, &Version)| !(ignores && self.context().contains(dot)) || is_here(dot);
+        let counts = |(dot, _): &(&Dot, &Version)| !(ignores && self.seen.covers(dot)) || is_here(dot);
         let left = record.versions.siblings().filter(counts);
         let left: Vec<_> = left.map(|(dot, version)| (*dot, version.clone())).collect();
         if left.is_empty() && here.is_none() {
@@ -228,10 +239,12 @@ impl Roster {
 
     /// Takes in another's floor, and returns whether that changed anything.
     pub(crate) fn sink(&mut self, floor: &Floor) -> bool {
+        let mut floor = floor.clone();
+        floor.forget(&self.seen);
         let merged = match self.floor(&floor.id) {
             Some(mine) => {
                 let mut merged = mine.clone();
-                if !merged.merge(floor) {
+                if !merged.merge(&floor) {
                     return false;
                 }
                 merged
@@ -268,19 +281,15 @@ impl Roster {
 
     /// Forgets a floor whose time is up.
     pub(crate) fn forget_floor(&mut self, id: &NodeId) {
-        if let Some(floor) = self.floors.remove(id) {
-            self.seen.release(floor.dots.iter());
-            if let Some(entry) = self.entries.get(id).cloned() {
-                self.put(Arc::unwrap_or_clone(entry));
-            }
+        if self.floors.remove(id).is_some()
+            && let Some(entry) = self.entries.get(id).cloned()
+        {
+            self.put(Arc::unwrap_or_clone(entry));
         }
     }
 
     fn lay(&mut self, floor: Arc<Floor>) {
-        self.seen.hold(floor.dots.iter());
-        if let Some(before) = self.floors.insert(floor.id.clone(), floor) {
-            self.seen.release(before.dots.iter());
-        }
+        self.floors.insert(floor.id.clone(), floor);
     }
 
     /// Drops what another has seen and has not any more, given all that it has. Returns the nodes concerned. This
@@ -315,14 +324,16 @@ impl Roster {
         concerned
     }
 
-    /// Forgets the events of an actor that will never write again.
-    pub(crate) fn retire(&mut self, actor: Actor) {
-        self.seen.retire(actor);
-    }
-
-    /// The record that a write here would make: it replaces every version there is. `None` if the event was used.
-    pub(crate) fn written(&self, id: &NodeId, dot: Dot, version: Version) -> Option<Record> {
-        if self.context().contains(&dot) {
+    /// The record that a write here would make, which replaces these versions and leaves the others beside it. `None` if
+    /// the event was used.
+    pub(crate) fn written(
+        &self,
+        id: &NodeId,
+        dot: Dot,
+        version: Version,
+        replaces: impl Fn(&Version) -> bool,
+    ) -> Option<Record> {
+        if self.seen.covers(&dot) {
             return None;
         }
         let entry = self.get(id);
@@ -330,7 +341,14 @@ impl Roster {
             Some(entry) => entry.versions().clone(),
             None => self.past_of(id).unwrap_or_default(),
         };
-        versions.write_at(&versions.context().clone(), version, dot).ok()?;
+        let replaced = match versions.values().all(&replaces) {
+            true => versions.context().clone(),
+            false => {
+                let replaced = versions.siblings().filter(|(_, version)| replaces(version));
+                replaced.map(|(dot, _)| (dot.actor, dot.counter())).collect()
+            }
+        };
+        versions.write_at(&replaced, version, dot).ok()?;
         Some(Record { id: id.clone(), versions, own: entry.and_then(|entry| entry.record().own.clone()) })
     }
 
@@ -339,24 +357,21 @@ impl Roster {
         self.floor(id).filter(|_| self.rules.keep(Rule::WriteStartsFromFloor)).map(Floor::versions)
     }
 
-    fn put(&mut self, entry: Entry) {
+    pub(super) fn put(&mut self, mut entry: Entry) {
+        entry.forget(&self.seen);
         let id = entry.record().id.clone();
         let floor = self.floors.get(&id).cloned();
         let entry = entry.under(floor, self.rules);
         self.take(&id);
         self.live ^= entry.live_hash();
         self.owns ^= own_hash(&entry);
-        self.seen.end(entry.ended());
-        self.seen.hold(entry.versions().siblings().map(|(dot, _)| dot));
         self.entries.insert(id, Arc::new(entry));
     }
 
-    fn take(&mut self, id: &NodeId) {
+    pub(super) fn take(&mut self, id: &NodeId) {
         if let Some(before) = self.entries.remove(id) {
             self.live ^= before.live_hash();
             self.owns ^= own_hash(&before);
-            self.seen.unend(before.ended());
-            self.seen.release(before.versions().siblings().map(|(dot, _)| dot));
         }
     }
 }

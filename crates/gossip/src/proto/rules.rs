@@ -38,6 +38,12 @@ pub enum Rule {
     DivergenceIsHealed,
     /// Whoever has not seen the tombstone of a floor is told of the floor.
     FloorIsTold,
+    /// A node replaces what its earlier runs wrote of it without knowing of each other.
+    RunsAreGathered,
+    /// Whoever still counts the events of a retired actor is told that it is.
+    RetiredIsTold,
+    /// An actor is retired only once nothing of it is left.
+    UnusedIsRetired,
     /// A removed node is told so until it is known to have heard, or its tombstone is collected.
     RemovedIsTold,
     /// A node in no ring answers the frames of its old one.
@@ -72,7 +78,7 @@ impl Rules {
 #[cfg(feature = "sim")]
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::CoveredIsIgnored,
         Self::RemovedBringsNothing,
         Self::UnknownIsPulled,
@@ -90,6 +96,9 @@ impl Rule {
         Self::TombstoneAges,
         Self::DivergenceIsHealed,
         Self::FloorIsTold,
+        Self::RunsAreGathered,
+        Self::RetiredIsTold,
+        Self::UnusedIsRetired,
         Self::RemovedIsTold,
         Self::GoneIsAnswered,
     ];

@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vclock::DotRange;
+
 use super::hash::Hash;
 use super::record::{Actor, Context, Dot, Ended};
 
 /// Which roster events were seen.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Seen {
+    /// All events, but those of retired actors.
     context: Context,
-    /// The last events of actors that will never write again, as the nodes say whose they were.
-    ended: BTreeMap<Actor, u64>,
-    /// How many versions and floors are of each actor.
-    used: BTreeMap<Actor, usize>,
+    /// Actors that are out of the context, and up to which event: all of these were seen and replaced everywhere.
+    retired: BTreeMap<Actor, u64>,
     hash: Hash,
 }
 
@@ -21,14 +22,24 @@ impl Seen {
         &self.context
     }
 
-    /// Of all events, but those of actors that have ended, of which everything was seen and nothing is left: who forgot
-    /// them and who has not compare as equal.
+    /// Of the context. Who has retired an actor and who has not compare as different, until the other is told.
     pub(crate) fn hash(&self) -> Hash {
         self.hash
     }
 
+    /// Whether the event was seen, be it of an actor that is retired.
+    pub(crate) fn covers(&self, dot: &Dot) -> bool {
+        self.context.contains(dot) || self.is_retired(dot.actor, dot.counter())
+    }
+
+    /// Whether all of these events were seen.
+    pub(crate) fn covers_all(&self, events: &Context) -> bool {
+        self.context.covers(events)
+            || events.missing_from(&self.context).all(|run| self.is_retired(*run.actor(), run.last()))
+    }
+
     pub(crate) fn insert(&mut self, dot: Dot) {
-        if !self.context.contains(&dot) {
+        if !self.covers(&dot) {
             self.change([dot.actor], |seen| {
                 seen.context.insert(dot);
             });
@@ -36,69 +47,83 @@ impl Seen {
     }
 
     pub(crate) fn join(&mut self, upto: &Context) {
-        let actors: BTreeSet<_> = upto.missing_from(&self.context).map(|run| *run.actor()).collect();
-        if !actors.is_empty() {
+        let left = |run: DotRange<Actor>| {
+            let first = run.first().max(self.retired_upto(*run.actor()).saturating_add(1));
+            DotRange::new(*run.actor(), first, run.last())
+        };
+        let unseen: Context = upto.missing_from(&self.context).filter_map(left).collect();
+        if !unseen.is_empty() {
+            let actors: BTreeSet<_> = unseen.missing_from(&Context::new()).map(|run| *run.actor()).collect();
             self.change(actors, |seen| {
-                seen.context.merge(upto);
+                seen.context.merge(&unseen);
             });
         }
     }
 
-    pub(crate) fn retire(&mut self, actor: Actor) {
+    /// Takes an actor out of the context, and returns whether it was not out already.
+    pub(crate) fn retire(&mut self, Ended { actor, last }: Ended) -> bool {
+        if self.is_retired(actor, last) {
+            return false;
+        }
         self.change([actor], |seen| {
+            seen.retired.insert(actor, last);
+            // Should it have written more, a run of it that was cloned is still alive: that stays.
+            let all = std::mem::take(&mut seen.context);
+            let later = |run: DotRange<Actor>| {
+                let first = run.first().max(last.saturating_add(1));
+                DotRange::new(actor, first, run.last())
+            };
+            let of_it = all.missing_from(&seen.context).filter(|run| *run.actor() == actor);
+            let later: Context = of_it.filter_map(later).collect();
+            seen.context = all;
             seen.context.retire(&actor);
+            seen.context.merge(&later);
         });
+        true
     }
 
-    /// These actors have ended.
-    pub(crate) fn end(&mut self, ended: &[Ended]) {
-        self.change(ended.iter().map(|ended| ended.actor), |seen| {
-            seen.ended.extend(ended.iter().map(|Ended { actor, last }| (*actor, *last)));
-        });
+    /// Forgets that an actor was retired.
+    pub(crate) fn forget_retired(&mut self, actor: Actor) {
+        self.retired.remove(&actor);
     }
 
-    /// Nobody says any more that these actors have ended.
-    pub(crate) fn unend(&mut self, ended: &[Ended]) {
-        self.change(ended.iter().map(|ended| ended.actor), |seen| {
-            seen.ended.retain(|actor, _| !ended.iter().any(|ended| ended.actor == *actor));
-        });
+    /// Whether the event is of a retired actor, and not after its end.
+    pub(crate) fn is_retired(&self, actor: Actor, counter: u64) -> bool {
+        counter <= self.retired_upto(actor)
     }
 
-    /// Something that is there now is of these events.
-    pub(crate) fn hold<'a>(&mut self, dots: impl Iterator<Item = &'a Dot>) {
-        let actors: Vec<_> = dots.map(|dot| dot.actor).collect();
-        self.change(actors.clone(), |seen| {
-            actors.into_iter().for_each(|actor| *seen.used.entry(actor).or_default() += 1);
-        });
+    /// The last event up to which the actor is retired; 0 if it is not.
+    fn retired_upto(&self, actor: Actor) -> u64 {
+        self.retired.get(&actor).copied().unwrap_or(0)
     }
 
-    /// Something that was of these events is gone.
-    pub(crate) fn release<'a>(&mut self, dots: impl Iterator<Item = &'a Dot>) {
-        let actors: Vec<_> = dots.map(|dot| dot.actor).collect();
-        self.change(actors.clone(), |seen| {
-            for actor in actors {
-                let left = seen.used.get(&actor).map_or(0, |count| count - 1);
-                match left {
-                    0 => seen.used.remove(&actor),
-                    left => seen.used.insert(actor, left),
-                };
-            }
-        });
+    /// The retired actors.
+    pub(crate) fn retired(&self) -> impl Iterator<Item = Ended> + '_ {
+        self.retired.iter().map(|(actor, last)| Ended { actor: *actor, last: *last })
     }
 
-    /// The actors that have ended, of which everything was seen and nothing is left, and that are not forgotten yet.
-    pub(crate) fn complete(&self) -> impl Iterator<Item = Actor> + '_ {
-        let is_known = |actor: &Actor| self.context.latest(actor) > 0;
-        self.ended.keys().copied().filter(move |actor| is_known(actor) && self.is_complete(*actor))
+    /// The retired actors that are not retired in this context.
+    pub(crate) fn retired_in<'a>(&'a self, context: &'a Context) -> impl Iterator<Item = Ended> + 'a {
+        let is_counted = move |ended: &Ended| {
+            let first = context.ahead().find(|run| *run.actor() == ended.actor).map(DotRange::first);
+            context.clock().get(&ended.actor) > 0 || first.is_some_and(|first| first <= ended.last)
+        };
+        self.retired().filter(is_counted)
     }
 
-    fn is_complete(&self, actor: Actor) -> bool {
-        let last = self.ended.get(&actor);
-        let is_used = self.used.contains_key(&actor);
-        !is_used
-            && last.is_some_and(|last| {
-                self.context.latest(&actor) == *last && self.context.clock().get(&actor) == *last
-            })
+    /// The last event of the actor, if all before it were seen.
+    pub(crate) fn last_of(&self, actor: Actor) -> Option<u64> {
+        let last = self.context.latest(&actor);
+        let unbroken = match self.retired_upto(actor) {
+            0 => self.context.clock().get(&actor),
+            upto => self.unbroken_after(actor, upto),
+        };
+        (last > 0 && unbroken == last).then_some(last)
+    }
+
+    fn unbroken_after(&self, actor: Actor, upto: u64) -> u64 {
+        let mut runs = self.context.ahead().filter(|run| *run.actor() == actor);
+        runs.next().filter(|run| run.first() == upto.saturating_add(1)).map_or(0, DotRange::last)
     }
 
     /// Changes what is known of these actors, and the hash with it.
@@ -111,7 +136,7 @@ impl Seen {
 
     /// What one actor adds to the hash.
     fn share(&self, actor: Actor) -> Hash {
-        if self.context.latest(&actor) == 0 || self.is_complete(actor) {
+        if self.context.latest(&actor) == 0 {
             return Hash::default();
         }
         let first = self.context.ahead().as_slice().partition_point(|run| *run.actor() < actor);
@@ -135,6 +160,10 @@ mod tests {
         seen
     }
 
+    fn ended(last: u64) -> Ended {
+        Ended { actor: Actor(1), last }
+    }
+
     #[test]
     fn the_hash_is_that_of_what_was_seen_in_any_order() {
         let one = of([dot(1, 1), dot(1, 2), dot(2, 3), dot(1, 5)]);
@@ -147,19 +176,39 @@ mod tests {
     }
 
     #[test]
-    fn an_ended_actor_may_be_forgotten_unseen_by_the_hash() {
-        let ended = [Ended { actor: Actor(1), last: 2 }];
-        let mut whole = of([dot(1, 1), dot(1, 2), dot(2, 1)]);
-        let mut part = of([dot(1, 1), dot(2, 1)]);
-        whole.end(&ended);
-        part.end(&ended);
-        assert_ne!(whole.hash(), part.hash(), "something of it is missing here");
-        assert_eq!(whole.complete().collect::<Vec<_>>(), [Actor(1)]);
-        let mut forgotten = whole.clone();
-        forgotten.retire(Actor(1));
-        assert_eq!(forgotten.hash(), whole.hash());
-        assert_eq!(forgotten.complete().count(), 0);
-        forgotten.insert(dot(1, 3));
-        assert_ne!(forgotten.hash(), of([dot(2, 1)]).hash(), "it had not ended after all");
+    fn a_retired_actor_is_out_of_the_context_and_its_events_are_seen_all_the_same() {
+        let mut seen = of([dot(1, 1), dot(1, 2), dot(2, 1)]);
+        let before = seen.context().clone();
+        assert!(seen.retire(ended(2)));
+        assert!(!seen.retire(ended(2)), "once");
+        assert_eq!(seen.hash(), of([dot(2, 1)]).hash());
+        assert!(seen.covers(&dot(1, 2)) && seen.covers_all(&before));
+        seen.join(&before);
+        seen.insert(dot(1, 1));
+        assert_eq!(seen.hash(), of([dot(2, 1)]).hash(), "it does not come back");
+        assert_eq!(seen.retired_in(&before).collect::<Vec<_>>(), [ended(2)]);
+        assert_eq!(seen.retired_in(seen.context()).count(), 0);
+    }
+
+    #[test]
+    fn what_a_retired_actor_wrote_after_its_end_counts() {
+        let mut early = of([dot(1, 1), dot(1, 2)]);
+        early.retire(ended(2));
+        early.insert(dot(1, 3));
+        let mut late = of([dot(1, 1), dot(1, 2), dot(1, 3)]);
+        late.retire(ended(2));
+        assert_eq!(early.hash(), late.hash());
+        assert_ne!(early.hash(), Seen::default().hash());
+        assert!(!early.covers(&dot(1, 4)));
+        assert_eq!(early.last_of(Actor(1)), Some(3));
+        assert!(early.retire(ended(3)));
+        assert_eq!(early.hash(), Seen::default().hash());
+    }
+
+    #[test]
+    fn an_actor_with_a_gap_has_no_known_end() {
+        assert_eq!(of([dot(1, 1), dot(1, 3)]).last_of(Actor(1)), None);
+        assert_eq!(of([dot(1, 1), dot(1, 2)]).last_of(Actor(1)), Some(2));
+        assert_eq!(of([]).last_of(Actor(1)), None);
     }
 }

@@ -34,7 +34,7 @@ impl Calm {
             context.insert(dot);
             entries.push(Arc::new(Entry::new(record(settings, dot, now))));
         }
-        let roster = Roster::restored(Rules::default(), &context, entries, []);
+        let roster = Roster::restored(Rules::default(), &context, entries, [], []);
         Self { ring, roster, ids: settings.iter().map(|settings| settings.id.clone()).collect() }
     }
 }
@@ -78,6 +78,7 @@ fn record(settings: &Settings, dot: Dot, now: Now) -> Record {
         protocols: settings.protocols,
         draining: false,
         tags: settings.tags.clone(),
+        actors: vec![dot.actor],
         ended: Vec::new(),
         extension: settings.extension.clone(),
     };

@@ -8,35 +8,38 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use netkernel::NodeId;
 
+use super::drafts::Intent;
 use super::entry::Entry;
 use super::hash::Hash;
 use super::machine::Machine;
-use super::record::Actor;
+use super::record::{Actor, Ended};
 use super::rules::Rule;
 use super::time::Now;
 
 /// What waits to be forgotten, and who is known to have it on disk.
 #[derive(Debug, Default)]
 pub(super) struct Stability {
-    waiting: BTreeMap<Stale, Wait>,
+    pub(super) waiting: BTreeMap<Stale, Wait>,
     /// States this node was in, and how many waits had begun by then.
     states: VecDeque<(Hash, u64)>,
     begun: u64,
     /// Until when each floor is kept.
     floors: BTreeMap<NodeId, u64>,
+    /// Until when each retired actor is remembered.
+    pub(super) retired: BTreeMap<Actor, u64>,
 }
 
 /// Something to forget once it is stable.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Stale {
+pub(super) enum Stale {
     /// A removed node's record.
     Tombstone(NodeId),
-    /// An actor that will never write again.
-    Actor(Actor),
+    /// An actor this node answers for, of which nothing is left.
+    Actor(Ended),
 }
 
 #[derive(Debug)]
-struct Wait {
+pub(super) struct Wait {
     since_ms: u64,
     number: u64,
     acknowledged: BTreeSet<NodeId>,
@@ -52,7 +55,7 @@ pub struct Overdue {
 }
 
 impl Stability {
-    fn begin(&mut self, stale: Stale, now: Now) {
+    pub(super) fn begin(&mut self, stale: Stale, now: Now) {
         self.begun += 1;
         let wait = Wait { since_ms: now.mono_ms, number: self.begun, acknowledged: BTreeSet::new() };
         self.waiting.insert(stale, wait);
@@ -120,39 +123,61 @@ impl Machine {
         let durable = self.writer.durable();
         let local = self.settings.id.clone();
         self.stability.acknowledge(&local, durable);
+        self.gather();
         self.watch_actors(now);
-        if self.stability.waiting.is_empty() && self.stability.floors.is_empty() {
-            return;
+        if !self.stability.waiting.is_empty() {
+            self.collect_stable(now);
         }
+        self.forget_expired(now);
+    }
+
+    fn collect_stable(&mut self, now: Now) {
         let members = self.must_acknowledge();
         let ready = |wait: &&Wait| {
             self.is_old_enough(wait, now)
-                && (!self.settings.rules.keep(Rule::AllAcknowledge)
+                && (!self.keeps(Rule::AllAcknowledge)
                     || members.iter().all(|id| wait.acknowledged.contains(id)))
         };
         let waiting = self.stability.waiting.iter();
         let ready: Vec<_> = waiting.filter(|(_, wait)| ready(wait)).map(|(stale, _)| stale.clone()).collect();
+        let mut ended = Vec::new();
         for stale in ready {
             self.stability.waiting.remove(&stale);
             match stale {
-                Stale::Tombstone(id) => {
-                    self.roster.collect(&id);
-                    self.unaware.remove(&id);
-                    self.keep_floor(id, self.settings.floor_ms, now);
-                    self.stats.collected += 1;
-                }
-                Stale::Actor(actor) => {
-                    self.roster.retire(actor);
-                    self.identity.forget_actor(actor);
-                    self.stats.retired += 1;
-                }
+                Stale::Tombstone(id) => self.collect(id, &members, now),
+                Stale::Actor(actor) => ended.push(actor),
             }
-            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
         }
+        if !ended.is_empty() {
+            self.identity.end(ended);
+            self.writer.push(Intent::Announce);
+        }
+    }
+
+    /// Leaves of a removed node only a floor. One of the members answers for the actors it leaves behind.
+    fn collect(&mut self, id: NodeId, members: &[NodeId], now: Now) {
+        let own = self.roster.get(&id).and_then(|entry| entry.record().own.as_ref());
+        if let Some(own) = own.filter(|_| members.first() == Some(&self.settings.id)) {
+            self.identity.adopt(&own.actors);
+        }
+        self.roster.collect(&id);
+        self.unaware.remove(&id);
+        self.keep_floor(id, self.settings.floor_ms, now);
+        self.stats.collected += 1;
+        self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+    }
+
+    fn forget_expired(&mut self, now: Now) {
         let expired = self.stability.floors.iter().filter(|(_, until)| now.mono_ms >= **until);
         for id in expired.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.stability.floors.remove(&id);
             self.roster.forget_floor(&id);
+            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+        }
+        let expired = self.stability.retired.iter().filter(|(_, until)| now.mono_ms >= **until);
+        for actor in expired.map(|(actor, _)| *actor).collect::<Vec<_>>() {
+            self.stability.retired.remove(&actor);
+            self.roster.forget_retired(actor);
             self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
         }
     }
@@ -161,20 +186,6 @@ impl Machine {
         let age_ms =
             if self.settings.rules.keep(Rule::TombstoneAges) { self.settings.tombstone_ms } else { 0 };
         now.mono_ms >= wait.since_ms.saturating_add(age_ms)
-    }
-
-    /// Actors that have ended begin to wait; one of which something new was heard does not any more.
-    fn watch_actors(&mut self, now: Now) {
-        let ended = self.roster.ended_actors();
-        self.stability.waiting.retain(|stale, _| match stale {
-            Stale::Actor(actor) => ended.contains(actor),
-            Stale::Tombstone(_) => true,
-        });
-        for stale in ended.into_iter().map(Stale::Actor) {
-            if !self.stability.waiting.contains_key(&stale) {
-                self.stability.begin(stale, now);
-            }
-        }
     }
 
     /// Everyone who was ever heard from and is a member, this node included. One that is yet to come starts from what

@@ -52,6 +52,16 @@ impl Writer {
         self.dirty_ms = Some(by_ms.unwrap_or(0).min(self.dirty_ms.unwrap_or(u64::MAX)));
     }
 
+    /// What was seen in the state that this boot found on disk.
+    pub(super) fn resume(&mut self, seen: Hash) {
+        self.durable = seen;
+    }
+
+    /// Whether what is on disk, or on its way there, is not all of this.
+    fn is_behind(&self, seen: Hash) -> bool {
+        self.dirty_ms.is_none() && self.storing.as_ref().map_or(self.durable, |storing| storing.seen) != seen
+    }
+
     /// The hash of what was seen as it is on disk.
     pub(super) fn durable(&self) -> Hash {
         self.durable
@@ -83,6 +93,11 @@ impl Writer {
         self.intents().any(|intent| matches!(intent, Intent::Return(..) | Intent::Accept { .. }))
     }
 
+    /// Whether this node is about to gather what its runs said.
+    pub(super) fn is_gathering(&self) -> bool {
+        self.intents().any(|intent| matches!(intent, Intent::Gather))
+    }
+
     /// Whether the own record is about to be rewritten.
     pub(super) fn is_announcing(&self) -> bool {
         self.is_returning()
@@ -93,7 +108,10 @@ impl Writer {
 
     /// This node is out of the ring: it has nothing to say of itself.
     pub(super) fn cancel_announcements(&mut self) {
-        self.queue.retain(|intent| !matches!(intent, Intent::Announce | Intent::Mint | Intent::Adopt { .. }));
+        let is_own = |intent: &Intent| {
+            matches!(intent, Intent::Announce | Intent::Mint | Intent::Adopt { .. } | Intent::Gather)
+        };
+        self.queue.retain(|intent| !is_own(intent));
     }
 
     fn next_image(&mut self) -> ImageId {
@@ -117,6 +135,10 @@ impl Machine {
                     if roster.merge(record).is_err() {
                         self.stats.reused_dots += 1;
                     }
+                    let ended = record.own.iter().flat_map(|own| &own.ended);
+                    ended.for_each(|ended| {
+                        roster.retire(&self.settings.id, *ended);
+                    });
                 }
                 let affiliation = draft.affiliation.clone().unwrap_or_else(|| self.affiliation.clone());
                 let state = self.image_of(&roster, affiliation, now);
@@ -130,6 +152,10 @@ impl Machine {
 
     /// Writes what others changed, once it is due.
     pub(super) fn flush(&mut self, now: Now) {
+        // Others wait for this node to have on disk what it has seen, whatever it was that made it see more.
+        if self.ring().is_some() && self.writer.is_behind(self.roster.seen_hash()) {
+            self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
+        }
         let is_due = self.writer.dirty_ms.is_some_and(|due| now.mono_ms >= due.max(self.writer.retry_ms));
         if is_due && self.writer.storing.is_none() {
             let image = self.writer.next_image();

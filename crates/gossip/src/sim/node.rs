@@ -1,6 +1,6 @@
 //! A simulated node: its machine while it runs, its disk all the time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use netkernel::{Address, NodeId};
 
@@ -26,6 +26,8 @@ pub(super) struct Node {
     /// How far its wall clock is ahead.
     pub(super) skew_ms: i64,
     pub(super) wished: BTreeMap<Ix, Address>,
+    /// Nodes whose sessions it was told of last that they are up.
+    pub(super) up: BTreeSet<NodeId>,
     pub(super) paused_until: u64,
     pub(super) inbox: VecDeque<Input>,
     pub(super) wake_at: Option<u64>,
@@ -61,6 +63,7 @@ impl Node {
             boot: 0,
             skew_ms,
             wished: BTreeMap::new(),
+            up: BTreeSet::new(),
             paused_until: 0,
             inbox: VecDeque::new(),
             wake_at: None,
@@ -72,6 +75,7 @@ impl Node {
     pub(super) fn crash(&mut self, disk: Disk) {
         self.machine = None;
         self.wished.clear();
+        self.up.clear();
         self.inbox.clear();
         self.paused_until = 0;
         self.wake_at = None;

@@ -45,11 +45,23 @@ pub enum Fault {
     StaleSeed,
     /// A node that speaks a later version of the protocol.
     LaterVersion,
+    /// Nodes that all meet at the same moment.
+    ConcurrentMeets,
+    /// Two rings of one name, each with a history of its own.
+    TwoRings,
+    /// Nodes of another ring within reach, which are met and inserted.
+    ForeignRing,
+    /// Frames so small that what a node lacks takes several.
+    SmallFrames,
+    /// A leave that was not acknowledged and is taken back.
+    LeaveUndone,
+    /// A node that comes back once its tombstone was collected. Only long runs have any.
+    ReturnAfterCollection,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Partition,
         Self::OneWay,
         Self::Flapping,
@@ -69,6 +81,12 @@ impl Fault {
         Self::DyingInserter,
         Self::StaleSeed,
         Self::LaterVersion,
+        Self::ConcurrentMeets,
+        Self::TwoRings,
+        Self::ForeignRing,
+        Self::SmallFrames,
+        Self::LeaveUndone,
+        Self::ReturnAfterCollection,
     ];
 }
 
@@ -124,6 +142,8 @@ pub struct Report {
     pub collected: u64,
     /// Actors forgotten.
     pub retired: u64,
+    /// Actors that the largest context counts in the end; of many runs, the most.
+    pub actors: u64,
     /// Answers to nodes that had not seen the tombstone of a floor.
     pub below_floor: u64,
     /// Virtual milliseconds from the last write or fault to agreement; of many runs, the longest.
@@ -146,6 +166,7 @@ impl AddAssign for Report {
         self.collected += other.collected;
         self.retired += other.retired;
         self.below_floor += other.below_floor;
+        self.actors = self.actors.max(other.actors);
         self.settled_ms = self.settled_ms.max(other.settled_ms);
         self.faults += other.faults;
     }
@@ -164,7 +185,7 @@ impl AddAssign for Faults {
 impl fmt::Display for Report {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { runs, events, refused, frames, bytes, conflicts, divergences, settled_ms, .. } = self;
-        let Self { collected, retired, below_floor, overflows, .. } = self;
+        let Self { collected, retired, actors, below_floor, overflows, .. } = self;
         writeln!(
             formatter,
             "{runs} runs, {events} roster events, {refused} operations refused, {conflicts} conflicts"
@@ -175,13 +196,14 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             formatter,
-            "{collected} tombstones collected, {retired} actors retired, {below_floor} answers from below a floor"
+            "{collected} tombstones collected, {retired} actors retired, at most {actors} left, \
+             {below_floor} answers from below a floor"
         )?;
         write!(formatter, "longest way to agreement {settled_ms} ms (virtual)")?;
         for fault in Fault::ALL.into_iter().filter(|fault| self.faults.of(*fault) > 0) {
             let (count, with) = (self.faults.of(fault), self.faults.runs_with(fault));
             let percent = with * 100 / (*runs).max(1);
-            write!(formatter, "\n  {:<14}{count:>8} in {percent:>3} % of runs", format!("{fault:?}"))?;
+            write!(formatter, "\n  {:<22}{count:>8} in {percent:>3} % of runs", format!("{fault:?}"))?;
         }
         Ok(())
     }

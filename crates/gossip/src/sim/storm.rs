@@ -11,34 +11,14 @@ use super::node::Disk;
 use super::operator;
 use super::oracle::Violation;
 use super::report::Fault;
-use super::scenario::{form, insert, meet, ring};
+use super::scenario::{form, insert, meet, other_ring, ring};
 use super::world::{HOUR_MS, World};
 
 /// Lets a ring form, hurts it for so long, and sees to it that it can heal.
 pub(super) fn rage(world: &mut World, nodes: usize, for_ms: u64) -> Result<(), Violation> {
-    let later = world.random.below(8);
-    let tune = |ix: usize, settings: &mut Settings| {
-        settings.tombstone_ms = TOMBSTONE_MS;
-        if ix as u64 % 8 == later {
-            settings.protocols = Protocols { oldest: 1, newest: 2 };
-            settings.extension = Bytes::from_static(b"of version 2");
-        }
-    };
-    if later < nodes as u64 {
-        world.report.faults.count(Fault::LaterVersion);
-    }
-    let old = (nodes * 2 / 3).max(3);
-    form(world, old, |ix, settings| {
-        settings.ring = Some(ring());
-        tune(ix, settings);
-    })?;
-    for ix in old..nodes {
-        let inside = world.random.percent(60);
-        world.add(|settings| {
-            settings.ring = inside.then(ring);
-            tune(ix, settings);
-        })?;
-    }
+    let cast = Cast::draw(world, nodes);
+    cast.form(world)?;
+    cast.add_bystanders(world)?;
     world.store_failures = [0, 0, 0, 10][world.random.below(4) as usize];
     world.outlives_tombstones = for_ms > TOMBSTONE_MS;
     let end = world.now + for_ms;
@@ -55,6 +35,118 @@ pub(super) fn rage(world: &mut World, nodes: usize, for_ms: u64) -> Result<(), V
     world.network.loss = 0;
     world.store_failures = 0;
     operator::tidy(world)
+}
+
+/// Who takes part in a run, and how they come together.
+struct Cast {
+    nodes: usize,
+    old: usize,
+    /// Which node in eight speaks a later protocol version.
+    later: usize,
+    frame_bytes_max: Option<usize>,
+    has_foreign: bool,
+    start: Start,
+}
+
+/// How a ring begins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Start {
+    /// Each node meets the one before it.
+    Chain,
+    /// All meet some other at the same moment.
+    AtOnce,
+    /// Two rings of one name that know nothing of each other, until some node of either happens to meet one.
+    Apart,
+}
+
+impl Cast {
+    fn draw(world: &mut World, nodes: usize) -> Self {
+        let later = world.random.below(8) as usize;
+        let frame_bytes_max = world.random.percent(30).then(|| 1_500 + world.random.below(3_000) as usize);
+        let has_foreign = world.random.percent(40);
+        let start = match world.random.below(100) {
+            0..50 => Start::Chain,
+            50..75 => Start::AtOnce,
+            _ => Start::Apart,
+        };
+        let faults = &mut world.report.faults;
+        let counted = [
+            (Fault::LaterVersion, later < nodes),
+            (Fault::SmallFrames, frame_bytes_max.is_some()),
+            (Fault::ForeignRing, has_foreign),
+            (Fault::ConcurrentMeets, start == Start::AtOnce),
+            (Fault::TwoRings, start == Start::Apart),
+        ];
+        counted.iter().filter(|(_, is_there)| *is_there).for_each(|(fault, _)| faults.count(*fault));
+        Self { nodes, old: (nodes * 2 / 3).max(4), later, frame_bytes_max, has_foreign, start }
+    }
+
+    fn tune(&self, ix: usize, settings: &mut Settings) {
+        settings.tombstone_ms = TOMBSTONE_MS;
+        settings.floor_ms = FLOOR_MS;
+        if let Some(most) = self.frame_bytes_max {
+            settings.frame_bytes_max = most;
+        }
+        if ix % 8 == self.later {
+            settings.protocols = Protocols { oldest: 1, newest: 2 };
+            settings.extension = Bytes::from_static(b"of version 2");
+        }
+    }
+
+    fn form(&self, world: &mut World) -> Result<(), Violation> {
+        let tune = |ix: usize, settings: &mut Settings| {
+            settings.ring = Some(ring());
+            self.tune(ix, settings);
+        };
+        match self.start {
+            Start::Chain => form(world, self.old, tune),
+            Start::AtOnce => {
+                for ix in 0..self.old {
+                    world.add(|settings| tune(ix, settings))?;
+                }
+                world.run_for(100)?;
+                for ix in 1..self.old {
+                    let before = world.random.below(ix as u64) as usize;
+                    meet(world, ix, before)?;
+                }
+                world.settle(FORM_MS).map(drop)
+            }
+            Start::Apart => {
+                for ix in 0..self.old {
+                    world.add(|settings| tune(ix, settings))?;
+                    world.run_for(50)?;
+                    if ix != 0 && ix != self.old / 2 {
+                        meet(world, ix, ix - 1)?;
+                    }
+                }
+                world.run_for(2_000)
+            }
+        }
+    }
+
+    /// Founders and loners of the same ring's name, and perhaps a ring of another name.
+    fn add_bystanders(&self, world: &mut World) -> Result<(), Violation> {
+        for ix in self.old..self.nodes {
+            let inside = world.random.percent(60);
+            world.add(|settings| {
+                settings.ring = inside.then(ring);
+                self.tune(ix, settings);
+            })?;
+        }
+        if self.has_foreign {
+            let tune = |ix: usize, settings: &mut Settings| {
+                settings.ring = Some(other_ring());
+                self.tune(ix, settings);
+            };
+            let (first, second) = (
+                world.add(|settings| tune(self.nodes, settings))?,
+                world.add(|settings| tune(self.nodes + 1, settings))?,
+            );
+            world.run_for(100)?;
+            meet(world, second, first)?;
+        }
+        Ok(())
+    }
 }
 
 /// One random operation by one random node.
@@ -78,7 +170,8 @@ fn operate(world: &mut World) -> Result<(), Violation> {
             world.command(by, Command::Leave { force })
         }
         70..85 => {
-            world.command(by, Command::Join { ring: ring() })?;
+            let name = if world.random.percent(10) { other_ring() } else { ring() };
+            world.command(by, Command::Join { ring: name })?;
             world.run_for(60)?;
             meet(world, by, any)
         }
@@ -224,6 +317,12 @@ fn side(world: &mut World) -> BTreeSet<Ix> {
     let count = 1 + world.random.below(all.len() as u64 - 1) as usize;
     world.random.sample(all, count).into_iter().collect()
 }
+
+/// How long a ring may take to form.
+const FORM_MS: u64 = 60_000;
+
+/// Longer than any node here is down or cut off, so that floors are left behind while a run goes on.
+const FLOOR_MS: u64 = 240_000;
 
 /// Longer than any message is under way here: a stall, the longest retransmission and a pause.
 const TOMBSTONE_MS: u64 = 20_000;

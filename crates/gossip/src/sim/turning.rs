@@ -1,13 +1,15 @@
 //! How the world turns: what happens in its order, and what the nodes do about it.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use netkernel::{Address, NodeId};
 
+use crate::error::LeaveError;
 use crate::event::Event;
 use crate::message::{Frame, Message};
-use crate::proto::{Action, DialError, DialId, Input, Machine, Now};
+use crate::proto::{Action, DialError, DialId, Input, Machine, Now, Outcome};
 
 use super::network::Ix;
 use super::oracle::Violation;
@@ -69,7 +71,7 @@ impl World {
             Happening::Resume { node } if self.nodes[node].paused_until > self.now => Ok(()),
             Happening::Resume { node } => {
                 while let Some(input) = self.nodes[node].inbox.pop_front() {
-                    self.input(node, input)?;
+                    self.take(node, input)?;
                 }
                 self.rouse(node);
                 Ok(())
@@ -202,21 +204,21 @@ impl World {
         Ok(())
     }
 
-    /// Hands an input to a node, or into its inbox while it is paused.
+    /// Hands an input to a node, or into its inbox while it is paused or others wait there.
     pub(super) fn input(&mut self, ix: Ix, input: Input) -> Result<(), Violation> {
-        let now = self.time(ix);
         let node = &mut self.nodes[ix];
-        let Some(machine) = &mut node.machine else { return Ok(()) };
-        if node.paused_until > now.mono_ms {
-            if matches!(input, Input::Frame { .. }) && node.inbox.len() >= INBOX_MAX {
-                self.report.overflows += 1;
-            } else {
-                node.inbox.push_back(input);
-            }
+        if node.machine.is_none() {
             return Ok(());
         }
-        machine.handle(input, now);
-        self.carry_out(ix)
+        let is_paused = node.paused_until > self.now;
+        if is_paused && matches!(input, Input::Frame { .. }) && node.inbox.len() >= INBOX_MAX {
+            self.report.overflows += 1;
+        } else if is_paused || !node.inbox.is_empty() {
+            node.inbox.push_back(input);
+        } else {
+            return self.take(ix, input);
+        }
+        Ok(())
     }
 
     /// The same for inputs that come of another's doing, in the middle of something.
@@ -229,13 +231,51 @@ impl World {
         }
     }
 
+    fn take(&mut self, ix: Ix, input: Input) -> Result<(), Violation> {
+        let now = self.time(ix);
+        let node = &mut self.nodes[ix];
+        match &input {
+            Input::Up { id } => node.up.insert(id.clone()),
+            Input::Down { id } => node.up.remove(id),
+            _ => false,
+        };
+        let Some(machine) = &mut node.machine else { return Ok(()) };
+        machine.handle(input, now);
+        self.carry_out(ix)
+    }
+
+    /// Sees to it that every session a node wishes for is being kept, and tells it of those that came or went unnoticed:
+    /// of two nodes of one id, one may have a session while that of the other ends.
+    fn reconcile(&mut self, ix: Ix) {
+        let Some(machine) = &self.nodes[ix].machine else { return };
+        let wishes: Vec<_> =
+            machine.wished_links().map(|(id, address)| (id.clone(), address.clone())).collect();
+        for (id, address) in wishes {
+            self.wish(ix, &id, address);
+        }
+        let up: BTreeSet<_> = self.network.linked(ix).map(|other| self.nodes[other].id.clone()).collect();
+        let told = self.nodes[ix].up.clone();
+        told.difference(&up).for_each(|id| self.input_later(ix, Input::Down { id: id.clone() }));
+        up.difference(&told).for_each(|id| self.input_later(ix, Input::Up { id: id.clone() }));
+    }
+
+    fn wish(&mut self, ix: Ix, id: &NodeId, address: Address) {
+        let Some(to) = self.located(id, &address) else { return };
+        if self.nodes[ix].wished.get(&to) != Some(&address) {
+            self.unwish(ix, id);
+            self.nodes[ix].wished.insert(to, address);
+            let delay = 1 + self.random.below(10);
+            self.at(self.now + delay, Happening::Connect { from: ix, to, attempt: 0 });
+        }
+    }
+
     pub(super) fn carry_out(&mut self, ix: Ix) -> Result<(), Violation> {
         while let Some(action) = self.nodes[ix].machine.as_mut().and_then(Machine::poll_action) {
             self.act(ix, action)?;
         }
         self.rouse(ix);
         let Some(machine) = &self.nodes[ix].machine else { return Ok(()) };
-        let checked = self.oracle.check(ix, machine, self.had_twins);
+        let checked = self.oracle.check(ix, &self.nodes[ix].id, machine, self.had_twins);
         let is_out = machine.affiliation().ring().is_none();
         checked.map_err(|what| self.violation(what))?;
         if is_out != std::mem::replace(&mut self.nodes[ix].is_out, is_out) {
@@ -253,18 +293,18 @@ impl World {
                     self.report.rumours += u64::from(is_rumour(&bytes));
                 }
                 self.report.bytes += bytes.len() as u64;
+                let most = self.nodes[ix].settings.frame_bytes_max + FRAME_REST_BYTES;
+                if bytes.len() > most {
+                    return Err(
+                        self.violation(format!("a frame of {} bytes, of {most} at most", bytes.len()))
+                    );
+                }
                 if let Some((at, session)) = self.network.send(ix, to, &bytes, self.now, &mut self.random) {
                     self.at(at, Happening::Deliver { from: ix, to, session, bytes });
                 }
             }
-            Action::Connect { id, address } => {
-                if let Some(to) = self.located(&id, &address) {
-                    self.unwish(ix, &id);
-                    self.nodes[ix].wished.insert(to, address);
-                    let delay = 1 + self.random.below(10);
-                    self.at(self.now + delay, Happening::Connect { from: ix, to, attempt: 0 });
-                }
-            }
+            Action::Connect { id, address } => self.wish(ix, &id, address),
+            Action::Reconcile => self.reconcile(ix),
             Action::Disconnect { id, .. } => {
                 self.unwish(ix, &id);
                 if let Some(to) = self.linked(ix, &id) {
@@ -278,7 +318,9 @@ impl World {
             }
             Action::Store { image, state } => {
                 let written = self.oracle.storing(&self.nodes[ix].id, &state);
-                written.map_err(|what| self.violation(what))?;
+                if written.map_err(|what| self.violation(what))? {
+                    self.report.faults.count(Fault::ReturnAfterCollection);
+                }
                 let delay = 1 + self.random.below(20);
                 let (boot, at) = (self.nodes[ix].boot, self.next as usize);
                 self.writes.insert(at, (image, state));
@@ -290,10 +332,13 @@ impl World {
                 self.nodes[ix].events.push(event);
             }
             Action::Complete { outcome, .. } => {
+                if matches!(outcome, Outcome::Leave(Err(LeaveError::NotAcknowledged { .. }))) {
+                    self.report.faults.count(Fault::LeaveUndone);
+                }
                 self.tell(|| format!("{ix} answers: {outcome:?}"));
                 self.outcomes.push((ix, outcome));
             }
-            Action::Stopped | Action::Reconcile | Action::SetIncarnation(_) | Action::Publish(_) => {}
+            Action::Stopped | Action::SetIncarnation(_) | Action::Publish(_) => {}
         }
         Ok(())
     }
@@ -362,6 +407,9 @@ impl World {
 fn is_rumour(bytes: &Bytes) -> bool {
     Frame::decode(bytes).is_ok_and(|frame| matches!(frame.message, Message::Rumor { .. }))
 }
+
+/// What a frame holds beside the records that its limit is for: the header, contexts and rumours of one moment.
+const FRAME_REST_BYTES: usize = 64 * 1024;
 
 /// Frames a paused node takes before it turns others away.
 const INBOX_MAX: usize = 64;

@@ -8,13 +8,14 @@ use netkernel::{Address, NodeId};
 use crate::event::Event;
 use crate::liveness::Detector;
 use crate::proto::{
-    Affiliation, Command, Image, ImageId, Input, Machine, Outcome, Random, Settings, Stats, Token,
+    Affiliation, Command, Image, ImageId, Input, Machine, Outcome, Random, Rule, Settings, Stats, Token,
 };
+use crate::ring_name::RingName;
 use crate::view::Status;
 
 use super::network::{Ix, Network};
 use super::node::{Disk, Node};
-use super::oracle::{Oracle, Violation};
+use super::oracle::{Knowledge, Oracle, Violation};
 use super::report::{Fault, Report};
 use super::turning::Happening;
 
@@ -56,6 +57,8 @@ pub struct World {
     pub(super) counts_rumours: bool,
     /// Whether to print what happens.
     pub(super) trace: Option<Trace>,
+    /// A rule that no node keeps.
+    pub(super) without: Option<Rule>,
 }
 
 impl World {
@@ -83,6 +86,7 @@ impl World {
             outlives_tombstones: false,
             counts_rumours: false,
             trace: None,
+            without: None,
         }
     }
 
@@ -102,6 +106,9 @@ impl World {
         let mut settings = Settings::new(id, address(ix));
         settings.detector = Detector::none();
         tune(&mut settings);
+        if let Some(rule) = self.without {
+            settings = settings.without(rule);
+        }
         let skew_ms = self.random_skew_ms();
         self.positions.insert(settings.id.clone(), ix);
         self.nodes.push(Node::new(settings, skew_ms));
@@ -151,6 +158,11 @@ impl World {
         let seed = self.random.bits();
         let node = &mut self.nodes[ix];
         node.boot += 1;
+        let stored = node.disk.as_ref().and_then(|disk| disk.affiliation().last_ring());
+        // An operator who let it join another ring configures it so.
+        if let (Some(stored), Some(configured)) = (stored, &mut node.settings.ring) {
+            configured.clone_from(stored);
+        }
         match Machine::new(node.settings.clone(), node.disk.clone(), seed, now) {
             Ok(machine) => node.machine = Some(machine),
             Err(error) => return Err(self.violation(format!("node {ix} does not start: {error}"))),
@@ -173,10 +185,14 @@ impl World {
     pub(super) fn count_losses(&mut self) {
         let is_in = |affiliation: &Affiliation| affiliation.ring().is_some();
         let known = self.nodes.iter().filter_map(|node| match &node.machine {
-            Some(machine) => Some(machine.context()).filter(|_| is_in(machine.affiliation())),
-            None => node.disk.as_ref().filter(|image| is_in(image.affiliation())).map(Image::context),
+            Some(machine) => Some(Knowledge::of(machine.context(), machine.retired()))
+                .filter(|_| is_in(machine.affiliation())),
+            None => {
+                let image = node.disk.as_ref().filter(|image| is_in(image.affiliation()))?;
+                Some(Knowledge::of(image.context(), image.retired()))
+            }
         });
-        let known: Vec<_> = known.cloned().collect();
+        let known: Vec<_> = known.collect();
         self.oracle.lost(&known);
     }
 
@@ -286,11 +302,17 @@ impl World {
         Err(self.violation(format!("no agreement within {within_ms} ms:{}", states.concat())))
     }
 
-    /// Whether all nodes in the ring have the same, and the members are exactly these nodes, all heard from.
+    /// Whether all nodes of each ring have the same, and its members are exactly these nodes, all heard from.
     #[must_use]
     pub fn is_agreed(&self) -> bool {
+        let rings: BTreeSet<_> =
+            self.running().filter_map(|(_, machine)| machine.affiliation().ring()).collect();
+        rings.into_iter().all(|ring| self.is_agreed_in(ring))
+    }
+
+    fn is_agreed_in(&self, ring: &RingName) -> bool {
         let in_ring: Vec<_> =
-            self.running().filter(|(_, machine)| machine.affiliation().ring().is_some()).collect();
+            self.running().filter(|(_, machine)| machine.affiliation().ring() == Some(ring)).collect();
         let Some((_, any)) = in_ring.first() else { return true };
         let agree = in_ring.iter().all(|(_, machine)| machine.hashes() == any.hashes());
         let heard = any.members().all(|member| member.status != Status::Joining);
@@ -340,6 +362,8 @@ impl World {
         report.collected = sum(|stats| stats.collected);
         report.retired = sum(|stats| stats.retired);
         report.below_floor = sum(|stats| stats.below_floor);
+        let actors = self.running().map(|(_, machine)| machine.context().clock().len() as u64);
+        report.actors = actors.max().unwrap_or(0);
         report
     }
 

@@ -1,0 +1,158 @@
+//! Actors of earlier boots: what was written under them stays, and they are forgotten once nothing of them is left.
+
+use gossip::RingName;
+use gossip::proto::{Command, Insertion, Machine};
+use gossip::sim::{Disk, Ix, Violation, World, address};
+
+type Result<T = ()> = std::result::Result<T, Violation>;
+
+/// A ring of four that forgets what is older than two seconds.
+fn ring(seed: u64) -> Result<World> {
+    let mut world = World::new(seed);
+    for ix in 0..4 {
+        add(&mut world)?;
+        if ix > 0 {
+            world.command(ix, Command::Meet { address: address(0), expected: None })?;
+        }
+    }
+    world.settle(30_000)?;
+    Ok(world)
+}
+
+fn add(world: &mut World) -> Result<Ix> {
+    let ix = world.add(|settings| {
+        settings.ring = Some(RingName::new("ring").expect("a short name"));
+        settings.tombstone_ms = 2_000;
+        settings.floor_ms = 30_000;
+    })?;
+    world.run_for(50)?;
+    Ok(ix)
+}
+
+fn update(world: &mut World, by: Ix, of: Ix, weight: u32) -> Result {
+    let id = world.id(of).clone();
+    world.command(by, Command::Update { id, weight })
+}
+
+fn machine(world: &World, ix: Ix) -> &Machine {
+    world.running().find(|(running, _)| *running == ix).expect("the node runs").1
+}
+
+/// How many actors the contexts of the ring and of its records count, the most of each.
+fn counted(world: &World) -> (usize, usize) {
+    let of_ring = world.running().map(|(_, machine)| machine.context().clock().len());
+    let records = world.running().flat_map(|(_, machine)| machine.records());
+    let of_record = records.map(|record| record.versions.context().len());
+    (of_ring.max().unwrap_or(0), of_record.max().unwrap_or(0))
+}
+
+#[test]
+fn a_hundred_restarts_leave_no_more_actors_than_there_are_writers() -> Result {
+    let mut world = ring(1)?;
+    for round in 0..100 {
+        let ix = round % 4;
+        world.crash(ix, Disk::Kept);
+        world.run_for(200)?;
+        world.restart(ix, |_| {})?;
+        world.run_for(1_000)?;
+        update(&mut world, ix, (ix + 1) % 4, round as u32)?;
+        world.run_for(1_000)?;
+    }
+    world.run_for(60_000)?;
+    world.settle(30_000)?;
+    world.check()?;
+    let (of_ring, of_record) = counted(&world);
+    // Each node's present actor, and that of the write that stands now for each record.
+    assert!(of_ring <= 8 && of_record <= 4, "{of_ring} of the ring, {of_record} of a record");
+    assert!(world.report().retired > 0);
+    Ok(())
+}
+
+#[test]
+fn nodes_that_come_and_go_leave_no_actors() -> Result {
+    let mut world = ring(2)?;
+    for _ in 0..20 {
+        let newcomer = add(&mut world)?;
+        world.command(newcomer, Command::Meet { address: address(0), expected: None })?;
+        world.run_for(1_000)?;
+        update(&mut world, newcomer, 1, newcomer as u32)?;
+        world.run_for(1_000)?;
+        world.command(newcomer, Command::Leave { force: false })?;
+        world.run_for(1_000)?;
+    }
+    update(&mut world, 0, 1, 7)?;
+    world.run_for(120_000)?;
+    world.settle(30_000)?;
+    world.check()?;
+    let (of_ring, of_record) = counted(&world);
+    assert!(of_ring <= 8 && of_record <= 4, "{of_ring} of the ring, {of_record} of a record");
+    Ok(())
+}
+
+#[test]
+fn a_node_that_lost_its_disk_answers_for_what_it_wrote_before() -> Result {
+    let mut world = ring(3)?;
+    for round in 0..20 {
+        world.crash(3, Disk::Lost);
+        world.run_for(200)?;
+        world.restart(3, |_| {})?;
+        world.run_for(200)?;
+        world.command(3, Command::Meet { address: address(0), expected: None })?;
+        world.run_for(2_000)?;
+        update(&mut world, 3, 1, round)?;
+        world.run_for(1_000)?;
+    }
+    world.run_for(60_000)?;
+    world.settle(30_000)?;
+    world.check()?;
+    let (of_ring, of_record) = counted(&world);
+    assert!(of_ring <= 8 && of_record <= 4, "{of_ring} of the ring, {of_record} of a record");
+    Ok(())
+}
+
+/// A backup from before an actor was retired brings back neither the actor nor what it wrote.
+#[test]
+fn a_disk_from_before_a_retirement_is_told_of_it() -> Result {
+    for seed in 0..20 {
+        let mut world = ring(seed)?;
+        // The backup of node 2 counts the first actor of node 0, of which nothing will be left.
+        update(&mut world, 0, 1, 10)?;
+        world.run_for(3_000)?;
+        world.crash(2, Disk::Kept);
+        world.restart(2, |_| {})?;
+        world.run_for(3_000)?;
+        world.crash(0, Disk::Kept);
+        world.restart(0, |_| {})?;
+        world.run_for(1_000)?;
+        update(&mut world, 0, 1, 20)?;
+        update(&mut world, 1, 0, 30)?;
+        world.run_for(30_000)?;
+        let retired = machine(&world, 1).retired().count();
+        world.crash(2, Disk::Stale);
+        world.restart(2, |_| {})?;
+        world.run_for(10_000)?;
+        world.settle(30_000)?;
+        world.check()?;
+        assert!(retired > 0 && machine(&world, 2).retired().count() > 0, "seed {seed}");
+        let weight = machine(&world, 2).members().find(|member| member.id == *world.id(1)).map(|m| m.weight);
+        assert_eq!(weight, Some(20), "seed {seed}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_actor_of_which_something_is_left_stays() -> Result {
+    let mut world = ring(4)?;
+    let newcomer = add(&mut world)?;
+    let nodes = vec![Insertion::new(world.id(newcomer).clone(), address(newcomer))];
+    world.command(0, Command::Insert { nodes, force: false })?;
+    world.settle(30_000)?;
+    world.crash(0, Disk::Kept);
+    world.restart(0, |_| {})?;
+    world.run_for(60_000)?;
+    world.settle(30_000)?;
+    world.check()?;
+    assert!((0..5).all(|ix| machine(&world, ix).members().count() == 5));
+    assert_eq!(world.report().retired, 0, "every actor wrote a record that stands");
+    Ok(())
+}
