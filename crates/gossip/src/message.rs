@@ -137,6 +137,13 @@ pub enum Message {
     Stranger,
     /// "Are you there?", and what belongs to it.
     Liveness(Signal),
+    /// "These have this on disk." Told while something waits to be forgotten, and answered if the answerer knows of more.
+    Stored {
+        /// The hash of what was seen in the state.
+        state: Hash,
+        /// A bit for each member of that state that has been heard from, by id, the lowest bit of the first byte first.
+        members: Bytes,
+    },
 }
 
 /// A comparison of everything in forty-eight bytes.

@@ -45,7 +45,7 @@ fn record() -> Record {
         protocols: Protocols { oldest: 1, newest: 9 },
         draining: false,
         tags: [("colour".to_owned(), "red".to_owned())].into(),
-        actors: vec![Actor(0xbeef)],
+        actor: Some(Actor(0xbeef)),
         ended: vec![Ended { actor: Actor(0xdead), last: 7 }],
         extension: Bytes::from_static(b"and this"),
     };
@@ -112,6 +112,7 @@ fn messages() -> Vec<Message> {
         Message::Liveness(signal(Talk::PingReq { seq: 300, target: id("z") })),
         Message::Liveness(signal(Talk::Nack { seq: 300 })),
         Message::Liveness(Signal { talk: Talk::Tell, news: Vec::new() }),
+        Message::Stored { state: hash, members: Bytes::from_static(&[0b101]) },
     ]
 }
 

@@ -146,11 +146,11 @@ impl Machine {
         match intent {
             Intent::Announce => self.write_own(&mut draft),
             Intent::Mint => {
-                self.identity.mint(now.wall_ms);
+                self.identity.mint(now.wall_ms, &mut self.random);
                 self.write_own(&mut draft);
             }
             Intent::Return(token, error) => {
-                self.identity.mint(now.wall_ms);
+                self.identity.mint(now.wall_ms, &mut self.random);
                 self.write_membership(&mut draft, now);
                 draft.then = Then::Returned(token, error);
             }
@@ -164,13 +164,14 @@ impl Machine {
                 draft.affiliation = Some(Affiliation::In(ring.clone()));
                 draft.records.insert(local, Record { own: None, ..entry.record().clone() });
                 draft.then = Then::Greet(from);
-                self.identity.mint(now.wall_ms);
+                self.identity.mint(now.wall_ms, &mut self.random);
                 self.write_own(&mut draft);
             }
             Intent::Gather => {
-                let standing = self.own_standing()?;
+                let chosen = self.scattered()?;
                 let by = local.clone();
-                self.write_over(&mut draft, &local, &standing, now, |version| version.by == by);
+                let is_gathered = |version: &Version| version.by == by || *version == chosen;
+                self.write_over(&mut draft, &local, &chosen.standing, now, is_gathered);
             }
             Intent::Adopt { weight } => {
                 let membership = self.roster.get(&local)?.membership()?;
@@ -295,7 +296,7 @@ impl Machine {
     fn rejoin(&mut self, ring: &RingName, now: Now) -> Result<Draft, JoinError> {
         if self.ring().is_none() {
             self.identity.told(self.roster.incarnation_of(&self.settings.id));
-            self.identity.mint(now.wall_ms);
+            self.identity.mint(now.wall_ms, &mut self.random);
         }
         self.found(ring, now)
     }
@@ -372,18 +373,16 @@ impl Machine {
                 return;
             }
             // Someone claims to have seen this event before it happened. A fresh actor has no past.
-            self.identity.retire_actor();
+            self.identity.leave_actor();
         }
     }
 
-    /// What this node says of its place in the ring, if runs of it said so beside each other: each that had no disk
-    /// wrote without knowing of the last.
-    pub(super) fn own_standing(&self) -> Option<Standing> {
-        let entry = self.roster.get(&self.settings.id)?;
+    /// What counts of this node's place in the ring, if runs of it wrote it beside each other: each that had no disk did
+    /// so without knowing of the last.
+    pub(super) fn scattered(&self) -> Option<Version> {
+        let entry = self.roster.get(&self.settings.id).filter(|entry| entry.membership().is_some())?;
         let mut own = entry.versions().values().filter(|version| version.by == self.settings.id);
-        let (chosen, rest) = (entry.chosen()?.1, own.nth(1));
-        let is_member = matches!(chosen.standing, Standing::Member(_)) && chosen.by == self.settings.id;
-        (is_member && rest.is_some()).then(|| chosen.standing.clone())
+        own.nth(1).and(entry.chosen()).map(|(_, chosen)| chosen.clone())
     }
 
     /// Says under which actor this node writes, before anyone sees what it wrote.
@@ -391,7 +390,7 @@ impl Machine {
         let is_leave = matches!(draft.then, Then::Leave { .. });
         let known = self.roster.get(&self.settings.id).map(Entry::record);
         let own = draft.records.get(&self.settings.id).or(known).and_then(|record| record.own.as_ref());
-        if !is_leave && own.is_some_and(|own| own.actors != self.identity.actors()) {
+        if !is_leave && own.is_some_and(|own| own.actor != self.identity.actor()) {
             self.write_own(draft);
         }
     }
@@ -408,7 +407,7 @@ impl Machine {
             protocols: self.settings.protocols,
             draining: self.draining,
             tags: self.tags.clone(),
-            actors: self.identity.actors().to_vec(),
+            actor: self.identity.actor(),
             ended: self.identity.ended().to_vec(),
             extension: self.settings.extension.clone(),
         };

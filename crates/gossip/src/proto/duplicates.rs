@@ -10,7 +10,7 @@ use super::affiliation::Affiliation;
 use super::drafts::Intent;
 use super::machine::Machine;
 use super::ports::{Action, DialError, DialId};
-use super::record::{Actor, Ended, Record};
+use super::record::Record;
 
 /// A dial of an address under which this node may be running a second time.
 #[derive(Debug)]
@@ -30,10 +30,6 @@ impl Machine {
             Ordering::Equal => mine != Some(theirs),
             Ordering::Greater => true,
         };
-        // Of a run whose disk was lost, or went back, nobody else would ever say that its actors have ended.
-        let is_open = |actor: &&Actor| !self.roster.is_retired(Ended { actor: **actor, last: 1 });
-        let open: Vec<_> = theirs.actors.iter().filter(is_open).copied().collect();
-        self.identity.adopt(&open);
         if foreign {
             self.told(theirs.incarnation, theirs.address.clone());
         }
@@ -74,9 +70,10 @@ impl Machine {
     pub(super) fn on_refused_as_duplicate(&mut self, incumbent: Incarnation) {
         if incumbent > self.identity.incarnation() {
             // Whoever refused had not asked the incumbent whether it lives: a newer run would have been asked for.
-            self.identity.told(incumbent);
+            self.identity.outrun_by(incumbent);
             self.writer.push(Intent::Mint);
-        } else if incumbent < self.identity.first() {
+        } else if self.identity.is_another(incumbent) {
+            // As a newer run this one was refused for it, so it was asked, and it lives.
             self.withdraw();
         }
     }

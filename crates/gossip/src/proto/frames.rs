@@ -129,6 +129,7 @@ impl Machine {
                 self.absorb_snapshot(from, snapshot, now);
                 self.met(from);
             }
+            Message::Stored { state, members } => self.on_stored_by(from, state, &members),
             // Answered before the sender was judged.
             Message::Digest(_)
             | Message::Invite(_)
@@ -145,11 +146,12 @@ impl Machine {
         let Delta { base, records, floors, retired, upto } = delta;
         let sunk = self.sink(from, &floors, now);
         let (news, whole) = self.absorb(from, &records, now);
-        self.retire(from, &retired, now);
         let is_base_here = self.roster.has_seen(&base) || !self.keeps(Rule::BaseIsCovered);
+        let is_all = upto.is_some() && whole && is_base_here;
+        self.retire(from, &retired, is_all, now);
         match upto {
             Some(upto) => {
-                if whole && is_base_here {
+                if is_all {
                     self.join(&upto, now);
                 }
                 self.tell_retired(from, upto);
@@ -221,6 +223,7 @@ impl Machine {
         self.notify_removed(now);
         if let Some(partner) = self.random.pick(self.circle.partners()).cloned() {
             self.greet(&partner, now);
+            self.tell_stored(&partner, now);
         }
         if let Some(newcomer) = self.random.pick(self.circle.joining()).cloned() {
             self.invite(&newcomer);

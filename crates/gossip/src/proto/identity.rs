@@ -3,7 +3,7 @@
 use netkernel::Incarnation;
 
 use super::random::Random;
-use super::record::{ACTORS_MAX, Actor, Dot, ENDED_MAX, Ended, OwnVersion};
+use super::record::{Actor, Dot, ENDED_MAX, Ended, OwnVersion};
 
 /// What one boot of a node is and has used up.
 #[derive(Debug, Clone)]
@@ -13,37 +13,44 @@ pub(crate) struct Identity {
     first: Incarnation,
     /// The highest incarnation of this node that anyone has told it of.
     told: Incarnation,
+    /// The incarnation of a live node of this id that a session was refused for, when it was above this one.
+    rival: Option<Incarnation>,
     /// Writes of the own record in this incarnation.
     own_version: u32,
     /// The actor of this boot's roster writes, once there was one, and how many it made.
     actor: Option<(Actor, u64)>,
-    /// Every actor this node answers for: its own, oldest first, and those of nodes that are gone.
-    actors: Vec<Actor>,
     /// The actors it retired last.
     ended: Vec<Ended>,
 }
 
 impl Identity {
-    /// A new run of a node whose stored state, if any, has this incarnation and these actors.
-    pub(crate) fn boot(stored: Option<Incarnation>, actors: Vec<Actor>, wall_ms: u64) -> Self {
+    /// A new run of a node whose stored state, if any, has this incarnation.
+    pub(crate) fn boot(stored: Option<Incarnation>, wall_ms: u64, random: &mut Random) -> Self {
         let told = stored.unwrap_or_default();
         let incarnation = Incarnation::default();
         let mut identity = Self {
             incarnation,
             first: incarnation,
             told,
+            rival: None,
             own_version: 0,
             actor: None,
-            actors,
             ended: Vec::new(),
         };
-        identity.mint(wall_ms);
+        identity.mint(wall_ms, random);
         identity.first = identity.incarnation;
         identity
     }
 
-    pub(crate) fn first(&self) -> Incarnation {
-        self.first
+    /// Takes note of a node of this id that runs under a higher incarnation, which none of this boot can be.
+    pub(crate) fn outrun_by(&mut self, rival: Incarnation) {
+        self.rival = Some(rival);
+        self.told(rival);
+    }
+
+    /// Whether a node of this id and that incarnation is another than this boot.
+    pub(crate) fn is_another(&self, incarnation: Incarnation) -> bool {
+        incarnation < self.first || self.rival == Some(incarnation)
     }
 
     /// The newest own record this boot has made, stored or not.
@@ -55,8 +62,9 @@ impl Identity {
         self.incarnation
     }
 
-    pub(crate) fn actors(&self) -> &[Actor] {
-        &self.actors
+    /// Under which actor this boot writes, once it has written.
+    pub(crate) fn actor(&self) -> Option<Actor> {
+        self.actor.map(|(actor, _)| actor)
     }
 
     /// Takes note of an incarnation of this node that someone knows, so that the next is above it.
@@ -65,10 +73,12 @@ impl Identity {
     }
 
     /// Makes this a new run: above the last, above all it was told of, and not below the wall clock, which
-    /// keeps a node that lost its disk above what it forgot.
-    pub(crate) fn mint(&mut self, wall_ms: u64) {
+    /// keeps a node that lost its disk above what it forgot. Where the clock does not tell two runs apart, which were told
+    /// of the same one or started from the same disk, chance does.
+    pub(crate) fn mint(&mut self, wall_ms: u64, random: &mut Random) {
         let floor = self.incarnation.max(self.told).0;
-        self.incarnation = Incarnation(floor.saturating_add(1).max(wall_ms));
+        let above = floor.saturating_add(1).saturating_add(random.below(SPREAD));
+        self.incarnation = Incarnation(if wall_ms > floor { wall_ms } else { above });
         self.own_version = 0;
     }
 
@@ -84,34 +94,8 @@ impl Identity {
             Some((actor, counter)) => (actor, counter + 1),
             None => (Actor(random.bits()), 1),
         };
-        if counter == 1 {
-            self.actors.push(actor);
-            let over = self.actors.len().saturating_sub(ACTORS_MAX);
-            self.actors.drain(..over);
-        }
         self.actor = Some((actor, counter));
         Dot::new(actor, counter).expect("counters start at 1")
-    }
-
-    /// The actors it answers for and writes under no more.
-    pub(crate) fn earlier_actors(&self) -> Vec<Actor> {
-        let present = self.actor.map(|(actor, _)| actor);
-        self.actors.iter().copied().filter(|actor| Some(*actor) != present).collect()
-    }
-
-    /// Answers for these actors from now on: of a run whose disk was lost, or of a node that is gone.
-    pub(crate) fn adopt(&mut self, actors: &[Actor]) {
-        let room = ACTORS_MAX.saturating_sub(self.actors.len());
-        let new = actors.iter().filter(|actor| !self.actors.contains(actor)).take(room);
-        let mut all: Vec<_> = new.copied().collect();
-        all.append(&mut self.actors);
-        self.actors = all;
-    }
-
-    /// Answers no more for actors of which nobody knows anything: what they wrote was never published.
-    pub(crate) fn disown(&mut self, is_unknown: impl Fn(&Actor) -> bool) {
-        let present = self.actor.map(|(actor, _)| actor);
-        self.actors.retain(|actor| Some(*actor) == present || !is_unknown(actor));
     }
 
     /// The actors it retired last.
@@ -130,25 +114,21 @@ impl Identity {
         self.ended = ended;
     }
 
-    /// An actor was retired: there is nothing to answer for any more.
-    pub(crate) fn forget_actor(&mut self, actor: Actor) {
-        let present = self.actor.map(|(actor, _)| actor);
-        self.actors.retain(|known| *known != actor || Some(actor) == present);
-    }
-
     /// Begins anew in a ring that knows nothing of the last one.
     pub(crate) fn forget_ring(&mut self) {
-        self.retire_actor();
-        self.actors.clear();
+        self.leave_actor();
         self.ended.clear();
     }
 
     /// Ends the use of the present actor: one of its events was given out and may or may not be on disk. With a
     /// fresh actor no gap is left in what others have seen.
-    pub(crate) fn retire_actor(&mut self) {
+    pub(crate) fn leave_actor(&mut self) {
         self.actor = None;
     }
 }
+
+/// Incarnations among which a run whose clock is behind draws its own: as many as milliseconds in a minute.
+const SPREAD: u64 = 1 << 16;
 
 #[cfg(test)]
 mod tests {
@@ -156,22 +136,24 @@ mod tests {
 
     #[test]
     fn incarnations_grow_though_the_clock_goes_back() {
-        let identity = Identity::boot(Some(Incarnation(5_000)), Vec::new(), 1_000);
-        assert_eq!(identity.incarnation(), Incarnation(5_001));
-        let mut identity = Identity::boot(Some(Incarnation(5_000)), Vec::new(), 9_000);
+        let mut random = Random::new(1);
+        let mut boot = |wall_ms| Identity::boot(Some(Incarnation(5_000)), wall_ms, &mut random);
+        let (first, second) = (boot(1_000).incarnation(), boot(1_000).incarnation());
+        assert!(first > Incarnation(5_000) && second > Incarnation(5_000));
+        assert_ne!(first, second, "two runs from one disk are told apart");
+        let mut identity = boot(9_000);
         assert_eq!(identity.incarnation(), Incarnation(9_000));
         identity.told(Incarnation(20_000));
-        identity.mint(9_001);
-        assert_eq!(identity.incarnation(), Incarnation(20_001));
+        identity.mint(9_001, &mut random);
+        assert!(identity.incarnation() > Incarnation(20_000));
     }
 
     #[test]
     fn boots_never_share_an_actor() {
         let mut random = Random::new(1);
-        let mut first = Identity::boot(None, Vec::new(), 1);
+        let mut first = Identity::boot(None, 1, &mut random);
         let dot = first.next_dot(&mut random);
-        let mut second = Identity::boot(Some(first.incarnation()), first.actors().to_vec(), 1);
+        let mut second = Identity::boot(Some(first.incarnation()), 1, &mut random);
         assert_ne!(second.next_dot(&mut random).actor, dot.actor);
-        assert_eq!(second.actors().len(), 2);
     }
 }

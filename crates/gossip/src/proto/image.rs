@@ -9,7 +9,7 @@ use thiserror::Error;
 use super::affiliation::Affiliation;
 use super::entry::Entry;
 use super::floor::Floor;
-use super::record::{Actor, Context, Ended, Record};
+use super::record::{Context, Ended, Record};
 use super::roster::Roster;
 use super::rules::Rules;
 
@@ -21,7 +21,6 @@ pub struct Image {
     pub(crate) address: Address,
     pub(crate) affiliation: Affiliation,
     pub(crate) incarnation: Incarnation,
-    pub(crate) actors: Vec<Actor>,
     pub(crate) context: Context,
     pub(crate) entries: Vec<Arc<Entry>>,
     /// With how long each is still to be kept, in milliseconds.
@@ -36,7 +35,6 @@ struct Encoded<'a> {
     address: &'a Address,
     affiliation: &'a Affiliation,
     incarnation: Incarnation,
-    actors: &'a [Actor],
     context: &'a Context,
     records: Vec<&'a Record>,
     floors: &'a [(Arc<Floor>, u64)],
@@ -49,7 +47,6 @@ struct Decoded {
     address: Address,
     affiliation: Affiliation,
     incarnation: Incarnation,
-    actors: Vec<Actor>,
     context: Context,
     records: Vec<Record>,
     floors: Vec<(Arc<Floor>, u64)>,
@@ -60,11 +57,10 @@ impl Image {
     /// The bytes of a state file.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let Self { id, address, affiliation, incarnation, actors, context, floors, retired, .. } = self;
+        let Self { id, address, affiliation, incarnation, context, floors, retired, .. } = self;
         let records = self.entries.iter().map(|entry| entry.record()).collect();
         let incarnation = *incarnation;
-        let encoded =
-            Encoded { id, address, affiliation, incarnation, actors, context, records, floors, retired };
+        let encoded = Encoded { id, address, affiliation, incarnation, context, records, floors, retired };
         let bytes = postcard::to_extend(&encoded, vec![VERSION]);
         bytes.expect("the types of an image always serialise, and a vector takes every byte")
     }
@@ -80,10 +76,9 @@ impl Image {
             return Err(ImageError::Version { version: *version });
         }
         let decoded: Decoded = postcard::from_bytes(rest).map_err(|_| ImageError::Malformed)?;
-        let Decoded { id, address, affiliation, incarnation, actors, context, records, floors, retired } =
-            decoded;
+        let Decoded { id, address, affiliation, incarnation, context, records, floors, retired } = decoded;
         let entries = records.into_iter().map(Entry::new).map(Arc::new).collect();
-        Ok(Self { id, address, affiliation, incarnation, actors, context, entries, floors, retired })
+        Ok(Self { id, address, affiliation, incarnation, context, entries, floors, retired })
     }
 
     /// Whose state this is.

@@ -75,7 +75,7 @@ fn play(steps: &[Step]) -> [Roster; 3] {
                     protocols: Protocols { oldest: 1, newest: 1 },
                     draining: false,
                     tags: Default::default(),
-                    actors: Vec::new(),
+                    actor: None,
                     ended: Vec::new(),
                     extension: Bytes::new(),
                 };

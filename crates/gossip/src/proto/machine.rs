@@ -9,26 +9,23 @@ use crate::error::StartError;
 use crate::event::{Cause, Event};
 use crate::message::{Frame, Header, Message};
 use crate::ring_name::RingName;
-use crate::view::{Member, Status};
 
 use super::affiliation::Affiliation;
 use super::allowance::Allowance;
 use super::circle::Circle;
 use super::drafts::Intent;
 use super::duplicates::Probe;
-use super::entry::Entry;
 use super::floor::Floor;
-use super::hash::Hash;
 use super::identity::Identity;
 use super::image::Image;
 use super::links::Links;
-use super::liveness::{FailureDetector, Input as Detected, Liveness, Outages};
+use super::liveness::{FailureDetector, Input as Detected, Outages};
 use super::meeting::Meets;
 use super::membership::Leaving;
 use super::operations::{Operations, Outcome, Token};
 use super::ports::{Action, DialId, Input, Stats};
 use super::random::Random;
-use super::record::{Protocols, Record};
+use super::record::Protocols;
 use super::roster::Roster;
 use super::rules::Rule;
 use super::rumour::Rumours;
@@ -103,11 +100,7 @@ impl Machine {
         let mut random = Random::new(seed);
         let next_sync_ms = now.mono_ms + random.below(settings.sync_ms);
         let stored = state.as_ref();
-        let identity = Identity::boot(
-            stored.map(|image| image.incarnation),
-            stored.map(|image| image.actors.clone()).unwrap_or_default(),
-            now.wall_ms,
-        );
+        let identity = Identity::boot(stored.map(|image| image.incarnation), now.wall_ms, &mut random);
         let mut machine = Self {
             affiliation: Affiliation::Outside,
             incarnation: identity.incarnation(),
@@ -175,11 +168,6 @@ impl Machine {
         for (ended, left_ms) in &image.retired {
             self.keep_retired(ended.actor, *left_ms, now);
         }
-        // A write that retired an actor may have been the last.
-        let ended: Vec<_> = self.roster.iter().flat_map(|(_, entry)| entry.ended().to_vec()).collect();
-        ended.into_iter().for_each(|ended| {
-            self.roster.retire(&image.id, ended);
-        });
         self.writer.resume(self.roster.seen_hash());
         let own = self.roster.get(&image.id).and_then(|entry| entry.record().own.as_ref());
         self.identity.resume(own.map(|own| own.ended.clone()).unwrap_or_default());
@@ -281,72 +269,6 @@ impl Machine {
         self.stopped
     }
 
-    /// How this node stands to its ring.
-    #[must_use]
-    pub fn affiliation(&self) -> &Affiliation {
-        &self.affiliation
-    }
-
-    /// This node's present run, as others may know it.
-    #[must_use]
-    pub fn incarnation(&self) -> Incarnation {
-        self.incarnation
-    }
-
-    /// Counts of what should be rare.
-    #[must_use]
-    pub fn stats(&self) -> Stats {
-        self.stats
-    }
-
-    /// Hashes of what was seen and of what is there. Equal first halves mean equal second halves.
-    #[must_use]
-    pub fn hashes(&self) -> (Hash, Hash) {
-        (self.roster.seen_hash(), self.roster.live_hash())
-    }
-
-    /// The roster events this node has seen.
-    #[must_use]
-    pub fn context(&self) -> &super::Context {
-        self.roster.context()
-    }
-
-    /// The members by id; none while this node is in no ring.
-    pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
-        let in_ring = self.affiliation.ring().is_some();
-        let members = self.roster.members().filter(move |_| in_ring);
-        members
-            .filter_map(|(id, entry)| Some(Member { liveness: self.detector.liveness(id), ..member(entry)? }))
-    }
-
-    /// Whom this node keeps sessions with, and where.
-    pub(crate) fn wished_links(&self) -> impl Iterator<Item = (&NodeId, &Address)> {
-        self.links.wishes()
-    }
-
-    /// Every record, removed nodes' included, by id.
-    pub fn records(&self) -> impl Iterator<Item = &Record> + '_ {
-        self.roster.iter().map(|(_, entry)| entry.record())
-    }
-
-    /// The actors that are retired, with their last events.
-    pub fn retired(&self) -> impl Iterator<Item = super::Ended> + '_ {
-        self.roster.retired()
-    }
-
-    /// Up to which incarnation a removed node is dead here, its tombstone being collected.
-    #[cfg(feature = "sim")]
-    pub(crate) fn dead_upto(&self, id: &NodeId) -> Option<Incarnation> {
-        self.roster.floor(id).map(|floor| floor.incarnation)
-    }
-
-    /// The members of which concurrent writes say different things.
-    pub fn conflicts(&self) -> impl Iterator<Item = &NodeId> + '_ {
-        let in_ring = self.affiliation.ring().is_some();
-        let conflicting = self.roster.iter().filter(|(_, entry)| entry.is_conflicting());
-        conflicting.filter(move |_| in_ring).map(|(id, _)| id)
-    }
-
     /// A state fit to be written, with what is there now.
     #[must_use]
     pub fn image(&self, now: Now) -> Image {
@@ -360,7 +282,6 @@ impl Machine {
             address: self.settings.address.clone(),
             affiliation,
             incarnation: self.identity.incarnation(),
-            actors: self.identity.actors().to_vec(),
             context: roster.context().clone(),
             entries: roster.entries().cloned().collect(),
             floors: roster.floors().map(floor).collect(),
@@ -461,27 +382,6 @@ impl Machine {
             self.roster.members().filter(|(id, entry)| **id != self.settings.id && entry.own().is_some());
         others.map(|(id, _)| id.clone()).collect()
     }
-}
-
-/// What the roster makes of a record.
-fn member(entry: &Entry) -> Option<Member> {
-    let membership = entry.membership()?;
-    let own = entry.own();
-    Some(Member {
-        id: entry.record().id.clone(),
-        address: entry.address()?.clone(),
-        weight: membership.weight,
-        zone: membership.zone.as_deref().map(hashring::Zone::new),
-        status: match own {
-            None => Status::Joining,
-            Some(own) if own.draining => Status::Draining,
-            Some(_) => Status::Member,
-        },
-        incarnation: own.map_or(membership.incarnation, |own| own.incarnation),
-        liveness: Liveness::Alive,
-        protocols: own.map(|own| own.protocols),
-        tags: own.map(|own| own.tags.clone().into()).unwrap_or_default(),
-    })
 }
 
 /// Keeps what the detector leaves to chance apart from what the rest does.

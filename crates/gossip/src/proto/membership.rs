@@ -89,7 +89,7 @@ impl Machine {
         let known = record.own.as_ref().filter(|own| own.address == self.settings.address);
         if self.ring().is_none() && known.is_some_and(|own| own.incarnation > self.incarnation) {
             self.identity.told(Entry::new(record.clone()).incarnation());
-            self.identity.mint(now.wall_ms);
+            self.identity.mint(now.wall_ms, &mut self.random);
             self.incarnation = self.identity.incarnation();
             self.act(Action::SetIncarnation(self.incarnation));
             self.writer.mark_dirty(None);
@@ -263,8 +263,8 @@ impl Machine {
         self.unaware.clear();
         self.notices.clear();
         self.probe = None;
-        // A member may answer for this one's actors from now on, and take them for ended.
-        self.identity.retire_actor();
+        // Nobody claims this one's actor for it any more, so it may be retired.
+        self.identity.leave_actor();
         self.writer.cancel_announcements();
         for (token, result) in self.operations.abandon() {
             self.complete(token, Outcome::Propagated(result));

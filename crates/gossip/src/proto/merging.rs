@@ -79,7 +79,8 @@ impl Machine {
             }
             if let Some(after) = after {
                 self.announce(before.as_ref(), &after);
-                self.retire(&record.id, after.ended(), now);
+                let is_said_here = record.id == self.settings.id;
+                self.retire(&record.id, after.ended(), is_said_here, now);
             }
         }
         Some(news)
@@ -147,6 +148,8 @@ impl Machine {
             _ => {}
         }
         match (after.removal(), after.own(), after.address()) {
+            // That this node left it says itself, once enough have heard of it.
+            (Some((by, _)), ..) if *by == id && id == self.settings.id => {}
             (Some((by, _)), ..) if was_member && *by == id => self.emit(Event::Left { id: id.clone() }),
             (Some((by, _)), ..) if was_member => {
                 self.emit(Event::Removed { id: id.clone(), by: by.clone() });

@@ -47,6 +47,7 @@ mod merging;
 mod operations;
 mod ports;
 mod random;
+mod reading;
 mod record;
 mod retirement;
 mod roster;
@@ -59,6 +60,7 @@ mod settled;
 mod settling;
 mod stability;
 mod stamp;
+mod stored;
 mod time;
 mod writing;
 

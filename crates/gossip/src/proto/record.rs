@@ -99,9 +99,10 @@ pub struct OwnRecord {
     pub draining: bool,
     /// What its application says of it.
     pub tags: BTreeMap<String, String>,
-    /// Actors it answers for: the one it writes under, and those of its earlier boots that are not retired yet.
-    pub actors: Vec<Actor>,
-    /// Actors it retired last: nothing of them is left, and every member has on disk that it is so.
+    /// Under which actor it writes, once it has written.
+    pub actor: Option<Actor>,
+    /// Actors it retired last, being the first of the members: nothing of them is left, and every member has on disk
+    /// that it is so.
     pub ended: Vec<Ended>,
     /// Bytes of a later protocol version: kept, hashed and passed on by nodes that do not know their meaning.
     pub extension: Bytes,
@@ -184,7 +185,6 @@ impl Record {
             own.extension.len() <= EXTENSION_BYTES_MAX
                 && tag_bytes(&own.tags) <= TAG_BYTES_MAX
                 && own.ended.len() <= ENDED_MAX
-                && own.actors.len() <= ACTORS_MAX
         });
         versions && own && self.versions.siblings().len() <= SIBLINGS_MAX
     }
@@ -210,11 +210,8 @@ pub(crate) const TAG_BYTES_MAX: usize = 4 * 1024;
 /// Room for fields of later protocol versions.
 const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 
-/// Actors retired by one record; whoever has more names the oldest first.
+/// Actors retired by one record; the rest waits for the next.
 pub(crate) const ENDED_MAX: usize = 32;
-
-/// Actors a node answers for. Each takes a boot that wrote, or a disk that was lost, since the last was retired.
-pub(crate) const ACTORS_MAX: usize = 256;
 
 /// Concurrent versions of one record. Each takes a partition of its own to make.
 pub(crate) const SIBLINGS_MAX: usize = 64;

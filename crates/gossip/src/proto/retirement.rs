@@ -1,22 +1,24 @@
 //! Actors that have come to their end: which they are, who says so, and how they are taken out of everything.
 //!
-//! A boot writes under an actor of its own, so contexts and records would grow with every restart. One node answers for
-//! each actor: the one that wrote under it, for a run of which the disk was lost the run after it, and for a node that
-//! was removed the least of the members. Once that node finds nothing of the actor in its roster and every member has
-//! acknowledged that very state from its disk, it names the actor in its own record:
+//! A boot writes under an actor of its own, so contexts and records would grow with every restart. An actor that no
+//! member names as the one it writes under, and of which nothing is left, is retired:
 //!
 //! ```text
 //!   used ──(replaced, floor expired)──▶ unused ──(all acknowledge)──▶ named in the own record ──▶ retired everywhere
 //!    a version or floor is of it          waits                         spreads as any news        no context counts it
 //! ```
 //!
-//! Only one decides, because members that have collected at different times differ about what is left. All of its events
-//! pass for seen from then on, so that what an old disk still has of it does not come back.
+//! The first of the members decides, and only what is so in its own roster counts: members that have collected at
+//! different times differ about what is left. Should two take themselves for the first for a while, both are right.
+//! An actor is retired up to its last event, if all before it were seen: one that only a lost disk had may come back with
+//! a copy, so its actor stays. All of these pass for seen from then on, so that what an old disk still has of it does not
+//! come back; should its writer be alive after all, what it writes next counts as ever.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use netkernel::NodeId;
+use vclock::DotRange;
 
 use super::drafts::Intent;
 use super::entry::Entry;
@@ -37,23 +39,25 @@ impl Roster {
         self.seen.is_retired(ended.actor, ended.last)
     }
 
-    /// Of these actors, those of which all events up to the last were seen, with that.
-    pub(crate) fn whole(&self, actors: &[Actor]) -> Vec<Ended> {
-        let ended = |actor: &Actor| Some(Ended { actor: *actor, last: self.seen.last_of(*actor)? });
-        actors.iter().filter_map(ended).collect()
-    }
-
-    /// Of these actors, those of which also nothing is left.
-    pub(crate) fn unused(&self, actors: &[Actor]) -> Vec<Ended> {
-        let mut whole = self.whole(actors);
-        if !whole.is_empty() {
+    /// The actors that no node names as its own, with their last events; with `only_unused`, only those of which nothing
+    /// is left.
+    pub(crate) fn abandoned(&self, only_unused: bool) -> Vec<Ended> {
+        let named = self.entries.values().filter_map(|entry| entry.record().own.as_ref()?.actor);
+        let mut kept: BTreeSet<_> = named.collect();
+        if only_unused {
             let versions = self.entries.values().flat_map(|entry| entry.versions().siblings());
             let floors = self.floors.values().flat_map(|floor| &floor.dots);
-            let used: BTreeSet<_> =
-                versions.map(|(dot, _)| dot.actor).chain(floors.map(|dot| dot.actor)).collect();
-            whole.retain(|ended| !used.contains(&ended.actor));
+            kept.extend(versions.map(|(dot, _)| dot.actor).chain(floors.map(|dot| dot.actor)));
         }
-        whole
+        let ended = self.seen.ends().filter(|ended| !kept.contains(&ended.actor));
+        ended.collect()
+    }
+
+    /// Whether all of the actor's events were seen, and no node is a member by one of them.
+    fn is_spent(&self, ended: Ended) -> bool {
+        let is_of_it = |entry: &Entry| entry.versions().siblings().any(|(dot, _)| dot.actor == ended.actor);
+        let all = DotRange::new(ended.actor, 1, ended.last).into_iter().collect();
+        self.seen.covers_all(&all) && !self.members().any(|(_, entry)| is_of_it(entry))
     }
 
     /// The retired actors that a node with this context still counts.
@@ -109,7 +113,7 @@ impl Machine {
     /// How long this node still remembers that an actor was retired, in milliseconds.
     pub(super) fn retired_left_ms(&self, actor: Actor, now: Now) -> u64 {
         let until = self.stability.retired.get(&actor);
-        until.map_or(self.settings.floor_ms, |until| until.saturating_sub(now.mono_ms))
+        until.map_or(self.settings.retired_ms(), |until| until.saturating_sub(now.mono_ms))
     }
 
     pub(super) fn keep_retired(&mut self, actor: Actor, for_ms: u64, now: Now) {
@@ -120,36 +124,37 @@ impl Machine {
     /// loses its disk at each start would add a version each time.
     pub(super) fn gather(&mut self) {
         let is_free = self.leaving.is_none() && self.probe.is_none() && !self.writer.is_gathering();
-        if is_free && self.own_standing().is_some() && self.keeps(Rule::RunsAreGathered) {
+        if is_free && self.scattered().is_some() && self.keeps(Rule::RunsAreGathered) {
             self.writer.push(Intent::Gather);
         }
     }
 
-    /// Actors that this node answers for begin to wait once nothing is left of them, and no longer if something is.
+    /// On the first of the members, actors begin to wait once nothing is left of them, and no longer if something is.
     pub(super) fn watch_actors(&mut self, now: Now) {
-        if self.agreed.len() == self.others().len() && self.writer.is_settled() {
-            let context = self.roster.context();
-            self.identity.disown(|actor| context.latest(actor) == 0);
-        }
-        let earlier = self.identity.earlier_actors();
-        let unused = match self.keeps(Rule::UnusedIsRetired) {
-            true => self.roster.unused(&earlier),
-            false => self.roster.whole(&earlier),
+        let first = self.heard_members().next();
+        let abandoned = match first == Some(&self.settings.id) {
+            true => self.roster.abandoned(self.keeps(Rule::UnusedIsRetired)),
+            false => Vec::new(),
         };
         self.stability.waiting.retain(|stale, _| match stale {
-            Stale::Actor(ended) => unused.contains(ended),
+            Stale::Actor(ended) => abandoned.binary_search(ended).is_ok(),
             Stale::Tombstone(_) => true,
         });
-        for stale in unused.into_iter().map(Stale::Actor) {
+        for stale in abandoned.into_iter().map(Stale::Actor) {
             if !self.stability.waiting.contains_key(&stale) {
                 self.stability.begin(stale, now);
             }
         }
     }
 
-    /// Actors were retired, here or elsewhere.
-    pub(super) fn retire(&mut self, from: &NodeId, ended: &[Ended], now: Now) {
-        let news: Vec<_> = ended.iter().filter(|ended| !self.roster.is_retired(**ended)).collect();
+    /// `from` has retired actors. What this node holds of them was replaced by something that it may not have heard of,
+    /// unless it heard all that `from` has: until then a member stays by what there is, and what was not seen is not taken
+    /// for seen.
+    pub(super) fn retire(&mut self, from: &NodeId, ended: &[Ended], is_all_here: bool, now: Now) {
+        let is_due = |ended: &&Ended| {
+            !self.roster.is_retired(**ended) && (is_all_here || self.roster.is_spent(**ended))
+        };
+        let news: Vec<_> = ended.iter().filter(is_due).collect();
         if news.is_empty() {
             return;
         }
@@ -157,8 +162,7 @@ impl Machine {
         for ended in news {
             let concerned = self.roster.retire(&self.settings.id, *ended);
             self.stats.retired += 1;
-            self.identity.forget_actor(ended.actor);
-            self.keep_retired(ended.actor, self.settings.floor_ms, now);
+            self.keep_retired(ended.actor, self.settings.retired_ms(), now);
             self.writer.mark_dirty(Some(now.mono_ms + self.settings.flush_ms));
             for id in concerned {
                 self.shrank(before.get(&id), &id, None, from, now);

@@ -111,19 +111,23 @@ impl Seen {
         self.retired().filter(is_counted)
     }
 
-    /// The last event of the actor, if all before it were seen.
-    pub(crate) fn last_of(&self, actor: Actor) -> Option<u64> {
-        let last = self.context.latest(&actor);
-        let unbroken = match self.retired_upto(actor) {
-            0 => self.context.clock().get(&actor),
-            upto => self.unbroken_after(actor, upto),
-        };
-        (last > 0 && unbroken == last).then_some(last)
+    /// The last event of each actor in the context, by actor, if all before it were seen: what was not may be on a disk
+    /// that comes back.
+    pub(crate) fn ends(&self) -> impl Iterator<Item = Ended> + '_ {
+        let ahead = self.context.ahead().map(|run| *run.actor());
+        let actors: BTreeSet<_> = self.context.clock().iter().map(|(actor, _)| *actor).chain(ahead).collect();
+        let ends = actors.into_iter().map(|actor| Ended { actor, last: self.context.latest(&actor) });
+        ends.filter(|ended| self.unbroken(ended.actor) == ended.last)
     }
 
-    fn unbroken_after(&self, actor: Actor, upto: u64) -> u64 {
-        let mut runs = self.context.ahead().filter(|run| *run.actor() == actor);
-        runs.next().filter(|run| run.first() == upto.saturating_add(1)).map_or(0, DotRange::last)
+    /// The last event of the actor before one that was not seen.
+    fn unbroken(&self, actor: Actor) -> u64 {
+        let upto = self.retired_upto(actor);
+        if upto == 0 {
+            return self.context.clock().get(&actor);
+        }
+        let next = self.context.ahead().find(|run| *run.actor() == actor);
+        next.filter(|run| run.first() == upto.saturating_add(1)).map_or(upto, DotRange::last)
     }
 
     /// Changes what is known of these actors, and the hash with it.
@@ -200,15 +204,15 @@ mod tests {
         assert_eq!(early.hash(), late.hash());
         assert_ne!(early.hash(), Seen::default().hash());
         assert!(!early.covers(&dot(1, 4)));
-        assert_eq!(early.last_of(Actor(1)), Some(3));
+        assert_eq!(early.ends().collect::<Vec<_>>(), [ended(3)]);
         assert!(early.retire(ended(3)));
         assert_eq!(early.hash(), Seen::default().hash());
     }
 
     #[test]
-    fn an_actor_with_a_gap_has_no_known_end() {
-        assert_eq!(of([dot(1, 1), dot(1, 3)]).last_of(Actor(1)), None);
-        assert_eq!(of([dot(1, 1), dot(1, 2)]).last_of(Actor(1)), Some(2));
-        assert_eq!(of([]).last_of(Actor(1)), None);
+    fn an_actor_of_which_an_event_is_missing_has_no_end() {
+        assert_eq!(of([dot(1, 1), dot(1, 3)]).ends().count(), 0);
+        assert_eq!(of([dot(1, 1), dot(2, 4), dot(1, 2)]).ends().collect::<Vec<_>>(), [ended(2)]);
+        assert_eq!(of([]).ends().count(), 0);
     }
 }

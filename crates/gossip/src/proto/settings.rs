@@ -94,6 +94,12 @@ impl Settings {
         }
     }
 
+    /// How long it is remembered that an actor was retired: a month by default. A node that was removed and comes back
+    /// later than that is taken for a new one, and a few bytes put that off.
+    pub(crate) fn retired_ms(&self) -> u64 {
+        self.floor_ms.saturating_mul(RETIRED_FLOORS)
+    }
+
     /// A node that does not keep a rule, to show what the rule is for.
     #[cfg(feature = "sim")]
     #[must_use]
@@ -103,3 +109,6 @@ impl Settings {
 }
 
 const MINUTE_MS: u64 = 60 * 1_000;
+
+/// How many times as long as a floor a retired actor is remembered: it takes sixteen bytes.
+const RETIRED_FLOORS: u64 = 4;

@@ -78,7 +78,7 @@ fn record(settings: &Settings, dot: Dot, now: Now) -> Record {
         protocols: settings.protocols,
         draining: false,
         tags: settings.tags.clone(),
-        actors: vec![dot.actor],
+        actor: Some(dot.actor),
         ended: Vec::new(),
         extension: settings.extension.clone(),
     };

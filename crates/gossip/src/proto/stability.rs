@@ -14,6 +14,7 @@ use super::hash::Hash;
 use super::machine::Machine;
 use super::record::{Actor, Ended};
 use super::rules::Rule;
+use super::stored::Stored;
 use super::time::Now;
 
 /// What waits to be forgotten, and who is known to have it on disk.
@@ -27,6 +28,8 @@ pub(super) struct Stability {
     floors: BTreeMap<NodeId, u64>,
     /// Until when each retired actor is remembered.
     pub(super) retired: BTreeMap<Actor, u64>,
+    /// Who has the present state on disk, as members tell each other.
+    pub(super) stored: Stored,
 }
 
 /// Something to forget once it is stable.
@@ -34,7 +37,7 @@ pub(super) struct Stability {
 pub(super) enum Stale {
     /// A removed node's record.
     Tombstone(NodeId),
-    /// An actor this node answers for, of which nothing is left.
+    /// An actor of which nothing is left.
     Actor(Ended),
 }
 
@@ -102,6 +105,9 @@ impl Machine {
     pub(super) fn heard_durable(&mut self, member: &NodeId, state: Hash) {
         self.stability.note(self.roster.seen_hash());
         self.stability.acknowledge(member, state);
+        if !self.stability.waiting.is_empty() && state == self.roster.seen_hash() {
+            self.note_stored(Some((member, state)));
+        }
     }
 
     /// How long this node still keeps a floor, in milliseconds.
@@ -125,7 +131,8 @@ impl Machine {
         self.stability.acknowledge(&local, durable);
         self.gather();
         self.watch_actors(now);
-        if !self.stability.waiting.is_empty() {
+        if self.has_overdue(now) {
+            self.note_stored(None);
             self.collect_stable(now);
         }
         self.forget_expired(now);
@@ -133,10 +140,10 @@ impl Machine {
 
     fn collect_stable(&mut self, now: Now) {
         let members = self.must_acknowledge();
+        let stored = self.stability.stored.of(self.state_of(&members));
         let ready = |wait: &&Wait| {
             self.is_old_enough(wait, now)
-                && (!self.keeps(Rule::AllAcknowledge)
-                    || members.iter().all(|id| wait.acknowledged.contains(id)))
+                && (!self.keeps(Rule::AllAcknowledge) || missing(wait, &members, stored).next().is_none())
         };
         let waiting = self.stability.waiting.iter();
         let ready: Vec<_> = waiting.filter(|(_, wait)| ready(wait)).map(|(stale, _)| stale.clone()).collect();
@@ -144,7 +151,7 @@ impl Machine {
         for stale in ready {
             self.stability.waiting.remove(&stale);
             match stale {
-                Stale::Tombstone(id) => self.collect(id, &members, now),
+                Stale::Tombstone(id) => self.collect(id, now),
                 Stale::Actor(actor) => ended.push(actor),
             }
         }
@@ -154,12 +161,8 @@ impl Machine {
         }
     }
 
-    /// Leaves of a removed node only a floor. One of the members answers for the actors it leaves behind.
-    fn collect(&mut self, id: NodeId, members: &[NodeId], now: Now) {
-        let own = self.roster.get(&id).and_then(|entry| entry.record().own.as_ref());
-        if let Some(own) = own.filter(|_| members.first() == Some(&self.settings.id)) {
-            self.identity.adopt(&own.actors);
-        }
+    /// Leaves of a removed node only a floor.
+    fn collect(&mut self, id: NodeId, now: Now) {
         self.roster.collect(&id);
         self.unaware.remove(&id);
         self.keep_floor(id, self.settings.floor_ms, now);
@@ -182,6 +185,11 @@ impl Machine {
         }
     }
 
+    /// Whether something is old enough to be forgotten and waits for members.
+    pub(super) fn has_overdue(&self, now: Now) -> bool {
+        self.stability.waiting.values().any(|wait| self.is_old_enough(wait, now))
+    }
+
     fn is_old_enough(&self, wait: &Wait, now: Now) -> bool {
         let age_ms =
             if self.settings.rules.keep(Rule::TombstoneAges) { self.settings.tombstone_ms } else { 0 };
@@ -190,25 +198,42 @@ impl Machine {
 
     /// Everyone who was ever heard from and is a member, this node included. One that is yet to come starts from what
     /// it is told then.
-    fn must_acknowledge(&self) -> Vec<NodeId> {
+    pub(super) fn must_acknowledge(&self) -> Vec<NodeId> {
+        self.heard_members().cloned().collect()
+    }
+
+    /// The same, by id.
+    pub(super) fn heard_members(&self) -> impl Iterator<Item = &NodeId> {
         let heard = |(_, entry): &(&NodeId, &Entry)| entry.own().is_some();
-        self.roster.members().filter(heard).map(|(id, _)| id.clone()).collect()
+        self.roster.members().filter(heard).map(|(id, _)| id)
     }
 
     /// The tombstones that are held back, and by whom.
     #[must_use]
     pub fn overdue(&self, now: Now) -> Overdue {
         let members = self.must_acknowledge();
+        let stored = self.stability.stored.of(self.state_of(&members));
         let mut overdue = Overdue::default();
         for (stale, wait) in &self.stability.waiting {
             if matches!(stale, Stale::Tombstone(_)) && self.is_old_enough(wait, now) {
                 overdue.tombstones += 1;
-                let missing = members.iter().filter(|id| !wait.acknowledged.contains(*id));
-                overdue.members.extend(missing.cloned());
+                overdue.members.extend(missing(wait, &members, stored).cloned());
             }
         }
         overdue
     }
+}
+
+/// Which members have not acknowledged it, neither to this node nor to one that told of the present state.
+fn missing<'a>(
+    wait: &'a Wait,
+    members: &'a [NodeId],
+    stored: Option<&'a Stored>,
+) -> impl Iterator<Item = &'a NodeId> {
+    let acknowledged = move |(at, id): &(usize, &NodeId)| {
+        wait.acknowledged.contains(*id) || stored.is_some_and(|stored| stored.contains(*at))
+    };
+    members.iter().enumerate().filter(move |member| !acknowledged(member)).map(|(_, id)| id)
 }
 
 /// States remembered, so that a member that is a few changes behind still acknowledges what is older.

@@ -190,7 +190,7 @@ impl Machine {
                 }
                 if let Some((draft, again)) = write {
                     // Its events may be on disk after all, so no other write may bear them.
-                    self.identity.retire_actor();
+                    self.identity.leave_actor();
                     match again {
                         Some(intent) => self.writer.queue.push_front(intent),
                         None => self.fail(&draft.then, Unavailable::NotStored { reason }),

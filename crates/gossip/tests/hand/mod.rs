@@ -145,7 +145,7 @@ pub(crate) fn record_by(name: &str, dot: Dot) -> Record {
         protocols: Protocols { oldest: 1, newest: 1 },
         draining: false,
         tags: Default::default(),
-        actors: Vec::new(),
+        actor: None,
         ended: Vec::new(),
         extension: Bytes::new(),
     };
