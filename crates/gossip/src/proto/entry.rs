@@ -80,6 +80,15 @@ impl Entry {
         self.floor.as_deref().filter(|_| self.rules.keep(Rule::FloorKills))
     }
 
+    /// Whether an earlier removal beats all there is, the tombstone of which is collected.
+    pub(crate) fn is_dead(&self) -> bool {
+        let is_beaten = |version: &Version, floor: &Floor| {
+            matches!(version.standing, Standing::Member(_))
+                && version.standing.incarnation() <= floor.incarnation
+        };
+        self.floor().is_some_and(|floor| self.versions().values().all(|version| is_beaten(version, floor)))
+    }
+
     /// How the node belongs to the ring, if it does.
     pub(crate) fn membership(&self) -> Option<&Membership> {
         match &self.chosen()?.1.standing {

@@ -40,6 +40,16 @@ impl Floor {
         });
     }
 
+    /// Takes in versions that it beats: whoever has not seen them has to be told of the floor, too.
+    pub(crate) fn cover(&mut self, versions: &Versions) {
+        self.dots.extend(versions.siblings().map(|(dot, _)| *dot));
+        self.dots.sort_unstable();
+        self.dots.dedup();
+        let over = self.dots.len().saturating_sub(super::record::SIBLINGS_MAX);
+        self.dots.drain(..over);
+        self.past.merge(versions.context());
+    }
+
     /// Takes in another floor of the same node, and returns whether that changed anything.
     pub(crate) fn merge(&mut self, other: &Self) -> bool {
         let before = self.clone();

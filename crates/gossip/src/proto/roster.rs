@@ -361,8 +361,13 @@ impl Roster {
         entry.forget(&self.seen);
         let id = entry.record().id.clone();
         let floor = self.floors.get(&id).cloned();
-        let entry = entry.under(floor, self.rules);
+        let entry = entry.under(floor.clone(), self.rules);
         self.take(&id);
+        if let Some(mut floor) = floor.filter(|_| entry.is_dead()) {
+            // Passed on without the floor it would be taken for a member by whoever never had that.
+            Arc::make_mut(&mut floor).cover(entry.versions());
+            return self.lay(floor);
+        }
         self.live ^= entry.live_hash();
         self.owns ^= own_hash(&entry);
         self.entries.insert(id, Arc::new(entry));

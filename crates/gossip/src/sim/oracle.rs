@@ -264,7 +264,7 @@ impl Oracle {
     /// of it.
     pub(super) fn check_end<'a>(
         &self,
-        nodes: impl Iterator<Item = (Ix, &'a Machine)> + Clone,
+        nodes: &(impl Iterator<Item = (Ix, &'a Machine)> + Clone),
     ) -> Result<(), String> {
         let rings = nodes.clone().filter_map(|(_, machine)| machine.affiliation().ring());
         let rings: BTreeSet<_> = rings.collect();

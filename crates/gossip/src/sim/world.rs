@@ -326,7 +326,7 @@ impl World {
     ///
     /// [`Violation`]
     pub fn check(&self) -> Result<(), Violation> {
-        self.oracle.check_end(self.running()).map_err(|what| self.violation(what))
+        self.oracle.check_end(&self.running()).map_err(|what| self.violation(what))
     }
 
     /// The nodes that run, by number.
