@@ -149,7 +149,9 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
         Rule::RetiredIsTold => {
             let retired = Ended { actor: Actor(8), last: 1 };
             meet_as(&mut hand, "c", dot(1));
-            let ended = Delta { retired: vec![retired], ..delta(Context::new(), Vec::new(), None) };
+            // All of the actor's events were seen, and nothing is left of them.
+            let spent: Context = [by_other(1)].into_iter().collect();
+            let ended = Delta { retired: vec![retired], ..delta(Context::new(), Vec::new(), Some(spent)) };
             hand.hear("c", vec![dot(1)], &Message::Delta(ended));
             hand.sent();
             let context: Context = [dot(1), by_other(1)].into_iter().collect();

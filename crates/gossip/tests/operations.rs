@@ -53,8 +53,8 @@ fn ask(world: &mut World, by: Ix, command: Command) -> Result<Outcome> {
 }
 
 /// The operation that an outcome names, which has to have spread to everyone within five seconds.
-fn spreads(world: &mut World, by: Ix, outcome: Outcome) -> Result {
-    let operation = named(&outcome);
+fn spreads(world: &mut World, by: Ix, outcome: &Outcome) -> Result {
+    let operation = named(outcome);
     for reach in [Reach::Members(1), Reach::All] {
         let outcome = ask(world, by, Command::Propagated { operation, reach, within_ms: 5_000 })?;
         assert!(matches!(outcome, Outcome::Propagated(Ok(()))), "{outcome:?}");
@@ -97,7 +97,7 @@ fn meet_joins_and_both_sides_hear_who_is_up() -> Result {
     let mut world = formed(1)?;
     let newcomer = add(&mut world)?;
     let outcome = ask(&mut world, newcomer, Command::Meet { address: address(2), expected: None })?;
-    spreads(&mut world, newcomer, outcome)?;
+    spreads(&mut world, newcomer, &outcome)?;
     let id = world.id(newcomer).clone();
     for ix in 0..4 {
         assert_eq!(
@@ -151,11 +151,11 @@ fn insert_many_and_remove_many_are_one_operation_each() -> Result {
     let nodes = vec![insertion(&world, fourth), insertion(&world, fifth)];
     let outcome = ask(&mut world, 1, Command::Insert { nodes, force: false })?;
     world.run_for(2_000)?;
-    spreads(&mut world, 1, outcome)?;
+    spreads(&mut world, 1, &outcome)?;
     assert_eq!(members(&world, 3), names([0, 1, 2, 3, 4, 5]));
     let ids = vec![world.id(fourth).clone(), world.id(fifth).clone()];
     let outcome = ask(&mut world, 2, Command::Remove { ids, force: false })?;
-    spreads(&mut world, 2, outcome)?;
+    spreads(&mut world, 2, &outcome)?;
     assert_eq!(members(&world, 3), names([0, 1, 2, 3]));
     for ix in [fourth, fifth] {
         assert_eq!(heard(&world, ix, |event| matches!(event, Event::Evicted { .. })), 1);
@@ -173,7 +173,7 @@ fn update_is_one_event_and_no_conflict() -> Result {
     let before = world.report().events;
     let id = world.id(0).clone();
     let outcome = ask(&mut world, 3, Command::Update { id, weight: 17 })?;
-    spreads(&mut world, 3, outcome)?;
+    spreads(&mut world, 3, &outcome)?;
     assert_eq!(world.report().events, before + 1);
     for ix in 0..4 {
         let member = machine(&world, ix).members().find(|member| member.id == *world.id(0));
@@ -208,7 +208,7 @@ fn concurrent_updates_conflict_until_a_later_one_covers_both() -> Result {
             assert_eq!(machine(&world, ix).conflicts().collect::<Vec<_>>(), [&id]);
         }
         let outcome = ask(&mut world, 1, Command::Update { id: id.clone(), weight: 30 })?;
-        spreads(&mut world, 1, outcome)?;
+        spreads(&mut world, 1, &outcome)?;
         assert!((0..4).all(|ix| machine(&world, ix).conflicts().count() == 0));
     }
     Ok(())
@@ -238,7 +238,7 @@ fn leave_is_acknowledged_and_join_comes_back() -> Result {
             "a new run, or what was said of the last would count"
         );
         let outcome = ask(&mut world, 2, Command::Meet { address: address(0), expected: None })?;
-        spreads(&mut world, 2, outcome)?;
+        spreads(&mut world, 2, &outcome)?;
         assert_eq!(members(&world, 0), names([0, 1, 2, 3]));
         let outcome = ask(&mut world, 2, Command::Join { ring: name() })?;
         assert!(matches!(outcome, Outcome::Join(Err(JoinError::AlreadyIn { .. }))));
@@ -250,7 +250,7 @@ fn leave_is_acknowledged_and_join_comes_back() -> Result {
 fn a_planned_stop_says_goodbye_and_stays_a_member() -> Result {
     let mut world = formed(6)?;
     let outcome = ask(&mut world, 3, Command::Announce { draining: Some(true), tags: None })?;
-    spreads(&mut world, 3, outcome)?;
+    spreads(&mut world, 3, &outcome)?;
     let draining = machine(&world, 0).members().find(|member| member.id == *world.id(3));
     assert_eq!(draining.map(|member| (member.status, member.is_up())), Some((Status::Draining, false)));
     assert!(matches!(ask(&mut world, 3, Command::Stop)?, Outcome::Stop));
