@@ -1,0 +1,170 @@
+//! What a writer takes of the lanes, turn by turn.
+
+use bytes::Bytes;
+
+use super::super::bulk::PIECE_BYTES_MAX;
+use super::*;
+use crate::call::CallId;
+use crate::proto::frame::Kind;
+
+const SESSION: SessionId = SessionId(1);
+const CONTROL_MAX: usize = 100;
+
+fn cast(server: &str, bytes: usize) -> Message {
+    let server = ServerName::new(server).unwrap();
+    Message::new(Subject::Cast { server }, vec![0; bytes].into())
+}
+
+fn taken_batch(lanes: &mut Lanes) -> Batch {
+    let mut batch = Batch::default();
+    lanes.take(&mut batch, SESSION, &PendingCalls::new(8));
+    batch
+}
+
+/// What one turn of a writer takes, read by the peer at once: the kinds of control frames, then the sizes of bodies,
+/// in order.
+fn taken(lanes: &mut Lanes) -> (Vec<Kind>, Vec<usize>) {
+    let batch = taken_batch(lanes);
+    if let Some(milestone) = &batch.milestone {
+        lanes.milestone_read(milestone.id, Instant::now());
+    }
+    let control = batch.control.iter().map(|piece| piece.kind).collect();
+    let messages = batch.messages.iter().map(|message| message.body.len());
+    (control, messages.chain(batch.bulk.iter().map(|piece| piece.body.len())).collect())
+}
+
+fn all_taken(lanes: &mut Lanes) -> Vec<usize> {
+    let mut all = Vec::new();
+    while !lanes.is_empty() {
+        all.extend(taken(lanes).1);
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_small_message_overtakes_bulk_for_another_server_only() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("big", 5 * PIECE_BYTES_MAX));
+    lanes.push(cast("big", 1));
+    lanes.push(cast("small", 2));
+    let full = PIECE_BYTES_MAX;
+    assert_eq!(all_taken(&mut lanes), [2, full, full, full, full, full, 1]);
+    assert_eq!(lanes.bytes(), 0);
+}
+
+#[tokio::test]
+async fn large_messages_for_different_servers_take_turns() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("a", 3 * PIECE_BYTES_MAX));
+    lanes.push(cast("b", PIECE_BYTES_MAX + 1));
+    lanes.push(cast("a", 20_000));
+    let full = PIECE_BYTES_MAX;
+    assert_eq!(all_taken(&mut lanes), [full, full, full, 1, full, 20_000]);
+}
+
+#[tokio::test]
+async fn bulk_gets_a_quarter_while_messages_wait() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("big", 1 << 20));
+    for _ in 0..1_000 {
+        lanes.push(cast("small", 1_000));
+    }
+    let (mut small, mut bulk) = (0, 0);
+    while lanes.messages() > 1 {
+        for bytes in taken(&mut lanes).1 {
+            if bytes == 1_000 { small += bytes } else { bulk += bytes }
+        }
+    }
+    assert!(bulk > small / 4 && small > bulk, "{small} and {bulk} bytes");
+}
+
+#[tokio::test]
+async fn messages_half_sent_by_a_broken_session_are_dropped_and_reset() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("big", 5 * PIECE_BYTES_MAX));
+    lanes.push(cast("big", 1));
+    lanes.push(cast("bigger", 9 * PIECE_BYTES_MAX));
+    assert!(taken(&mut lanes).1.len() > 1);
+    assert_eq!(lanes.session_lost(SessionId(9)), 0);
+    assert_eq!(lanes.session_lost(SESSION), 2);
+    assert_eq!(taken(&mut lanes), (vec![Kind::Reset, Kind::Reset], vec![]));
+    assert_eq!(taken(&mut lanes), (vec![], vec![1]));
+    assert!(lanes.is_empty());
+}
+
+#[tokio::test]
+async fn a_call_nobody_waits_for_is_not_sent() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    let server = ServerName::new("server").unwrap();
+    let subject = Subject::Call { id: CallId(1), server, deadline: Instant::now() };
+    lanes.push(Message::new(subject, Bytes::new()));
+    assert_eq!(taken(&mut lanes), (vec![], vec![]));
+    assert_eq!(lanes.bytes(), 0);
+}
+
+#[tokio::test]
+async fn small_messages_do_not_wait_for_bulk_to_be_sealed_nor_bulk_for_them_twice() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("big", 1 << 20));
+    for _ in 0..3 {
+        lanes.push(cast("small", 10));
+        assert_eq!(taken(&mut lanes).1, [10]);
+        lanes.push(cast("small", 10));
+        let both = taken(&mut lanes).1;
+        assert!(both[0] == 10 && both[1] == PIECE_BYTES_MAX, "{both:?}");
+    }
+}
+
+#[tokio::test]
+async fn bulk_waits_until_it_is_read_and_small_messages_do_not() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("big", 4 << 20));
+    let mut milestones = Vec::new();
+    while lanes.is_ready() {
+        milestones.extend(taken_batch(&mut lanes).milestone.map(|milestone| milestone.id));
+    }
+    assert!(!lanes.is_empty() && milestones.len() > 1, "{milestones:?}");
+    lanes.push(cast("small", 1));
+    assert!(lanes.is_ready());
+    assert_eq!(taken(&mut lanes).1, [1]);
+    assert!(!lanes.is_ready());
+    assert!(lanes.milestone_read(milestones[1], Instant::now()));
+    assert!(lanes.is_ready());
+}
+
+#[tokio::test]
+async fn the_last_milestone_read_is_answered_however_many_control_frames_wait() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    let milestones: Vec<u64> = {
+        let mut peer = Lanes::new(CONTROL_MAX);
+        peer.push(cast("big", 1 << 20));
+        std::iter::from_fn(|| taken_batch(&mut peer).milestone.map(|milestone| milestone.id)).collect()
+    };
+    while lanes.control(Control::Pong(1)) {}
+    assert!(milestones.iter().all(|milestone| lanes.control(Control::Pong(*milestone))));
+    let batch = taken_batch(&mut lanes);
+    assert_eq!(batch.control.len(), CONTROL_MAX + 1);
+    assert_eq!(batch.control[0].id, milestones[milestones.len() - 1]);
+}
+
+#[tokio::test]
+async fn what_goes_ahead_overtakes_all_that_waits() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("sink", 1 << 20));
+    lanes.push(cast("other", 5));
+    assert!(lanes.has_room_ahead(100));
+    lanes.push_ahead(cast("sink", 7));
+    lanes.control(Control::Ping(0));
+    let mut batch = Batch::default();
+    lanes.take(&mut batch, SESSION, &PendingCalls::new(8));
+    let first: Vec<_> = batch.control.iter().map(|piece| (piece.kind, piece.body.len())).collect();
+    assert_eq!(first, [(Kind::Ping, 0), (Kind::Cast, 7)]);
+    assert!(!lanes.has_room_ahead(AHEAD_BYTES_MAX));
+}
+
+#[tokio::test]
+async fn control_frames_are_bounded() {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    let admitted = (0..2 * CONTROL_MAX as u64).filter(|&id| lanes.control(Control::Pong(id))).count();
+    assert_eq!(admitted, CONTROL_MAX);
+}
