@@ -26,6 +26,8 @@ pub(crate) struct Pace {
     number: u64,
     /// The last milestone that was put when the window was made smaller: only those after it tell what came of that.
     judged: u64,
+    /// When the peer last told that it has read some.
+    read_at: Duration,
     /// The shortest times of the present and the last period, which began then.
     shortest: [Option<Duration>; 2],
     period: Option<Duration>,
@@ -49,6 +51,7 @@ impl Default for Pace {
             passed_bytes: 0,
             number: 0,
             judged: 0,
+            read_at: Duration::ZERO,
             shortest: [None; 2],
             period: None,
         }
@@ -87,16 +90,18 @@ impl Pace {
         let was_open = self.is_open();
         while self.milestones.front().is_some_and(|milestone| milestone.number <= ping & !MILESTONES) {
             let Some(milestone) = self.milestones.pop_front() else { break };
+            self.read_at = now;
             self.passed_bytes -= milestone.bytes;
             self.adapt(&milestone, now.saturating_sub(milestone.at), now);
         }
         !was_open && self.is_open()
     }
 
-    /// For how long more bulk has had to wait for the peer to read what was written before.
+    /// For how long the peer has read nothing of what was written before, while more bulk has to wait for that. One that
+    /// reads slowly, or over a slow way, is not one that does not read.
     pub(crate) fn held_up(&self, now: Duration) -> Duration {
         let oldest = self.milestones.front().filter(|_| !self.is_open());
-        oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest.at))
+        oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest.at.max(self.read_at)))
     }
 
     /// The session broke: what was under way by it will not be read.
@@ -213,6 +218,20 @@ mod tests {
         fill(&mut pace, now);
         assert!(!pace.read(pings[1], now) && !pace.read(pings[0], now), "answered already");
         assert!(!pace.is_open());
+    }
+
+    #[test]
+    fn bulk_is_held_up_since_the_peer_last_read_some() {
+        let (mut pace, second) = (Pace::default(), Duration::from_secs(1));
+        assert_eq!(pace.held_up(9 * second), Duration::ZERO);
+        let pings = fill(&mut pace, second);
+        assert_eq!(pace.held_up(4 * second), 3 * second);
+        pace.read(pings[0], 5 * second);
+        assert_eq!(pace.held_up(6 * second), Duration::ZERO, "more may be written");
+        fill(&mut pace, 6 * second);
+        assert_eq!(pace.held_up(7 * second), 2 * second, "it has read some two seconds ago");
+        pace.clear();
+        assert_eq!(pace.held_up(8 * second), Duration::ZERO);
     }
 
     #[test]

@@ -18,7 +18,9 @@ pub(crate) const CHUNK: u8 = 0x04;
 pub(crate) const CANCEL: u8 = 0x05;
 pub(crate) const CREDIT: u8 = 0x06;
 pub(crate) const PING: u8 = 0x07;
+pub(crate) const PONG: u8 = 0x08;
 pub(crate) const DEFINE: u8 = 0x09;
+pub(crate) const GOAWAY: u8 = 0x0a;
 pub(crate) const RESET: u8 = 0x0b;
 pub(crate) const FIRST: u8 = 1;
 pub(crate) const WHOLE: u8 = 3;
@@ -59,6 +61,11 @@ pub(crate) fn frame(kind: u8, flags: u8, id: u64, head: Option<(u64, u64, u64)>,
     frame
 }
 
+/// A frame of nothing but its kind and number.
+pub(crate) fn control(kind: u8, id: u64) -> Vec<u8> {
+    frame(kind, 0, id, None, b"")
+}
+
 pub(crate) fn define(id: u64, name: &str) -> Vec<u8> {
     frame(DEFINE, 0, id, None, name.as_bytes())
 }
@@ -81,6 +88,48 @@ pub(crate) fn credit(server: &str, messages: u64, bytes: u64) -> Vec<u8> {
     frame(CREDIT, 0, 0, None, &body)
 }
 
+/// A frame as it came, without its head.
+pub(crate) struct Came<'a> {
+    pub(crate) kind: u8,
+    pub(crate) flags: u8,
+    pub(crate) id: u64,
+    pub(crate) body: &'a [u8],
+}
+
+/// The frames of a record.
+pub(crate) fn frames(mut record: &[u8]) -> Vec<Came<'_>> {
+    let mut frames = Vec::new();
+    while !record.is_empty() {
+        let bytes = usize::try_from(take_varint(&mut record)).unwrap();
+        let (mut body, rest) = record.split_at(bytes);
+        record = rest;
+        let (kind, flags) = (body[0], body[1]);
+        body = &body[2..];
+        let id = take_varint(&mut body);
+        if flags & FIRST != 0 {
+            // Destination, source, time to live, total and an empty extension.
+            (0..5).for_each(|_| {
+                take_varint(&mut body);
+            });
+        }
+        frames.push(Came { kind, flags, id, body });
+    }
+    frames
+}
+
+fn take_varint(bytes: &mut &[u8]) -> u64 {
+    let mut value = 0;
+    for place in 0.. {
+        let (first, rest) = bytes.split_first().expect("a whole number");
+        *bytes = rest;
+        value |= u64::from(first & 0x7f) << (7 * place);
+        if first & 0x80 == 0 {
+            break;
+        }
+    }
+    value
+}
+
 pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         buffer.push(value as u8 | 0x80);
@@ -92,26 +141,50 @@ pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
 impl Shim {
     /// What the node `name` of this incarnation says of itself.
     pub(crate) fn hello(name: &str, incarnation: u64) -> Vec<u8> {
+        Self::hello_of(name, incarnation, 0)
+    }
+
+    /// The same, as its dialer of so many connections before.
+    pub(crate) fn hello_of(name: &str, incarnation: u64, connection: u64) -> Vec<u8> {
         let node = Node {
             id: NodeId::new(name).unwrap(),
             address: Address::new(name, 1).unwrap(),
             incarnation: Incarnation(incarnation),
         };
-        let hello = Hello { node, role: Role::Node, instance: 7, connection: 0, features: 0 };
+        let hello = Hello { node, role: Role::Node, instance: 7, connection, features: 0 };
         postcard::to_allocvec(&hello).unwrap()
     }
 
     /// Makes a session with a node, as the node `name`, up to its READY.
     pub(crate) async fn connect(network: &MemoryNetwork, to: &TestNode, name: &str) -> Self {
-        let connection = network.host(name).connect(&to.address()).await.unwrap();
-        let noise = Noise::new(&cookie(false));
-        let (channel, welcome) = noise.client(connection, Self::hello(name, 1)).await.unwrap();
-        let _welcome: Welcome = postcard::from_bytes(&welcome).unwrap();
-        let mut shim = Self { channel };
+        Self::connect_as(network, to, name, Self::hello(name, 1)).await
+    }
+
+    /// The same, from a host, as whoever `hello` says.
+    pub(crate) async fn connect_as(
+        network: &MemoryNetwork,
+        to: &TestNode,
+        host: &str,
+        hello: Vec<u8>,
+    ) -> Self {
+        let mut shim = Self::unconfirmed(network, to, host, hello).await;
         let finish = postcard::to_allocvec(&(*b"FINISH", Vec::<u64>::new())).unwrap();
         shim.record(&finish).await;
         shim.next_record().await.expect("READY");
         shim
+    }
+
+    /// A handshake up to the node's answer: it awaits record 0.
+    pub(crate) async fn unconfirmed(
+        network: &MemoryNetwork,
+        to: &TestNode,
+        host: &str,
+        hello: Vec<u8>,
+    ) -> Self {
+        let connection = network.host(host).connect(&to.address()).await.unwrap();
+        let (channel, welcome) = Noise::new(&cookie(false)).client(connection, hello).await.unwrap();
+        let _welcome: Welcome = postcard::from_bytes(&welcome).unwrap();
+        Self { channel }
     }
 
     /// Seals a record, without sending it.
