@@ -19,11 +19,13 @@ pub enum Event {
 pub struct Events {
     ring: gossip::Events,
     links: netkernel::PeerEvents,
+    ring_ended: bool,
+    links_ended: bool,
 }
 
 impl Events {
     pub(crate) fn new(ring: gossip::Events, links: netkernel::PeerEvents) -> Self {
-        Self { ring, links }
+        Self { ring, links, ring_ended: false, links_ended: false }
     }
 
     /// The next event, or `None` once the node has stopped.
@@ -36,12 +38,20 @@ impl Events {
     ///
     /// Dropped before it completes, it has taken no event.
     pub async fn recv(&mut self) -> Result<Option<Event>, MissedEvents> {
-        tokio::select! {
-            event = self.ring.recv() => Ok(event?.map(Event::Ring)),
-            event = self.links.recv() => match event {
-                Ok(event) => Ok(event.map(Event::Link)),
-                Err(lagged) => Err(MissedEvents { count: lagged.missed }),
-            },
+        // Each ends at its time, and what the other still has to tell is told first.
+        while !(self.ring_ended && self.links_ended) {
+            tokio::select! {
+                event = self.ring.recv(), if !self.ring_ended => match event? {
+                    Some(event) => return Ok(Some(Event::Ring(event))),
+                    None => self.ring_ended = true,
+                },
+                event = self.links.recv(), if !self.links_ended => match event {
+                    Ok(Some(event)) => return Ok(Some(Event::Link(event))),
+                    Ok(None) => self.links_ended = true,
+                    Err(lagged) => return Err(MissedEvents { count: lagged.missed }),
+                },
+            }
         }
+        Ok(None)
     }
 }
