@@ -43,6 +43,7 @@ pub(crate) struct Limits {
     pub(crate) handshake_whole: Duration,
     pub(crate) handshakes_max: usize,
     pub(crate) handshakes_per_host_max: usize,
+    pub(crate) dials_max: usize,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
     pub(crate) probe: Duration,
@@ -222,6 +223,15 @@ impl Config {
         self
     }
 
+    /// How many wished-for peers may be dialed at once; a further one waits for its turn, half a second at most. Default
+    /// 8: where all nodes of a mesh start together, most find themselves dialed while they wait, and half of the
+    /// handshakes are spared; and a node that is started last does not fall upon its peers with all its dials at once.
+    #[must_use]
+    pub fn dials(mut self, max: usize) -> Self {
+        self.limits.dials_max = max.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self
+    }
+
     /// How long to wait before dialing again: from `first`, doubling up to `max`, with jitter. Defaults 100 ms, so that
     /// a restart is met at once, and 5 s, so that a host that comes back is noticed soon.
     #[must_use]
@@ -265,6 +275,7 @@ impl Default for Limits {
             handshake_whole: Duration::from_secs(3),
             handshakes_max: 128,
             handshakes_per_host_max: 32,
+            dials_max: 8,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),
             probe: Duration::from_secs(1),

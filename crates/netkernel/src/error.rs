@@ -11,7 +11,8 @@ use crate::node::{Address, Incarnation, NodeId};
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The queue towards the node is at its limit; try again, or use the waiting `cast`.
+    /// The queue towards the node is at its limit, or the server is full, where it is one of this node; try again, or
+    /// use the waiting `cast`.
     #[error("the queue to `{node}` is full")]
     Busy {
         /// Where the message was to go.
@@ -85,7 +86,7 @@ pub enum CallError {
         max: usize,
     },
     /// The peer answered that it will not, or could not, reply.
-    #[error("{0}")]
+    #[error(transparent)]
     Refused(#[from] Refusal),
     /// This kernel is shutting down; nothing was sent.
     #[error("this node is shutting down")]
@@ -196,7 +197,7 @@ pub enum ConnectError {
         source: io::Error,
     },
     /// Something answered, but the handshake failed.
-    #[error("handshake with {address} failed: {source}")]
+    #[error("handshake with {address} failed")]
     Handshake {
         /// The address tried.
         address: Address,

@@ -64,6 +64,10 @@
 //! | a cast to no server, or to a foreign ring | always | [`Traffic::casts_refused_by_peer`] |
 //! | a cast to a peer away, beyond the offline queue | it is handed back, or displaces the oldest | [`SendError::Busy`], [`Dropped::queue_full`] |
 //!
+//! Nothing here reads a wall clock: waits and deadlines are measured by the monotonic one, a deadline travels as the time
+//! that is left, a handshake carries no time, and there are no certificates to expire. What an [`Incarnation`] is made of
+//! is its maker's business: of two instances of a node the one that answers stays, whatever their numbers.
+//!
 //! It does not decide who is a member or whether a node is alive (that is `gossip`), and knows no types: bodies
 //! are bytes, given meaning by the layers above (`genserver`). The cookie proves that a peer belongs to the
 //! cluster, not which member it is.
@@ -104,6 +108,7 @@
 mod call;
 mod config;
 mod error;
+mod events;
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -125,10 +130,11 @@ mod transport;
 pub use call::{Call, Responder};
 pub use config::{Config, OfflinePolicy};
 pub use error::{CallError, ConnectError, Executed, HandshakeError, Refusal, SendError, Stage};
+pub use events::{Lagged, PeerEvents};
 pub use mesh::{BindError, Kernel, RefusedReason, Stopped};
 pub use net::{
-    Accepted, BoxFuture, Dispatch, DownReason, Dropped, Lagged, Net, Peer, PeerEvent, PeerEvents, PeerState,
-    PeerStatus, Queued, Traffic,
+    Accepted, BoxFuture, Dispatch, DownReason, Dropped, Net, Peer, PeerEvent, PeerState, PeerStatus, Queued,
+    Traffic,
 };
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
 pub use security::{

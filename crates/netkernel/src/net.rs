@@ -8,10 +8,10 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
 
 use crate::call::{Call, Responder};
 use crate::error::{CallError, ConnectError, Refusal, SendError};
+use crate::events::PeerEvents;
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
 
 /// A boxed future, so that [`Net`] can be used as `Arc<dyn Net>`.
@@ -138,7 +138,7 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// The peers with a session or a wish for one, ordered by id.
     fn peers(&self) -> Vec<PeerStatus>;
 
-    /// Changes of sessions from now on.
+    /// Changes of sessions from now on, until this node's end of the mesh has shut down.
     fn events(&self) -> PeerEvents;
 }
 
@@ -409,41 +409,4 @@ pub enum DownReason {
     Protocol,
     /// A newer instance of the node took its place.
     Restarted,
-}
-
-/// A stream of [`PeerEvent`]s. A reader that falls more than 1,024 events behind is told how many it missed.
-#[derive(Debug)]
-pub struct PeerEvents(broadcast::Receiver<PeerEvent>);
-
-impl PeerEvents {
-    /// Wraps the receiving half, for implementations of [`Net`].
-    #[must_use]
-    pub(crate) fn new(receiver: broadcast::Receiver<PeerEvent>) -> Self {
-        Self(receiver)
-    }
-
-    /// The next event, or `None` when the kernel has shut down.
-    ///
-    /// # Errors
-    ///
-    /// [`Lagged`] if events were missed: ask [`Net::peers`] for the present state and go on.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropped before it completes, it has taken no event.
-    pub async fn recv(&mut self) -> Result<Option<PeerEvent>, Lagged> {
-        match self.0.recv().await {
-            Ok(event) => Ok(Some(event)),
-            Err(broadcast::error::RecvError::Closed) => Ok(None),
-            Err(broadcast::error::RecvError::Lagged(missed)) => Err(Lagged { missed }),
-        }
-    }
-}
-
-/// A reader of events was too slow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{missed} events were missed")]
-pub struct Lagged {
-    /// How many events were dropped for this reader.
-    pub missed: u64,
 }

@@ -23,7 +23,8 @@ use tokio::sync::Notify;
 
 use crate::call::{Call, Inbound, Responder};
 use crate::error::{CallError, Refusal, SendError, Stage};
-use crate::net::{Dispatch, Net, Peer, PeerEvent, PeerEvents};
+use crate::events::PeerEvents;
+use crate::net::{Dispatch, Net, Peer, PeerEvent};
 use crate::node::{Address, Node, NodeId, Role, ServerName};
 use crate::transport::Transport;
 

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
@@ -85,6 +86,74 @@ async fn two_full_servers_that_cast_to_each_other_end() {
     assert!(held.messages <= 4_096, "{held:?}");
     let call = a.call(&id("b"), &server("full"), Bytes::new(), SECOND).await.unwrap_err();
     assert_eq!(call, CallError::Refused(Refusal::Overloaded), "a call needs no credit and is answered");
+}
+
+/// Casts are full until the door is opened; calls are always taken. Both are written down.
+#[derive(Default)]
+struct Door {
+    open: AtomicBool,
+    arrived: Mutex<Vec<Bytes>>,
+}
+
+impl Dispatch for Door {
+    fn cast(&self, _from: &Arc<Peer>, _server: &ServerName, body: Bytes) -> Result<(), Refusal> {
+        if !self.open.load(Ordering::Relaxed) {
+            return Err(Refusal::Overloaded);
+        }
+        self.arrived.lock().unwrap().push(body);
+        Ok(())
+    }
+
+    fn call(&self, _from: &Arc<Peer>, _server: &ServerName, body: Bytes, responder: Responder) {
+        self.arrived.lock().unwrap().push(body.clone());
+        responder.reply(body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_call_overtakes_the_casts_that_wait_for_its_server() {
+    let network = MemoryNetwork::new();
+    let (a, door) = (node(&network, "a").await, Arc::new(Door::default()));
+    let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    b.serve(Arc::clone(&door) as Arc<dyn Dispatch>);
+    a.kernel.connect(&id("b"), &b.local().address);
+    let call = |to| a.kernel.call(&id("b"), &server(to), Bytes::from("call"), 5 * SECOND);
+    call("up").await.unwrap();
+    for body in ["first", "second"] {
+        a.kernel.cast(&id("b"), &server("sink"), Bytes::from(body), SECOND).await.unwrap();
+    }
+    assert_eq!(call("sink").await, Err(CallError::Refused(Refusal::Overloaded)));
+    assert_eq!(call("another").await.unwrap(), "call", "only those for the same server wait");
+    door.open.store(true, Ordering::Relaxed);
+    // Whether it is refused or comes after them depends on when they are offered again.
+    let _refused_or_later = call("sink").await;
+    settle().await;
+    assert_eq!(call("sink").await.unwrap(), "call");
+    let arrived = door.arrived.lock().unwrap().clone();
+    assert_eq!(arrived[2..4], ["first", "second"], "{arrived:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cast_to_a_full_server_of_the_same_node_waits_and_is_given_back_at_its_deadline() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 1).await;
+    let (to, full, body) = (id("b"), server("full"), Bytes::from_static(b"mine"));
+    b.try_cast(&to, &full, body.clone()).unwrap();
+    let busy = b.try_cast(&to, &full, body.clone()).unwrap_err();
+    assert!(matches!(busy, SendError::Busy { body: returned, .. } if returned == body));
+    let begun = tokio::time::Instant::now();
+    let busy = b.cast(&to, &full, body.clone(), SECOND).await.unwrap_err();
+    assert!(matches!(busy, SendError::Busy { body: returned, .. } if returned == body));
+    assert_eq!(begun.elapsed(), SECOND);
+    let taking = async {
+        tokio::time::sleep(3 * SECOND).await;
+        mailbox.recv().await.unwrap()
+    };
+    let (cast, _first) = tokio::join!(b.cast(&to, &full, Bytes::from("later"), 5 * SECOND), taking);
+    cast.unwrap();
+    assert_eq!(mailbox.recv().await.unwrap().1, "later");
+    let nobody = b.cast(&to, &server("nobody"), body, SECOND).await.unwrap_err();
+    assert!(matches!(nobody, SendError::Refused { refusal: Refusal::NoProc }), "{nobody:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use netkernel::{
     CallError, DownReason, MemoryNetwork, Net, Noise, OfflinePolicy, PeerEvent, Refusal, RefusedReason,
     Security, SendError, Transport,
 };
-use shim::{CAST, FIRST, PING, Shim, define, frame};
+use shim::{CAST, FIRST, PING, Shim, control, define, frame};
 use tokio::io::AsyncReadExt;
 
 async fn pair(network: &MemoryNetwork, a: netkernel::Config) -> (TestNode, TestNode) {
@@ -173,7 +173,7 @@ async fn control_frames_beyond_their_limit_are_dropped_and_counted() {
     let b = start(config(&network, "b", 1).control_frames_max(50)).await;
     let mut bad = Shim::connect(&network, &b, "mallory").await;
     // One record: the writer has no turn before it is read.
-    let pings: Vec<u8> = (0..200).flat_map(|id| frame(PING, 0, id, None, b"")).collect();
+    let pings: Vec<u8> = (0..200).flat_map(|id| control(PING, id)).collect();
     bad.record(&pings).await;
     settle().await;
     assert_eq!(b.kernel.peers()[0].traffic.dropped.control_frames, 150);
@@ -213,54 +213,6 @@ async fn as_many_calls_as_configured_may_be_under_way_and_more_are_busy() {
     calls.pop();
     let again = call();
     assert!(again.await.unwrap_err() != CallError::Busy { node: b.id() }, "a place was given back");
-}
-
-/// A stopped process neither answers nor hangs up: it is down when the configuration says, and not before.
-#[tokio::test(start_paused = true)]
-async fn a_stopped_process_is_down_on_time() {
-    for (waits, configured, down_after) in [
-        (false, None, 20 * SECOND),
-        (true, None, 7 * SECOND),
-        (false, Some((4, 1, 2)), 6 * SECOND),
-        (true, Some((4, 1, 2)), 3 * SECOND),
-    ] {
-        let network = MemoryNetwork::new();
-        let mut limits = config(&network, "a", 1);
-        if let Some((idle, busy, timeout)) = configured {
-            limits = limits.heartbeat(idle * SECOND, busy * SECOND, timeout * SECOND);
-        }
-        let (a, b) = pair(&network, limits).await;
-        let mut events = a.kernel.events();
-        let begun = tokio::time::Instant::now();
-        network.mute("a", "b");
-        let call = waits.then(|| a.kernel.call(&b.id(), &server("echo"), Bytes::new(), 60 * SECOND));
-        let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
-        assert!(matches!(down, PeerEvent::Down { reason: DownReason::Silent, .. }), "{down:?}");
-        let took = begun.elapsed();
-        // The busy patience is also how often an idle session looks whether calls wait now.
-        let slack = 2 * SECOND + Duration::from_millis(100);
-        assert!(took + Duration::from_millis(100) >= down_after && took <= down_after + slack, "{took:?}");
-        if let Some(call) = call {
-            assert_eq!(call.await, Err(CallError::LinkDown));
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_nothing_for_the_configured_time_is_closed() {
-    let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).write_stall(3 * SECOND)).await;
-    let stuck = Shim::connect(&network, &b, "stuck").await;
-    let mut events = b.kernel.events();
-    let begun = tokio::time::Instant::now();
-    for number in 0..20 {
-        let to = server(&format!("x{number}"));
-        let _busy = b.kernel.try_cast(&id("stuck"), &to, vec![0; 100_000].into());
-    }
-    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
-    assert!(matches!(down, PeerEvent::Down { reason: DownReason::Stalled, .. }), "{down:?}");
-    assert_eq!(begun.elapsed().as_millis() / 100, 30);
-    drop(stuck);
 }
 
 #[tokio::test(start_paused = true)]
@@ -335,6 +287,7 @@ fn the_defaults_are_those_of_the_documentation() {
         "handshake_whole: 3s",
         "handshakes_max: 128",
         "handshakes_per_host_max: 32",
+        "dials_max: 8",
         "backoff_first: 100ms",
         "backoff_max: 5s",
         "probe: 1s",

@@ -152,6 +152,26 @@ async fn a_flood_of_refused_connections_writes_few_lines_that_account_for_all() 
     assert_eq!(lines + more + rest, 500);
 }
 
+/// A line says what happened and why, each once.
+#[tokio::test(start_paused = true)]
+async fn a_dial_that_fails_is_told_with_its_causes_once() {
+    let log = Everything::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+    let network = MemoryNetwork::new();
+    let (a, other) = (node(&network, "a").await, Noise::new(&"1".repeat(64).parse().unwrap()));
+    let b = Config::new(id("b"), other).transport(network.host("b")).listen("b:0".parse().unwrap());
+    let b = start(b).await;
+    a.connect(&b);
+    a.kernel.connect(&id("c"), &"c:1".parse().unwrap());
+    settle().await;
+    let log = log.0.lock().unwrap();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("message=cannot connect")).collect();
+    let told = |what: &str| lines.iter().filter(|line| line.ends_with(&format!(" error={what} "))).count();
+    let refused = format!("handshake with {} failed: authentication failed: the cookies differ", b.address());
+    assert_eq!(told(&refused), 1, "{lines:?}");
+    assert_eq!(told("cannot reach c:1: connection refused"), 1, "{lines:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn spans_name_the_node_and_its_peer() {
     let log = Everything::default();

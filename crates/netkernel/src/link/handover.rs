@@ -69,6 +69,11 @@ impl Link {
         self.state().sessions.present()
     }
 
+    /// Whether a session would lose against the present one if it were confirmed now.
+    pub(crate) fn outranks(&self, newcomer: Confirmed) -> bool {
+        self.state().sessions.outranks(newcomer)
+    }
+
     /// The sessions that broke on this side, for the peer to give up as well.
     pub(crate) fn lost(&self) -> Vec<SessionId> {
         self.state().sessions.lost()

@@ -8,8 +8,10 @@ mod inbound;
 mod intake;
 mod lanes;
 mod message;
+mod outgoing;
 mod sessions;
 mod status;
+mod wish;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +21,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 pub(crate) use handover::{Activated, Ended, Take};
 pub(crate) use inbound::Begun;
@@ -27,19 +28,19 @@ pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
 pub(crate) use sessions::SessionHandle;
 pub(crate) use status::{Counters, count};
+pub(crate) use wish::Wish;
 
 use self::calls::PendingCalls;
 use self::intake::{Bell, Intake};
-use self::lanes::{Lanes, WHOLE_BYTES_MAX};
-use self::message::Subject;
+use self::lanes::Lanes;
 use self::sessions::Sessions;
-use crate::call::{CallId, Inbound, ReplySlot};
-use crate::config::{Limits, OfflinePolicy};
-use crate::error::{CallError, Refusal, SendError, Stage};
+use crate::call::{CallId, Inbound};
+use crate::config::Limits;
+use crate::error::{CallError, Refusal};
 use crate::metrics::Labels;
 use crate::net::Peer;
-use crate::node::{Address, NodeId, ServerName};
-use crate::proto::credit::{Credit, Grant, Load};
+use crate::node::{NodeId, ServerName};
+use crate::proto::credit::Credit;
 use crate::proto::hello::SessionId;
 use crate::proto::reassembly::{Reassembly, ReassemblyError};
 
@@ -94,16 +95,6 @@ pub(crate) enum Arriving {
     Reply { id: CallId, refused: bool },
 }
 
-/// The wish to keep a session to the peer.
-#[derive(Clone)]
-pub(crate) struct Wish {
-    pub(crate) address: Address,
-    /// Ends the supervisor that fulfils it.
-    pub(crate) over: CancellationToken,
-    /// Wakes the supervisor when the address has changed.
-    pub(crate) changed: Arc<Notify>,
-}
-
 impl Link {
     pub(crate) fn new(node: &NodeId, id: NodeId, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
@@ -153,106 +144,6 @@ impl Link {
         }
     }
 
-    /// Queues a cast, or hands its body back.
-    pub(crate) fn try_cast(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
-        self.queue_cast(server, body, false)
-    }
-
-    /// Queues a small cast ahead of all that waits, or hands its body back.
-    pub(crate) fn try_cast_ahead(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
-        let mut state = self.state();
-        if state.closed || !state.sessions.sending() || body.len() > WHOLE_BYTES_MAX {
-            drop(state);
-            return self.try_cast(server, body);
-        }
-        if !state.lanes.has_room_ahead(body.len()) {
-            return Err(SendError::Busy { node: self.id.clone(), body });
-        }
-        state.credit.overspend(server, body.len());
-        state.lanes.push_ahead(Message::new(Subject::Cast { server: server.clone() }, body));
-        self.wake_writers(state);
-        Ok(())
-    }
-
-    /// Queues a cast, or hands its body back; then, with `waits`, the caller is told when there may be room.
-    fn queue_cast(&self, server: &ServerName, body: Bytes, waits: bool) -> Result<(), SendError> {
-        let mut state = self.state();
-        if state.closed {
-            return Err(SendError::NotConnected { node: self.id.clone(), body });
-        }
-        let online = state.sessions.sending();
-        let admitted = if online {
-            state.lanes.bytes() < self.limits.queue_bytes_soft && state.credit.spend(server, body.len())
-        } else {
-            self.admit_offline(&mut state, body.len())
-        };
-        if !admitted {
-            state.awaited |= waits;
-            return Err(SendError::Busy { node: self.id.clone(), body });
-        }
-        let message = Message::new(Subject::Cast { server: server.clone() }, body);
-        if online {
-            state.lanes.push(message);
-        } else {
-            state.credit.overspend(server, message.body.len());
-            state.lanes.push(message.waiting_since(Instant::now()));
-        }
-        self.wake_writers(state);
-        Ok(())
-    }
-
-    /// Whether one more message may wait for a session, after making room as the policy says.
-    fn admit_offline(&self, state: &mut State, bytes: usize) -> bool {
-        loop {
-            if state.lanes.messages() < self.limits.offline_messages_max
-                && state.lanes.bytes() + bytes <= self.limits.offline_bytes_max
-            {
-                return true;
-            }
-            if self.limits.offline_policy == OfflinePolicy::FailNew {
-                return false;
-            }
-            let Some(dropped) = state.lanes.drop_oldest_cast() else { return false };
-            if let Some(server) = dropped.server() {
-                state.credit.refund(server, Load::cast(dropped.body.len()));
-            }
-            count(&self.counters.dropped_full, 1);
-        }
-    }
-
-    /// Queues a cast, waiting until `deadline` for room.
-    pub(crate) async fn cast(
-        &self,
-        server: &ServerName,
-        mut body: Bytes,
-        deadline: Instant,
-    ) -> Result<(), SendError> {
-        loop {
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            body = match self.queue_cast(server, body, true) {
-                Err(SendError::Busy { body, .. }) => body,
-                done => return done,
-            };
-            if tokio::time::timeout_at(deadline, room).await.is_err() {
-                return Err(SendError::Busy { node: self.id.clone(), body });
-            }
-        }
-    }
-
-    /// The peer's mailboxes have taken casts.
-    pub(crate) fn granted(&self, grant: &Grant) {
-        let refused = usize::try_from(grant.refused).unwrap_or(usize::MAX);
-        if refused > 0 {
-            count(&self.counters.casts_refused_by_peer, refused);
-            tracing::debug!(peer = %self.id, server = %grant.server, refused, "the peer refused casts");
-        }
-        let mut state = self.state();
-        state.credit.refund(&grant.server, grant.load);
-        self.tell_senders(state);
-    }
-
     /// Wakes the senders that wait for room.
     fn tell_senders(&self, mut state: MutexGuard<'_, State>) {
         let awaited = std::mem::take(&mut state.awaited);
@@ -260,58 +151,6 @@ impl Link {
         if awaited {
             self.room.notify_waiters();
         }
-    }
-
-    /// Queues a call whose outcome goes into `slot`.
-    pub(crate) fn call(
-        &self,
-        id: CallId,
-        server: &ServerName,
-        body: Bytes,
-        slot: ReplySlot,
-        deadline: Instant,
-    ) -> Result<(), CallError> {
-        let busy = || CallError::Busy { node: self.id.clone() };
-        let mut state = self.state();
-        if state.closed {
-            return Err(CallError::NotConnected { node: self.id.clone() });
-        }
-        let online = state.sessions.sending();
-        let admitted = if online {
-            state.lanes.bytes() + body.len() <= self.limits.queue_bytes_max
-        } else {
-            self.admit_offline(&mut state, body.len())
-        };
-        if !admitted {
-            return Err(busy());
-        }
-        self.calls.insert(id, slot).map_err(|_slot| busy())?;
-        let message = Message::new(Subject::Call { id, server: server.clone(), deadline }, body);
-        state.lanes.push(if online { message } else { message.waiting_since(Instant::now()) });
-        self.wake_writers(state);
-        Ok(())
-    }
-
-    /// Asks for a sign of life; the slot is filled when it comes.
-    pub(crate) fn ping(&self, id: CallId, slot: ReplySlot) -> Result<(), CallError> {
-        let mut state = self.state();
-        let Some(session) = state.sessions.owner() else {
-            return Err(CallError::NotConnected { node: self.id.clone() });
-        };
-        self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
-        self.calls.written(id, session);
-        state.lanes.control(Control::Ping(id.0));
-        self.wake_writers(state);
-        Ok(())
-    }
-
-    /// The caller no longer waits.
-    pub(crate) fn abandon(&self, id: CallId) -> Stage {
-        let Some(stage) = self.calls.remove(id) else { return Stage::Sent };
-        if stage == Stage::Sent {
-            self.control(Control::Cancel(id.0));
-        }
-        stage
     }
 
     /// Queues a control frame; false if so many wait that the peer must be flooding, and it was dropped.
@@ -365,37 +204,6 @@ impl Link {
         if dropped > 0 {
             count(&self.counters.dropped_expired, dropped);
             self.tell_senders(state);
-        }
-    }
-
-    pub(crate) fn wish(&self) -> Option<Wish> {
-        self.state().wish.clone()
-    }
-
-    /// Wishes for a session at this address. `Some` if there was no wish before: it needs a supervisor.
-    pub(crate) fn set_wish(&self, address: &Address) -> Option<Wish> {
-        let mut state = self.state();
-        state.closed = false;
-        if let Some(wish) = &mut state.wish {
-            if wish.address != *address {
-                wish.address = address.clone();
-                wish.changed.notify_one();
-            }
-            return None;
-        }
-        let wish = Wish {
-            address: address.clone(),
-            over: CancellationToken::new(),
-            changed: Arc::new(Notify::new()),
-        };
-        state.wish = Some(wish.clone());
-        Some(wish)
-    }
-
-    /// Gives the wish up.
-    pub(crate) fn end_wish(&self) {
-        if let Some(wish) = self.state().wish.take() {
-            wish.over.cancel();
         }
     }
 

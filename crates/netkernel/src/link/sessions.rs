@@ -169,6 +169,11 @@ impl Sessions {
         self.live.get(&session).map(|live| (session, Arc::clone(&live.peer)))
     }
 
+    /// Whether a session would lose against the present one if it were confirmed now.
+    pub(super) fn outranks(&self, newcomer: Confirmed) -> bool {
+        self.arbiter.outranks(newcomer)
+    }
+
     /// The sessions that broke on this side.
     pub(super) fn lost(&self) -> Vec<SessionId> {
         self.lost.clone()

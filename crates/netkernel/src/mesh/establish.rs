@@ -19,11 +19,21 @@ use crate::security::Channel;
 use crate::session::{self, Encoder, RecordReader, Session};
 use crate::transport::Connection;
 
+/// What a session is dialed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To have this one.
+    This,
+    /// To have any: one that would lose against the present session is given up before it is confirmed.
+    Any,
+}
+
 /// Makes sure of a session with whoever answers at `address`.
 pub(super) async fn dial(
     shared: &Arc<Shared>,
     address: &Address,
     expected: Option<&NodeId>,
+    purpose: Purpose,
 ) -> Result<Node, ConnectError> {
     let whole = shared.config.limits.handshake_whole;
     let connecting = tokio::time::timeout(whole, shared.config.transport.connect(address)).await;
@@ -31,7 +41,8 @@ pub(super) async fn dial(
     let connected = connecting.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()));
     let connection =
         connected.map_err(|source| ConnectError::Unreachable { address: address.clone(), source })?;
-    let made = match tokio::time::timeout(whole, handshake(shared, address, expected, connection)).await {
+    let handshake = handshake(shared, address, expected, purpose, connection);
+    let made = match tokio::time::timeout(whole, handshake).await {
         Ok(made) => made,
         Err(_elapsed) => Err(Failure::Handshake(HandshakeError::Timeout)),
     };
@@ -73,6 +84,7 @@ async fn handshake(
     shared: &Arc<Shared>,
     address: &Address,
     expected: Option<&NodeId>,
+    purpose: Purpose,
     connection: Connection,
 ) -> Result<Node, Failure> {
     let own = shared.hello();
@@ -88,29 +100,37 @@ async fn handshake(
     tracing::trace!(%address, peer = %node.id, "handshake answered");
     let visit = shared.visit(&node.id);
     let _one_at_a_time = visit.link.dialing.lock().await;
-    confirm_dialed(shared, &visit.link, welcome, (counter, incarnation), channel).await
+    let confirmed = Confirmed {
+        session: welcome.session,
+        incarnation: node.incarnation,
+        dialed_by_lower: shared.config.id < node.id,
+        connection: counter,
+    };
+    settle_incarnations(shared, &visit.link, node.incarnation).await?;
+    // Of two nodes that dial each other at once, the one whose session will not stay spares both the rest of it. Later
+    // than this it must not: the other end uses a session from its FINISH on.
+    if purpose == Purpose::This || !visit.link.outranks(confirmed) {
+        confirm_dialed(shared, &visit.link, &welcome, (confirmed, incarnation), channel).await?;
+    }
+    Ok(welcome.hello.node)
 }
 
 async fn confirm_dialed(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
-    welcome: Welcome,
-    (counter, own): (u64, Incarnation),
+    welcome: &Welcome,
+    (confirmed, own): (Confirmed, Incarnation),
     channel: Channel,
-) -> Result<Node, Failure> {
-    let node = welcome.hello.node.clone();
-    settle_incarnations(shared, link, node.incarnation).await?;
+) -> Result<(), HandshakeError> {
     let mut making = Making::register(shared, link, &welcome.hello, welcome.session, channel);
     making.send(&Finish::new(link.lost())).await?;
     match making.receive().await? {
         Answer::Ready { lost } => await_all(link.give_up(&lost)).await,
-        Answer::Duplicate(incarnation) => return Err(HandshakeError::DuplicateNode { incarnation }.into()),
-        Answer::Myself => return Err(HandshakeError::Myself.into()),
-        Answer::Unavailable => return Err(HandshakeError::Unavailable.into()),
+        Answer::Duplicate(incarnation) => return Err(HandshakeError::DuplicateNode { incarnation }),
+        Answer::Myself => return Err(HandshakeError::Myself),
+        Answer::Unavailable => return Err(HandshakeError::Unavailable),
     }
-    let dialed_by_lower = shared.config.id < node.id;
-    making.start(own, dialed_by_lower, counter, Start::Now)?;
-    Ok(node)
+    making.start(own, confirmed, Start::Now)
 }
 
 /// The accepting end, from an open connection to a running session.
@@ -126,18 +146,28 @@ pub(super) async fn accept(
     let (channel, hello) = security.server(connection, hello::encode(&welcome), authentic).await?;
     let hello: Hello = hello::decode(&hello).ok_or(HandshakeError::Malformed)?;
     let visit = shared.visit(&hello.node.id);
-    confirm_accepted(shared, &visit.link, &hello, (session, own), channel).await
+    let confirmed = Confirmed {
+        session,
+        incarnation: hello.node.incarnation,
+        dialed_by_lower: hello.node.id < shared.config.id,
+        connection: hello.connection,
+    };
+    confirm_accepted(shared, &visit.link, &hello, (confirmed, own), channel).await
 }
 
 async fn confirm_accepted(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     hello: &Hello,
-    (session, own): (SessionId, Incarnation),
+    (confirmed, own): (Confirmed, Incarnation),
     channel: Channel,
 ) -> Result<(), HandshakeError> {
-    let mut making = Making::register(shared, link, hello, session, channel);
-    let finish: Finish = making.receive().await?;
+    let mut making = Making::register(shared, link, hello, confirmed.session, channel);
+    let finish: Finish = match making.receive().await {
+        // The dialer knows that this session would not stay, and has given it up.
+        Err(HandshakeError::Closed) if link.outranks(confirmed) => return Ok(()),
+        finish => finish?,
+    };
     if !finish.is_genuine() {
         return Err(HandshakeError::Malformed);
     }
@@ -152,11 +182,10 @@ async fn confirm_accepted(
     }
     await_all(link.give_up(&finish.lost)).await;
     making.send(&Answer::Ready { lost: link.lost() }).await?;
-    let dialed_by_lower = hello.node.id < shared.config.id;
     // The first session is used at once. A further one takes over only once the dialer has shown that it knows
     // of it: a firewall that swallows READY must not starve a session that works.
     let start = if link.present().is_none() { Start::Now } else { Start::WhenHeard };
-    making.start(own, dialed_by_lower, hello.connection, start)
+    making.start(own, confirmed, start)
 }
 
 /// Whether a dialer that has proven its keys may have a session.
@@ -242,21 +271,9 @@ impl<'a> Making<'a> {
     }
 
     /// Runs the session in a task of the kernel.
-    fn start(
-        mut self,
-        own: Incarnation,
-        dialed_by_lower: bool,
-        connection: u64,
-        start: Start,
-    ) -> Result<(), HandshakeError> {
+    fn start(mut self, own: Incarnation, confirmed: Confirmed, start: Start) -> Result<(), HandshakeError> {
         let dispatch = self.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
         self.registered.session = None;
-        let confirmed = Confirmed {
-            session: self.handle.id,
-            incarnation: self.handle.peer.node.incarnation,
-            dialed_by_lower,
-            connection,
-        };
         let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
         let takes_over = move || {
             shared.latch.enter(|| announce(&shared, &link, confirmed), || link.end_sessions(true));

@@ -94,9 +94,7 @@ impl Kernel {
         #[cfg(feature = "metrics")]
         self.shared.spawn(self.shared.sampler());
         for link in self.shared.all_links() {
-            if let Some(wish) = link.wish() {
-                self.shared.spawn(supervisor::run(Arc::clone(&self.shared), link, wish));
-            }
+            supervisor::begin(&self.shared, &link);
         }
     }
 
@@ -108,7 +106,12 @@ impl Kernel {
     }
 
     /// Stops accepting and dialing, sends what is queued, closes every session in good order and waits for every
-    /// task, all within `within`; after that, what remains is dropped.
+    /// task, all within `within`; after that, what remains is dropped. Streams of events end, also where other handles
+    /// of this kernel are kept.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has begun what it does, and nothing forces it any more: call it again.
     pub async fn shutdown(&self, within: Duration) -> Stopped {
         let shared = &self.shared;
         shared.latch.shut(|| {
@@ -126,6 +129,7 @@ impl Kernel {
         }
         shared.tasks.wait().await;
         shared.forget_all();
+        shared.events.close();
         if drained { Stopped::Drained } else { Stopped::Forced }
     }
 }

@@ -6,13 +6,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::establish::Purpose;
 use super::kernel::Kernel;
 use super::shared::Shared;
 use super::{establish, supervisor};
 use crate::call::{Call, Inbound, ReplySlot, Responder, deadline_after};
-use crate::error::{CallError, ConnectError, SendError, Stage};
+use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
+use crate::events::PeerEvents;
 use crate::link::Link;
-use crate::net::{BoxFuture, Net, Peer, PeerEvents, PeerStatus};
+use crate::net::{BoxFuture, Net, Peer, PeerStatus};
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
 
 impl Net for Kernel {
@@ -56,7 +58,7 @@ impl Net for Kernel {
     ) -> BoxFuture<'a, Result<(), SendError>> {
         Box::pin(async move {
             if *to == self.shared.config.id {
-                return self.shared.cast_here(server, body);
+                return self.shared.cast_here_by(server, body, deadline_after(timeout)).await;
             }
             let (link, body) = self.shared.outgoing(to, body)?;
             match link.try_cast(server, body) {
@@ -97,11 +99,9 @@ impl Net for Kernel {
             return;
         }
         let visit = self.shared.visit(id);
-        if let Some(wish) = visit.link.set_wish(address)
-            && self.shared.dispatch().is_some()
-        {
-            let link = Arc::clone(&visit.link);
-            self.shared.spawn(supervisor::run(Arc::clone(&self.shared), link, wish));
+        visit.link.set_wish(address);
+        if self.shared.dispatch().is_some() {
+            supervisor::begin(&self.shared, &visit.link);
         }
     }
 
@@ -112,7 +112,7 @@ impl Net for Kernel {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Node, ConnectError>> {
         Box::pin(async move {
-            let dialing = establish::dial(&self.shared, address, expected);
+            let dialing = establish::dial(&self.shared, address, expected, Purpose::This);
             tokio::select! {
                 () = self.shared.closing.cancelled() => Err(ConnectError::ShuttingDown),
                 dialed = tokio::time::timeout(timeout, dialing) => {
@@ -134,7 +134,7 @@ impl Net for Kernel {
     }
 
     fn events(&self) -> PeerEvents {
-        PeerEvents::new(self.shared.events.subscribe())
+        self.shared.events.subscribe()
     }
 }
 
@@ -197,7 +197,29 @@ impl Shared {
         let Some(dispatch) = self.dispatch() else {
             return Err(SendError::NotConnected { node: self.config.id.clone(), body });
         };
-        dispatch.cast(&self.myself(), server, body).map_err(|refusal| SendError::Refused { refusal })
+        match dispatch.cast(&self.myself(), server, body.clone()) {
+            Ok(()) => Ok(()),
+            Err(Refusal::Overloaded) => Err(SendError::Busy { node: self.config.id.clone(), body }),
+            Err(refusal) => Err(SendError::Refused { refusal }),
+        }
+    }
+
+    /// The same, offering the message again while the server is full: who casts to a neighbour waits as well.
+    async fn cast_here_by(
+        &self,
+        server: &ServerName,
+        mut body: Bytes,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        let mut patience = OFFER_FIRST;
+        loop {
+            body = match self.cast_here(server, body) {
+                Err(SendError::Busy { body, .. }) if Instant::now() < deadline => body,
+                done => return done,
+            };
+            tokio::time::sleep_until(deadline.min(Instant::now() + patience)).await;
+            patience = (2 * patience).min(OFFER_MAX);
+        }
     }
 
     fn call_here(
@@ -215,3 +237,7 @@ impl Shared {
         Ok(inbound)
     }
 }
+
+/// A full server of this node is offered a message again after this long, and then ever more rarely.
+const OFFER_FIRST: Duration = Duration::from_millis(1);
+const OFFER_MAX: Duration = Duration::from_millis(32);

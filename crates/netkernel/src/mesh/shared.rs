@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::broadcast;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,6 +14,7 @@ use super::latch::Latch;
 use super::refused::Refused;
 use crate::call::CallId;
 use crate::config::Config;
+use crate::events::EventLog;
 use crate::link::Link;
 use crate::net::{Dispatch, PeerEvent, PeerStatus};
 use crate::node::{Incarnation, Node, NodeId};
@@ -28,10 +29,12 @@ pub(super) struct Shared {
     /// When this kernel began.
     pub(super) epoch: Instant,
     connections: AtomicU64,
+    /// Turns of the supervisors to dial.
+    pub(super) dials: Semaphore,
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     pub(super) refused: Refused,
-    pub(super) events: broadcast::Sender<PeerEvent>,
+    pub(super) events: EventLog,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
     pub(super) tasks: TaskTracker,
     /// Shut when sessions are no longer to be made.
@@ -55,12 +58,13 @@ impl Shared {
             instance: random()?,
             epoch: Instant::now(),
             connections: AtomicU64::new(0),
+            dials: Semaphore::new(config.limits.dials_max),
             // A random start, so that a reply to an earlier run of this node finds no call here. The upper bit is
             // left to other numbers.
             calls: AtomicU64::new(random()? >> 2),
             links: Mutex::new(BTreeMap::new()),
             refused: Refused::new(&config.id),
-            events: broadcast::Sender::new(EVENTS_MAX),
+            events: EventLog::new(),
             dispatch: OnceLock::new(),
             tasks: TaskTracker::new(),
             latch: Latch::new(),
@@ -178,8 +182,7 @@ impl Shared {
 
     pub(super) fn emit(&self, event: PeerEvent) {
         tracing::debug!(node = %self.config.id, ?event, "peer event");
-        // Nobody listening is fine: the state can be asked for.
-        let _listeners = self.events.send(event);
+        self.events.send(event);
     }
 
     pub(super) fn call_id(&self) -> CallId {
@@ -206,6 +209,3 @@ pub(super) fn random() -> Result<u64, BindError> {
     getrandom::fill(&mut bytes).map_err(|_| BindError::Randomness)?;
     Ok(u64::from_le_bytes(bytes))
 }
-
-/// Events a slow listener may be behind before it is told that it missed some.
-const EVENTS_MAX: usize = 1_024;

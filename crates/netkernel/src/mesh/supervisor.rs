@@ -2,19 +2,28 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 use tracing::Instrument;
 
-use super::establish;
+use super::establish::{self, Purpose};
 use super::shared::{Shared, random};
 use crate::error::ConnectError;
 use crate::link::{Link, Wish};
 use crate::net::PeerEvent;
 use crate::proto::backoff::Backoff;
 
+/// Sees to a link's wish, if it has one that nobody sees to.
+pub(super) fn begin(shared: &Arc<Shared>, link: &Arc<Link>) {
+    if let Some(wish) = link.take_up_wish() {
+        shared.spawn(run(Arc::clone(shared), Arc::clone(link), wish));
+    }
+}
+
 /// Dials whenever there is no session, until the wish is given up.
-pub(super) async fn run(shared: Arc<Shared>, link: Arc<Link>, wish: Wish) {
+async fn run(shared: Arc<Shared>, link: Arc<Link>, wish: Wish) {
     let span = tracing::info_span!("link", node = %shared.config.id, peer = %link.id());
     tokio::select! {
         () = wish.over.cancelled() => {}
@@ -33,13 +42,20 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
         if up.wait_for(|up| !up).await.is_err() {
             return;
         }
+        // While it waits for its turn the peer may have dialed, and a handshake is spared. Boxed, here and below: what
+        // is large would stay a part of this task for as long as the session lives.
+        let waiting = Box::pin(turn(shared, link));
+        let turn = tokio::select! {
+            turn = waiting => turn,
+            _up = up.wait_for(|up| *up) => continue,
+        };
         let Some(Wish { address, .. }) = link.wish() else { return };
-        // Boxed: it is large, and would stay as a part of this task for as long as the session lives.
-        let dialing = Box::pin(establish::dial(shared, &address, Some(link.id())));
+        let dialing = Box::pin(establish::dial(shared, &address, Some(link.id()), Purpose::Any));
         let dialed = tokio::select! {
             dialed = dialing => dialed,
             () = wish.changed.notified() => continue,
         };
+        drop(turn);
         match dialed {
             Ok(_node) => backoff.reset(),
             Err(error) => {
@@ -60,12 +76,33 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
     }
 }
 
+/// Waits until it is this link's turn to be dialed.
+async fn turn<'a>(shared: &'a Shared, link: &Link) -> Option<SemaphorePermit<'a>> {
+    if *link.id() < shared.config.id {
+        // Of two sessions that are dialed at once, the one dialed from there would stay.
+        tokio::time::sleep(HEAD_START).await;
+    }
+    // Not for long: the dials under way may be to hosts that do not answer.
+    tokio::time::timeout(TURN_PATIENCE, shared.dials.acquire()).await.ok()?.ok()
+}
+
 /// Says so at the first failure and then ever more rarely.
 fn report(shared: &Shared, link: &Link, error: &ConnectError, attempt: u32) {
     if attempt.is_power_of_two() {
-        let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-        tracing::info!(node = %shared.config.id, peer = %link.id(), attempt, %error, cause, "cannot connect");
+        let error = with_causes(error);
+        tracing::info!(node = %shared.config.id, peer = %link.id(), attempt, %error, "cannot connect");
     }
     let refused = matches!(error, ConnectError::Unreachable { source, .. } if source.kind() == ErrorKind::ConnectionRefused);
     shared.emit(PeerEvent::Unreachable { id: link.id().clone(), attempt, refused });
 }
+
+/// An error and what caused it, on one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// As long as a stranger's connection may hold a place at an acceptor.
+const TURN_PATIENCE: Duration = Duration::from_millis(500);
+/// Enough for a handshake on a local network; much less than one dials again after.
+const HEAD_START: Duration = Duration::from_millis(10);

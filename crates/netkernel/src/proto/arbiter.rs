@@ -42,6 +42,11 @@ impl Arbiter {
         self.present
     }
 
+    /// Whether a session would lose if it were confirmed now.
+    pub(crate) fn outranks(&self, newcomer: Confirmed) -> bool {
+        self.present.is_some_and(|present| rank(newcomer) <= rank(present))
+    }
+
     /// A session was confirmed at both ends.
     pub(crate) fn confirmed(&mut self, newcomer: Confirmed) -> Verdict {
         match self.present {
@@ -92,6 +97,24 @@ mod tests {
         for order in permutations(sessions.len()) {
             assert_eq!(winner(&order), SessionId(3), "order {order:?}");
         }
+    }
+
+    #[test]
+    fn a_session_that_would_lose_is_known_before() {
+        let mut arbiter = Arbiter::default();
+        let by_higher = session(1, false, 1);
+        assert!(!arbiter.outranks(by_higher), "the first one stays");
+        arbiter.confirmed(by_higher);
+        assert!(!arbiter.outranks(session(2, true, 1)) && !arbiter.outranks(session(3, false, 2)));
+        arbiter.confirmed(session(2, true, 1));
+        for (index, loser) in [by_higher, session(4, false, 9), session(5, true, 0)].into_iter().enumerate() {
+            assert!(arbiter.outranks(loser), "case {index}");
+            assert_eq!(arbiter.confirmed(loser), Verdict::Loses);
+        }
+        let newer = Confirmed { incarnation: Incarnation(2), ..session(6, false, 0) };
+        assert!(!arbiter.outranks(newer));
+        arbiter.ended(SessionId(2));
+        assert!(!arbiter.outranks(by_higher));
     }
 
     #[test]

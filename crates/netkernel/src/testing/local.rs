@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::broadcast;
 
 use crate::call::{Call, Inbound, Responder, deadline_after};
 use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
+use crate::events::{EventLog, PeerEvents};
 use crate::net::{
-    BoxFuture, Dispatch, DownReason, Net, Peer, PeerEvent, PeerEvents, PeerState, PeerStatus, Queued, Traffic,
+    BoxFuture, Dispatch, DownReason, Net, Peer, PeerEvent, PeerState, PeerStatus, Queued, Traffic,
 };
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
 
@@ -51,7 +51,7 @@ struct Inner {
 struct Entry {
     node: Node,
     dispatch: Arc<dyn Dispatch>,
-    events: broadcast::Sender<PeerEvent>,
+    events: EventLog,
     wishes: BTreeMap<NodeId, Address>,
 }
 
@@ -78,8 +78,7 @@ impl LocalMesh {
         let address = Address::new(id.as_str(), 1).expect("an id of a test names a host");
         let node = Node { id: id.clone(), address, incarnation: Incarnation::default() };
         let mut inner = self.inner();
-        let entry =
-            Entry { node, dispatch, events: broadcast::Sender::new(EVENTS_MAX), wishes: BTreeMap::new() };
+        let entry = Entry { node, dispatch, events: EventLog::new(), wishes: BTreeMap::new() };
         let known = inner.nodes.insert(id.clone(), entry);
         assert!(known.is_none(), "there is a node `{id}` already");
         let wishing: Vec<NodeId> = inner
@@ -111,8 +110,7 @@ impl Inner {
 
     fn tell(&self, node: &NodeId, event: PeerEvent) {
         if let Some(entry) = self.nodes.get(node) {
-            // Nobody listens: then nobody need know.
-            let _listeners = entry.events.send(event);
+            entry.events.send(event);
         }
     }
 
@@ -286,7 +284,7 @@ impl Net for LocalNet {
     }
 
     fn events(&self) -> PeerEvents {
-        PeerEvents::new(self.mesh.inner().nodes[&self.id].events.subscribe())
+        self.mesh.inner().nodes[&self.id].events.subscribe()
     }
 }
 
@@ -339,7 +337,5 @@ impl fmt::Debug for Inner {
 
 /// The default of a kernel's largest message.
 const MESSAGE_BYTES_MAX: usize = 4 << 20;
-/// Events a listener may be behind, as with a kernel.
-const EVENTS_MAX: usize = 1_024;
 /// How soon a full mailbox is offered a cast again.
 const RETRY: Duration = Duration::from_millis(1);

@@ -1,0 +1,167 @@
+//! What the layers above send: casts as credit and queues allow, and calls.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::lanes::WHOLE_BYTES_MAX;
+use super::message::{Control, Message, Subject};
+use super::{Link, State, count};
+use crate::call::{CallId, ReplySlot};
+use crate::config::OfflinePolicy;
+use crate::error::{CallError, SendError, Stage};
+use crate::node::ServerName;
+use crate::proto::credit::{Grant, Load};
+
+impl Link {
+    /// Queues a cast, or hands its body back.
+    pub(crate) fn try_cast(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        self.queue_cast(server, body, false)
+    }
+
+    /// Queues a small cast ahead of all that waits, or hands its body back.
+    pub(crate) fn try_cast_ahead(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
+        let mut state = self.state();
+        if state.closed || !state.sessions.sending() || body.len() > WHOLE_BYTES_MAX {
+            drop(state);
+            return self.try_cast(server, body);
+        }
+        if !state.lanes.has_room_ahead(body.len()) {
+            return Err(SendError::Busy { node: self.id.clone(), body });
+        }
+        state.credit.overspend(server, body.len());
+        state.lanes.push_ahead(Message::new(Subject::Cast { server: server.clone() }, body));
+        self.wake_writers(state);
+        Ok(())
+    }
+
+    /// Queues a cast, or hands its body back; then, with `waits`, the caller is told when there may be room.
+    fn queue_cast(&self, server: &ServerName, body: Bytes, waits: bool) -> Result<(), SendError> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(SendError::NotConnected { node: self.id.clone(), body });
+        }
+        let online = state.sessions.sending();
+        let admitted = if online {
+            state.lanes.bytes() < self.limits.queue_bytes_soft && state.credit.spend(server, body.len())
+        } else {
+            self.admit_offline(&mut state, body.len())
+        };
+        if !admitted {
+            state.awaited |= waits;
+            return Err(SendError::Busy { node: self.id.clone(), body });
+        }
+        let message = Message::new(Subject::Cast { server: server.clone() }, body);
+        if online {
+            state.lanes.push(message);
+        } else {
+            state.credit.overspend(server, message.body.len());
+            state.lanes.push(message.waiting_since(Instant::now()));
+        }
+        self.wake_writers(state);
+        Ok(())
+    }
+
+    /// Whether one more message may wait for a session, after making room as the policy says.
+    fn admit_offline(&self, state: &mut State, bytes: usize) -> bool {
+        loop {
+            if state.lanes.messages() < self.limits.offline_messages_max
+                && state.lanes.bytes() + bytes <= self.limits.offline_bytes_max
+            {
+                return true;
+            }
+            if self.limits.offline_policy == OfflinePolicy::FailNew {
+                return false;
+            }
+            let Some(dropped) = state.lanes.drop_oldest_cast() else { return false };
+            if let Some(server) = dropped.server() {
+                state.credit.refund(server, Load::cast(dropped.body.len()));
+            }
+            count(&self.counters.dropped_full, 1);
+        }
+    }
+
+    /// Queues a cast, waiting until `deadline` for room.
+    pub(crate) async fn cast(
+        &self,
+        server: &ServerName,
+        mut body: Bytes,
+        deadline: Instant,
+    ) -> Result<(), SendError> {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            body = match self.queue_cast(server, body, true) {
+                Err(SendError::Busy { body, .. }) => body,
+                done => return done,
+            };
+            if tokio::time::timeout_at(deadline, room).await.is_err() {
+                return Err(SendError::Busy { node: self.id.clone(), body });
+            }
+        }
+    }
+
+    /// The peer's mailboxes have taken casts.
+    pub(crate) fn granted(&self, grant: &Grant) {
+        let refused = usize::try_from(grant.refused).unwrap_or(usize::MAX);
+        if refused > 0 {
+            count(&self.counters.casts_refused_by_peer, refused);
+            tracing::debug!(peer = %self.id, server = %grant.server, refused, "the peer refused casts");
+        }
+        let mut state = self.state();
+        state.credit.refund(&grant.server, grant.load);
+        self.tell_senders(state);
+    }
+
+    /// Queues a call whose outcome goes into `slot`.
+    pub(crate) fn call(
+        &self,
+        id: CallId,
+        server: &ServerName,
+        body: Bytes,
+        slot: ReplySlot,
+        deadline: Instant,
+    ) -> Result<(), CallError> {
+        let busy = || CallError::Busy { node: self.id.clone() };
+        let mut state = self.state();
+        if state.closed {
+            return Err(CallError::NotConnected { node: self.id.clone() });
+        }
+        let online = state.sessions.sending();
+        let admitted = if online {
+            state.lanes.bytes() + body.len() <= self.limits.queue_bytes_max
+        } else {
+            self.admit_offline(&mut state, body.len())
+        };
+        if !admitted {
+            return Err(busy());
+        }
+        self.calls.insert(id, slot).map_err(|_slot| busy())?;
+        let message = Message::new(Subject::Call { id, server: server.clone(), deadline }, body);
+        state.lanes.push(if online { message } else { message.waiting_since(Instant::now()) });
+        self.wake_writers(state);
+        Ok(())
+    }
+
+    /// Asks for a sign of life; the slot is filled when it comes.
+    pub(crate) fn ping(&self, id: CallId, slot: ReplySlot) -> Result<(), CallError> {
+        let mut state = self.state();
+        let Some(session) = state.sessions.owner() else {
+            return Err(CallError::NotConnected { node: self.id.clone() });
+        };
+        self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
+        self.calls.written(id, session);
+        state.lanes.control(Control::Ping(id.0));
+        self.wake_writers(state);
+        Ok(())
+    }
+
+    /// The caller no longer waits.
+    pub(crate) fn abandon(&self, id: CallId) -> Stage {
+        let Some(stage) = self.calls.remove(id) else { return Stage::Sent };
+        if stage == Stage::Sent {
+            self.control(Control::Cancel(id.0));
+        }
+        stage
+    }
+}

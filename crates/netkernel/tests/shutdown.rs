@@ -1,0 +1,78 @@
+//! How a kernel ends: what waits is sent, sessions are closed, tasks and events end.
+
+mod common;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{SECOND, id, next, node, server, settle};
+use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, Stopped};
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_sends_what_waits_and_leaves_nothing_behind() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    let mut events = b.kernel.events();
+    for number in 0..1_000u32 {
+        let body = Bytes::copy_from_slice(&number.to_be_bytes());
+        a.kernel.try_cast(&b.id(), &server("sink"), body).unwrap();
+    }
+    a.echo(&b, "connected").await.unwrap();
+    assert_eq!(a.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
+    for number in 0..1_000u32 {
+        assert_eq!(b.casts.recv().await.unwrap().1[..], number.to_be_bytes());
+    }
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::Closed, .. }), "{down:?}");
+    assert!(a.kernel.peers().is_empty());
+    let after = a.kernel.call(&b.id(), &server("echo"), Bytes::new(), SECOND).await;
+    assert_eq!(after.unwrap_err(), CallError::ShuttingDown);
+}
+
+/// Fault 26 of the original: a graceful stop with a queued message never ended.
+#[tokio::test(start_paused = true)]
+async fn fault_26_shutdown_ends_also_when_the_peer_is_away() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &"b:1".parse().unwrap());
+    a.kernel.try_cast(&id("b"), &server("sink"), Bytes::new()).unwrap();
+    settle().await;
+    let stopped = tokio::time::timeout(60 * SECOND, a.kernel.shutdown(5 * SECOND)).await;
+    assert_eq!(stopped, Ok(Stopped::Drained));
+}
+
+/// The layers above keep handles of the kernel while they read its events: these must end nonetheless.
+#[tokio::test(start_paused = true)]
+async fn events_end_with_the_shutdown_while_handles_are_kept() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    let (kept, mut events) = (a.kernel.clone(), a.kernel.events());
+    let reading = async {
+        let mut told = Vec::new();
+        while let Some(event) = events.recv().await.unwrap() {
+            told.push(event);
+        }
+        told
+    };
+    let (told, stopped) = tokio::join!(reading, a.kernel.shutdown(5 * SECOND));
+    assert_eq!(stopped, Stopped::Drained);
+    assert!(matches!(told[..], [PeerEvent::Down { reason: DownReason::Disconnected, .. }]), "{told:?}");
+    assert_eq!(events.recv().await, Ok(None));
+    assert_eq!(kept.events().recv().await, Ok(None), "a stream that begins after the end has ended, too");
+    assert_eq!(kept.shutdown(SECOND).await, Stopped::Drained, "a second time there is nothing to do");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_without_time_ends_the_events_too() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    network.mute("a", "b");
+    let mut events = a.kernel.events();
+    assert_eq!(a.kernel.shutdown(Duration::ZERO).await, Stopped::Forced);
+    while events.recv().await.unwrap().is_some() {}
+}
