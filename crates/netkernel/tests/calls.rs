@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use common::{SECOND, config, id, node, server, settle, start};
 use netkernel::{CallError, Executed, MemoryNetwork, Net, Refusal, Role, SendError, Stage};
@@ -11,10 +13,14 @@ async fn a_call_ends_at_its_deadline_and_the_callee_learns_it() {
     let network = MemoryNetwork::new();
     let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
     a.connect(&b);
-    let error = a.kernel.call(&b.id(), &server("hold"), Bytes::new(), SECOND).await.unwrap_err();
+    let call = a.kernel.call(&b.id(), &server("hold"), Bytes::new(), SECOND);
+    let responder = b.held.recv().await.unwrap();
+    let (left, at) = (responder.remaining(), responder.deadline());
+    assert!(left > SECOND / 2 && left <= SECOND + Duration::from_millis(2), "{left:?}");
+    assert_eq!(at, tokio::time::Instant::now().into_std() + left);
+    let error = call.await.unwrap_err();
     assert_eq!(error, CallError::Timeout { stage: Stage::Sent });
     assert_eq!(error.executed(), Executed::Maybe);
-    let responder = b.held.recv().await.unwrap();
     responder.cancelled().await;
     assert!(responder.is_cancelled());
 }
@@ -127,4 +133,22 @@ async fn a_cast_waits_for_room_and_gives_the_message_back_at_its_deadline() {
     let body = Bytes::from_static(b"mine");
     let refused = a.kernel.cast(&id("b"), &server("sink"), body.clone(), SECOND).await.unwrap_err();
     assert!(matches!(refused, SendError::Busy { body: returned, .. } if returned == body));
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropping_a_call_that_is_still_being_sent_keeps_it_from_being_executed() {
+    let network = MemoryNetwork::new();
+    let (a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    for _ in 0..20 {
+        let call = a.kernel.call(&b.id(), &server("hold"), vec![1; 4 << 20].into(), 60 * SECOND);
+        tokio::task::yield_now().await;
+        drop(call);
+    }
+    settle().await;
+    while let Ok(responder) = b.held.try_recv() {
+        assert!(responder.is_cancelled());
+    }
+    a.echo(&b, "still there").await.unwrap();
 }

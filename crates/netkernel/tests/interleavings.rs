@@ -72,6 +72,7 @@ use crate::calls::PendingCalls;
 use crate::latch::Latch;
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{Goaway, SessionId};
+use crate::proto::mark::Predecessor;
 use crate::sessions::{Sessions, Step, Waiting};
 
 /// Runs a model under every order of its threads' steps with at most three preemptions, which is where nearly all
@@ -250,6 +251,23 @@ fn assert_well_formed(sent: &[Sent]) {
             Sent::Goaway(_) => assert_eq!(index + 1, sent.len(), "{sent:?}"),
         }
     }
+}
+
+#[test]
+fn a_session_that_broke_is_named_as_broken_to_the_peer() {
+    explore(|| {
+        let link = registered(&[OLD]);
+        let old = run(&link, OLD);
+        assert_eq!(messages(&old), [1, 2]);
+        let mut link = link.lock().unwrap();
+        assert!(link.sessions.remove(OLD));
+        link.sessions.broke(OLD);
+        assert_eq!(link.sessions.lost(), [OLD], "in the next handshake");
+        link.sessions.register(NEW, &peer());
+        link.sessions.confirmed(confirmed(NEW)).unwrap();
+        let mark = link.sessions.step(NEW, Waiting::Nothing);
+        assert_eq!(mark, Step::Mark(vec![Predecessor { session: OLD, lost: true }]), "and in the next MARK");
+    });
 }
 
 #[test]
