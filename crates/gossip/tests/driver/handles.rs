@@ -96,6 +96,26 @@ async fn dropped_after(ms: u64, shut_down: bool) {
     at_most(before).await;
 }
 
+/// Without a mesh there is nobody to gossip with: no task of gossip's outlives it, handles or not.
+#[tokio::test(start_paused = true)]
+async fn a_kernel_that_shuts_down_takes_gossip_with_it() {
+    let network = MemoryNetwork::new();
+    let b = start(&network, "b", "ring").await;
+    let before = tasks();
+    let a = start(&network, "a", "ring").await;
+    a.gossip.meet(&b.address()).await.unwrap();
+    a.knows(2).await;
+    let mut events = a.gossip.events();
+    a.kernel.shutdown(5 * SECOND).await;
+    at_most(before).await;
+    while events.recv().await.unwrap().is_some() {}
+    assert!(matches!(
+        a.gossip.update(&id("a"), 5).await,
+        Err(UpdateError::Unavailable(Unavailable::Stopped))
+    ));
+    assert_eq!(a.gossip.shutdown(SECOND).await, Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn handles_dropped_at_any_time_leave_no_task() {
     for ms in (0..40).chain((40..400).step_by(40)) {
