@@ -302,6 +302,87 @@ fn those_who_wait_for_room_learn_that_the_server_ended() {
     });
 }
 
+/// Offers a message until it is taken, as the link of another node does: told when there is room.
+async fn offer(mailbox: &Mailbox<Nothing>, number: u32) -> Result<(), Rejected> {
+    poll_fn(|context| match push(mailbox, number, false) {
+        Err(Rejected::Full) => {
+            mailbox.wake_with_room(context.waker());
+            Poll::Pending
+        }
+        taken => Poll::Ready(taken),
+    })
+    .await
+}
+
+#[test]
+fn a_link_that_asks_for_room_while_some_appears_is_told() {
+    explore(|| {
+        let mailbox = mailbox(1);
+        push(&mailbox, 1, false).unwrap();
+        let link = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || block_on(offer(&mailbox, 2)).unwrap())
+        };
+        let all = block_on(async {
+            let (mut taken, mut all) = (Taken::new(), Vec::new());
+            while all.len() < 2 {
+                all.append(&mut take(&mailbox, &mut taken).await);
+            }
+            all
+        });
+        assert_eq!(all, [1, 2]);
+        link.join().unwrap();
+    });
+}
+
+#[test]
+fn a_link_and_a_sender_that_wait_for_the_same_room_both_get_some() {
+    explore(|| {
+        let mailbox = mailbox(1);
+        push(&mailbox, 1, false).unwrap();
+        let link = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || block_on(offer(&mailbox, 2)).unwrap())
+        };
+        let sender = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || block_on(send(&mailbox, 3)).unwrap())
+        };
+        let mut all = block_on(async {
+            let (mut taken, mut all) = (Taken::new(), Vec::new());
+            while all.len() < 3 {
+                all.append(&mut take(&mailbox, &mut taken).await);
+            }
+            all
+        });
+        all.sort_unstable();
+        assert_eq!(all, [1, 2, 3]);
+        link.join().unwrap();
+        sender.join().unwrap();
+    });
+}
+
+#[test]
+fn a_link_that_waits_for_room_learns_that_the_server_stops() {
+    let ends: [fn(&Mailbox<Nothing>); 3] = [
+        |mailbox| mailbox.stop(Urgency::Graceful),
+        |mailbox| mailbox.stop(Urgency::Now),
+        |mailbox| drop(mailbox.close(&Exit::Killed)),
+    ];
+    for end in ends {
+        explore(move || {
+            let mailbox = mailbox(1);
+            push(&mailbox, 1, false).unwrap();
+            let link = {
+                let mailbox = Arc::clone(&mailbox);
+                thread::spawn(move || block_on(offer(&mailbox, 2)))
+            };
+            end(&mailbox);
+            assert!(matches!(link.join().unwrap(), Err(Rejected::Draining | Rejected::Exited(_))));
+        });
+    }
+}
+
 #[test]
 fn a_call_ends_once_whoever_is_first() {
     explore(|| {
