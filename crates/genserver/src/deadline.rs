@@ -8,6 +8,7 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, Weak};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -19,6 +20,9 @@ pub(crate) trait Expire: Send + Sync {
     /// The time has come. Gives the next time to be told, if any.
     fn expire(&self, now: Instant) -> Option<Instant>;
 }
+
+/// A year: what no limit means where there has to be one. Tokio's timers end before `Instant` does.
+pub(crate) const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 /// All deadlines of a system.
 pub(crate) struct Deadlines {
@@ -136,7 +140,6 @@ const TIDY_MIN: usize = 64;
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
 

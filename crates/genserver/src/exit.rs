@@ -20,7 +20,7 @@ pub enum Exit {
     /// A handler returned [`Outcome::Fail`](crate::Outcome::Fail).
     #[error("it failed: {reason}")]
     Failed {
-        /// What the handler said.
+        /// What the handler said, its first 1,024 bytes.
         reason: String,
     },
     /// A handler panicked: `terminate` did not run, and the state is gone.
@@ -42,12 +42,19 @@ impl Exit {
     pub(crate) fn panicked(payload: &(dyn std::any::Any + Send)) -> Self {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let mut message = text.unwrap_or("a panic without a message").to_owned();
-        while message.len() > MESSAGE_BYTES_MAX {
-            message.pop();
-        }
-        Self::Panicked { message }
+        Self::Panicked { message: shortened(text.unwrap_or("a panic without a message")) }
     }
+
+    pub(crate) fn failed(reason: &str) -> Self {
+        Self::Failed { reason: shortened(reason) }
+    }
+}
+
+/// What of a text goes into an exit.
+fn shortened(text: &str) -> String {
+    let mut ends = (0..=text.len().min(TEXT_BYTES_MAX)).rev();
+    let end = ends.find(|&end| text.is_char_boundary(end)).expect("the start is one");
+    text[..end].to_owned()
 }
 
 /// How to stop a server.
@@ -72,5 +79,17 @@ impl Stop {
     }
 }
 
-/// Exits travel to other nodes; a panic message may hold anything.
-const MESSAGE_BYTES_MAX: usize = 1_024;
+/// Exits travel to other nodes, where they have to fit into a message; what a handler says may hold anything.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(shortened(&"é".repeat(TEXT_BYTES_MAX)).len(), TEXT_BYTES_MAX);
+        assert_eq!(shortened(&format!("x{}", "é".repeat(TEXT_BYTES_MAX))).len(), TEXT_BYTES_MAX - 1);
+    }
+}

@@ -96,7 +96,7 @@
 //! | mailboxes | bounded ([`Config::mailbox_messages`], [`Config::mailbox_bytes`]): a cast waits or comes back, a call waits (here) or is [`Overloaded`](CallError::Overloaded) (elsewhere) |
 //! | panics | end the server they happen in, as [`Exit::Panicked`], and nothing else |
 //! | monitors | tell of an end exactly once. `NoConnection` means that the session was lost, not that the server ended |
-//! | names | belong to one server of a node at a time, and are free when [`stop`](LocalAddr::stop) returns |
+//! | names | belong to one server of a node at a time, and are free when [`stop`](LocalAddr::stop) returns. A server that its supervisor starts again is without its name for a moment, in which callers get `NoProc`, not executed; [`System::wait_for`] waits for it |
 //!
 //! # What to do about each error
 //!
@@ -106,7 +106,7 @@
 //! | | what happened | what to do |
 //! |---|---|---|
 //! | `Timeout` | no reply in time; its [`Stage`] tells how far it had come | `Queued`: ask again, later. Else look first whether it was done |
-//! | `NoProc` | nobody has that name, or that one instance has ended | start it, or look its name up again |
+//! | `NoProc` | nobody has that name, or that one instance has ended | start it; or, if its supervisor does, [wait for it](System::wait_for) here, ask again there |
 //! | `LinkDown` | the session was lost with the call under way | look whether it was done; the kernel dials again by itself |
 //! | `NodeDown` | the address belongs to an earlier run of the node | get a new address |
 //! | `NotConnected` | there is no link to the node | connect to it, or wait for it ([`Cx::watch_nodes`]) |
@@ -117,7 +117,7 @@
 //! | `Reply` | carried out, but its reply could not be written or read | as `Decode`, for the reply; do not ask again |
 //! | `Unsupported` | no route for this tag and version | list it in `routes`, or ask in a version it knows |
 //! | `NoReply` | the handler let go of its `ReplyTo` | mend the server; it may have done the work |
-//! | `Exited` | the server ended first; says how | its supervisor starts it again: look its name up, ask again if it may happen twice |
+//! | `Exited` | the server ended first; says how | its supervisor starts it again: [wait for it](System::wait_for), ask again if it may happen twice |
 //! | `Draining` | it is shutting down | ask another |
 //! | `NotOwner` | another node owns the key | ask that one |
 //! | `Cycle` | the call would wait for itself; names the servers | answer from [`Cx::cast_when`], or cast |
@@ -141,7 +141,8 @@
 //! | `monitor/2`, `'DOWN'` | [`Cx::monitor`], [`Info::Down`] |
 //! | `net_kernel:monitor_nodes/1` | [`Cx::watch_nodes`] |
 //! | `send_after`, `timer:send_interval` | [`Cx::cast_after`], [`Cx::cast_every`] |
-//! | `whereis/1`, `sys:suspend/1`, `process_info/1` | [`System::whereis`], [`LocalAddr::pause`], [`LocalAddr::info`] |
+//! | `whereis/1`, `gproc:await/2` | [`System::whereis`], [`System::wait_for`] |
+//! | `sys:suspend/1`, `process_info/1` | [`LocalAddr::pause`], [`LocalAddr::info`] |
 //! | `supervisor`, its strategies and intensity | [`Supervisor`], [`Strategy`], [`Supervisor::intensity`] |
 //! | links, `trap_exit`, selective receive, hot code loading | there are none: monitors and supervisors, deferred replies, versions of messages |
 //!
@@ -185,8 +186,10 @@
 //!
 //! # What it is not
 //!
-//! No registry of a cluster's names, no groups, no persistence. Two nodes may each have a server of one name. A call from `block_on` itself, `#[tokio::main]`'s body included, pays two
-//! thread hops of some 10 µs, whatever it calls; from a spawned task or a handler it takes a fifth of a microsecond.
+//! No registry of a cluster's names, no groups, no persistence. Two nodes may each have a server of one name.
+//!
+//! A call from `block_on` itself, `#[tokio::main]`'s body included, pays two thread hops of some 10 µs, whatever it
+//! calls; from a spawned task or a handler it takes a fifth of a microsecond.
 //!
 //! # Parts
 //!

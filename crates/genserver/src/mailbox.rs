@@ -374,6 +374,9 @@ impl<S: GenServer> Mailbox<S> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state.locked();
         if !matches!(state.intake, Intake::Closed(_)) {
+            if state.idle.len() == state.idle.capacity() {
+                state.idle.retain(|waiter| !waiter.is_closed());
+            }
             state.idle.push(sender);
             let sleeper = state.wake_for_work();
             drop(state);

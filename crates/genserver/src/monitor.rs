@@ -59,7 +59,8 @@ pub enum DownReason {
     /// There was no such server when the monitor was set up.
     #[error("there is no such server")]
     NoProc,
-    /// The session with its node was lost, or there was none: the server may well live.
+    /// The session with its node was lost, or there was none, or the node takes no more monitors: the server may well
+    /// live.
     #[error("there is no connection to its node")]
     NoConnection,
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::task::Waker;
-use std::time::Duration;
 
 use bytes::Bytes;
 use netkernel::{Refusal, Responder};
@@ -13,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::chain::Chain;
-use crate::deadline::Expire;
+use crate::deadline::{Expire, FOREVER};
 use crate::envelope::{InfoOf, seal};
 use crate::error::Stage;
 use crate::exit::{Exit, Stop};
@@ -93,14 +92,14 @@ impl<S: GenServer> Process<S> {
     /// A handler has suspended for the first time.
     pub(crate) fn suspended(&self, handler: &'static str) {
         let now = Instant::now();
-        let slow = self.system.config().slow_handler;
+        let warn_at = now.checked_add(self.system.config().slow_handler);
         let mut track = self.handling.locked();
         track.current = Some((handler, now));
-        track.warn_at = Some(now + slow);
-        let note = !std::mem::replace(&mut track.noted, true);
+        track.warn_at = warn_at;
+        let due = warn_at.filter(|_| !std::mem::replace(&mut track.noted, true));
         drop(track);
-        if note {
-            self.note(now + slow);
+        if let Some(due) = due {
+            self.note(due);
         }
     }
 
@@ -240,7 +239,7 @@ impl<S: GenServer> AnyProcess for Process<S> {
             Stop::Now => self.mailbox.stop(Urgency::Now),
             Stop::Graceful { within } => {
                 self.mailbox.stop(Urgency::Graceful);
-                let at = Instant::now() + within.min(STOP_MAX);
+                let at = Instant::now() + within.min(FOREVER);
                 let mut track = self.handling.locked();
                 let at = track.kill_at.map_or(at, |earlier| earlier.min(at));
                 track.kill_at = Some(at);
@@ -298,15 +297,38 @@ impl<S: GenServer> AnyProcess for Process<S> {
     }
 }
 
-/// Tells when a server has ended.
-pub(crate) fn when_ended(system: &System, server: &dyn AnyProcess) -> oneshot::Receiver<Exit> {
-    let (sender, receiver) = oneshot::channel();
-    let number = system.number();
-    if let Err((watcher, exit)) = server.watch(number, Watcher::Waiting(sender)) {
-        watcher.tell(system, number, server.pid(), &exit);
+/// Waits for the end of a server. Dropped before, nothing is left of the wait.
+pub(crate) async fn when_ended(system: &System, server: &dyn AnyProcess) -> Exit {
+    struct Waiting<'a>(&'a dyn AnyProcess, u64);
+    impl Drop for Waiting<'_> {
+        fn drop(&mut self) {
+            self.0.unwatch(self.1);
+        }
     }
-    receiver
+    let (sender, receiver) = oneshot::channel();
+    let waiting = Waiting(server, system.number());
+    match server.watch(waiting.1, Watcher::Waiting(sender)) {
+        Ok(()) => receiver.await.unwrap_or(Exit::Killed),
+        Err((_, exit)) => exit,
+    }
 }
 
-/// A time limit that stands for none: tokio's timers end before `Instant` does.
-const STOP_MAX: Duration = Duration::from_secs(60 * 60 * 24 * 365);
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    struct Idle;
+    impl GenServer for Idle {}
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_give_up_waiting_for_an_end_are_forgotten() {
+        let idle = System::local().spawn("idle", Idle).await.expect("it starts");
+        for _ in 0..1_000 {
+            let waited = tokio::time::timeout(Duration::from_millis(1), idle.ended()).await;
+            assert!(waited.is_err());
+        }
+        assert_eq!(idle.process().end.locked().watchers.len(), 0);
+    }
+}

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use netkernel::ServerName;
+use tokio::sync::Notify;
 
 use crate::error::StartError;
 use crate::pid::Pid;
@@ -12,6 +13,8 @@ use crate::process::AnyProcess;
 #[derive(Default)]
 pub(crate) struct Registry {
     tables: RwLock<Tables>,
+    /// Tells that a name was taken, or that none will be any more.
+    named: Notify,
 }
 
 #[derive(Default)]
@@ -35,6 +38,8 @@ impl Registry {
             tables.by_name.insert(name.clone(), Arc::clone(&process));
         }
         tables.by_number.insert(process.pid().number(), process);
+        drop(tables);
+        self.named.notify_waiters();
         Ok(())
     }
 
@@ -54,6 +59,25 @@ impl Registry {
         self.read().by_name.get(name).cloned()
     }
 
+    /// What `wanted` makes of the server of that name, as soon as it makes something of one; `None` when there are to
+    /// be no more servers.
+    pub(crate) async fn wait_for<T>(
+        &self,
+        name: &str,
+        wanted: impl Fn(Arc<dyn AnyProcess>) -> Option<T>,
+    ) -> Option<T> {
+        loop {
+            // Told of what comes from here on, polled or not.
+            let named = self.named.notified();
+            let closed = self.read().closed;
+            let found = self.by_name(name).and_then(&wanted);
+            if found.is_some() || closed {
+                return found;
+            }
+            named.await;
+        }
+    }
+
     /// All servers, in the order they were started.
     pub(crate) fn all(&self) -> Vec<Arc<dyn AnyProcess>> {
         self.read().by_number.values().cloned().collect()
@@ -63,7 +87,10 @@ impl Registry {
     pub(crate) fn close(&self) -> Vec<Arc<dyn AnyProcess>> {
         let mut tables = self.write();
         tables.closed = true;
-        tables.by_number.values().cloned().collect()
+        let all = tables.by_number.values().cloned().collect();
+        drop(tables);
+        self.named.notify_waiters();
+        all
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Tables> {

@@ -86,7 +86,7 @@ impl<S: GenServer> Life<S> {
         match self.drive("init", |context| init.as_mut().poll(context)).await {
             Driven::Done(Ok(())) => Ok(()),
             Driven::Done(Err(source)) => {
-                let exit = Exit::Failed { reason: source.to_string() };
+                let exit = Exit::failed(&source.to_string());
                 Err((StartError::Init { source }, exit))
             }
             Driven::Ended(exit) => Err((StartError::Exited { exit: exit.clone() }, exit)),
@@ -245,7 +245,7 @@ impl<S: GenServer> Hands<S> {
             match outcome {
                 Outcome::Continue => {}
                 Outcome::Stop => return Turn::Ended(Exit::Normal),
-                Outcome::Fail(reason) => return Turn::Ended(Exit::Failed { reason }),
+                Outcome::Fail(reason) => return Turn::Ended(Exit::failed(&reason)),
             }
         }
         Turn::Spent

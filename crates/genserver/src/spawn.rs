@@ -13,10 +13,10 @@ use crate::error::StartError;
 use crate::exit::Exit;
 use crate::mailbox::Urgency;
 use crate::pid::Pid;
-use crate::process::{Options, Process};
+use crate::process::{self, Options, Process};
 use crate::runloop;
 use crate::server::GenServer;
-use crate::system::{DIRECT, System};
+use crate::system::{DIRECT, GRACE, System};
 
 /// A server to be started, from [`System::spawn`]. Await it.
 #[must_use = "nothing is started unless it is awaited"]
@@ -53,15 +53,30 @@ impl<S: GenServer> Spawn<S> {
         system.register(process.clone())?;
         let (started, starting) = oneshot::channel();
         system.run_server(runloop::run(Arc::clone(&process), server, started));
+        let unfinished = Unfinished(&process);
         match tokio::time::timeout(system.config().start_timeout, starting).await {
-            Ok(Ok(outcome)) => outcome.map(|()| LocalAddr::new(process)),
+            Ok(Ok(outcome)) => {
+                std::mem::forget(unfinished);
+                outcome.map(|()| LocalAddr::new(process))
+            }
             // The runtime has dropped the task.
             Ok(Err(_)) => Err(StartError::Exited { exit: Exit::Killed }),
             Err(_elapsed) => {
-                process.mailbox.stop(Urgency::Now);
+                drop(unfinished);
+                // The name has to be free before the starter knows, unless `init` never awaits.
+                let _ended = tokio::time::timeout(GRACE, process::when_ended(&system, &*process)).await;
                 Err(StartError::Timeout)
             }
         }
+    }
+}
+
+/// A server that has not started yet. Dropped, it ends: its starter is gone.
+struct Unfinished<'a, S: GenServer>(&'a Process<S>);
+
+impl<S: GenServer> Drop for Unfinished<'_, S> {
+    fn drop(&mut self) {
+        self.0.mailbox.stop(Urgency::Now);
     }
 }
 

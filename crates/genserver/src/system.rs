@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::address::{Addr, LocalAddr};
 use crate::config::Config;
-use crate::deadline::Deadlines;
+use crate::deadline::{Deadlines, FOREVER};
 use crate::error::StartError;
 use crate::exit::Stop;
 use crate::introspect::ServerInfo;
@@ -180,6 +180,41 @@ impl System {
         process.any().downcast::<Process<S>>().ok().map(LocalAddr::new)
     }
 
+    /// Waits until an `S` has this name here and takes messages: at once if one does. `None` when the system shuts down,
+    /// for then none will.
+    ///
+    /// A server that a supervisor starts again is without its name for a moment, and is another server afterwards:
+    /// this is how to get its address. It waits for ever if nobody starts one; give it a limit by tokio's `timeout`.
+    /// For a server of another node, ask again after [`NoProc`](crate::CallError::NoProc), which was not executed.
+    ///
+    /// ```
+    /// # use genserver::*;
+    /// # struct Worker;
+    /// # impl GenServer for Worker {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), StartError> {
+    /// # let system = System::local();
+    /// let pool = Supervisor::new(Strategy::OneForOne).child(Child::new("worker", || Worker));
+    /// system.spawn("pool", pool).await?;
+    /// let first = system.wait_for::<Worker>("worker").await.expect("it is not shutting down");
+    /// first.stop(Stop::Now).await;
+    /// let second = system.wait_for::<Worker>("worker").await.expect("it is not shutting down");
+    /// assert_ne!(first, second);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped and asked again at any time.
+    pub async fn wait_for<S: GenServer>(&self, name: impl AsRef<str>) -> Option<LocalAddr<S>> {
+        let wanted = |process: Arc<dyn AnyProcess>| {
+            let process = process.any().downcast::<Process<S>>().ok()?;
+            Some(LocalAddr::new(process)).filter(LocalAddr::is_open)
+        };
+        self.0.registry.wait_for(name.as_ref(), wanted).await
+    }
+
     /// That one instance, if it runs here and is an `S`.
     #[must_use]
     pub fn instance<S: GenServer>(&self, pid: &Pid) -> Option<LocalAddr<S>> {
@@ -217,7 +252,7 @@ impl System {
     /// Servers that are not done after `within` are ended where they await; one that never awaits is waited for a
     /// second more, and left to the runtime.
     pub async fn shutdown(&self, within: Duration) -> Stopped {
-        let deadline = Instant::now() + within;
+        let deadline = Instant::now() + within.min(FOREVER);
         let servers = self.0.registry.close();
         let drained = tokio::time::timeout_at(deadline, async {
             for server in servers.iter().rev().filter(|server| !server.is_supervised()) {
@@ -334,6 +369,6 @@ impl fmt::Debug for System {
 }
 
 /// How long the tasks may take to notice that they are to end at once.
-const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// Names that start so belong to this crate.
 pub(crate) const DIRECT: &str = "#";

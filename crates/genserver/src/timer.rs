@@ -77,7 +77,8 @@ where
     S: HandleCast<M>,
     M: Clone + Send + 'static,
 {
-    let mut due = Instant::now() + period;
+    // A period that outlasts the clock never ends.
+    let Some(mut due) = Instant::now().checked_add(period) else { return std::future::pending().await };
     loop {
         tokio::time::sleep_until(due).await;
         // Ends, with an error since nothing is ever sent, when the handler begins.

@@ -4,6 +4,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System as Heap};
 use std::cell::Cell;
+use std::time::Duration;
 
 use genserver::{
     Cx, GenServer, HandleCall, HandleCast, InitError, LocalAddr, Outcome, ReplyTo, Request, System,
@@ -120,4 +121,23 @@ async fn an_idle_server_takes_less_than_two_kibibytes() {
     }
     let each = BYTES.get().wrapping_sub(before) / 1_000;
     assert!(each <= 2_048, "{each} bytes each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_who_give_up_waiting_for_a_busy_server_leave_nothing() {
+    let sum = System::local().spawn_unnamed(Sum(0)).await.unwrap();
+    sum.pause();
+    sum.cast(Add(1)).await.unwrap();
+    let give_up = async |times: u32| {
+        for _ in 0..times {
+            let idle = tokio::time::timeout(Duration::from_millis(1), sum.idle()).await;
+            let ended = tokio::time::timeout(Duration::from_millis(1), sum.ended()).await;
+            assert!(idle.is_err() && ended.is_err());
+        }
+    };
+    give_up(100).await;
+    let before = BYTES.get();
+    give_up(10_000).await;
+    let left = BYTES.get().wrapping_sub(before).cast_signed();
+    assert!(left < 4_096, "{left} bytes are left");
 }

@@ -3,12 +3,16 @@
 
 mod common;
 
+use std::sync::Arc;
+
+use bytes::Bytes;
 use common::network::on_each_network;
 use common::{Drop, Echo, Fail, Hold, Lab, MS, PanicInCall, Relay, SECOND, Toil, Unrouted, id, settle};
 use genserver::{
-    Addr, CallError, CastFailure, Config, Cx, Executed, Exit, GenServer, HandleCall, HandleCast, Incarnation,
-    LocalAddr, Outcome, Path, ReplyTo, Request, Routes, Stop, System, Wire,
+    Addr, CallError, CastFailure, Config, Cx, Executed, Exit, GenServer, HandleCall, HandleCast, LocalAddr,
+    Outcome, Path, ReplyTo, Request, Routes, Stop, System, Wire,
 };
+use netkernel::{Dispatch, Peer, Refusal, Responder, ServerName};
 use serde::{Deserialize, Serialize, Serializer};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -337,15 +341,48 @@ fn a_size_and_a_run_that_is_over_are_named() {
         let message = error.to_string();
         assert!(message.starts_with("a message of 52428"), "{message}");
         assert!(message.ends_with(" bytes is over the limit of 4194304"), "{message}");
-        let earlier = CallError::NodeDown { node: b.id(), incarnation: Incarnation(9) };
-        check::<()>(Err(earlier), Executed::No, "the run 9 of node `b` is over, and the server with it");
+        // An address of one server, as it would have been in the ninth run of the node.
+        let now = b.system.whereis::<Lab>("lab").unwrap().addr();
+        let mut bytes = postcard::to_extend(&now, Vec::new()).unwrap();
+        assert_eq!(&bytes[..4], [1, 1, b'b', 0], "an instance, of node b, in its run 0");
+        bytes[3] = 9;
+        let earlier: Addr<Lab> = a.system.scope(|| postcard::from_bytes(&bytes)).unwrap();
+        let over = "the run 9 of node `b` is over, and the server with it";
+        check(earlier.call(Echo(1)).await, Executed::No, over);
     });
 }
 
+/// What takes the messages of a node that talks to nobody.
+struct Closed(Refusal);
+
+impl Dispatch for Closed {
+    fn cast(&self, _: &Arc<Peer>, _: &ServerName, _: Bytes) -> Result<(), Refusal> {
+        Err(self.0.clone())
+    }
+
+    fn call(&self, _: &Arc<Peer>, _: &ServerName, _: Bytes, responder: Responder) {
+        responder.refuse(self.0.clone());
+    }
+}
+
 #[test]
-fn errors_of_other_layers_say_what_they_know() {
-    let refused = CallError::Refused { node: id("b") };
-    check::<()>(Err(refused), Executed::No, "node `b` takes no messages from this node");
+fn a_node_that_takes_no_messages_says_so() {
+    on_each_network(|network| async move {
+        for refusal in [Refusal::ForeignRing, Refusal::NotAllowed] {
+            let a = network.start("a", Config::default()).await;
+            let b = network.start_closed("b", Arc::new(Closed(refusal))).await;
+            a.connect(&b);
+            let lab = a.lab_on(&b, "lab");
+            check(lab.call(Echo(1)).await, Executed::No, "node `b` takes no messages from this node");
+            a.shutdown().await;
+            b.shutdown().await;
+        }
+    });
+}
+
+/// Said by whoever places keys, above this layer.
+#[test]
+fn a_node_that_does_not_own_a_key_names_the_one_that_does() {
     let not_owner = CallError::NotOwner { owner: id("c") };
     check::<()>(Err(not_owner), Executed::No, "node `c` owns the key now");
 }

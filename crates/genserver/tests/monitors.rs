@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::network::on_each_network;
-use common::{Lab, MS, PanicInCast, SECOND, id, settle};
+use common::{Fail, Hold, Lab, MS, PanicInCast, SECOND, id, settle};
 use genserver::{
-    Addr, Config, Cx, Down, DownReason, Exit, GenServer, HandleCast, Info, LocalAddr, MonitorRef, Outcome,
-    Stop, System, Watch,
+    Addr, CallError, Config, Cx, Down, DownReason, Exit, GenServer, HandleCast, Info, LocalAddr, MonitorRef,
+    Outcome, Stage, Stop, System, Watch,
 };
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 /// Shows all it is told, and monitors what it is asked to.
 struct Guard {
@@ -153,6 +154,24 @@ fn the_end_of_a_server_on_another_node_is_told_once() {
         assert_eq!((down.monitor, down.pid.as_ref(), down.reason), (monitor, Some(lab.pid()), reason));
         a.disconnect(&b);
         tower.quiet().await;
+    });
+}
+
+#[test]
+fn however_much_is_said_of_an_end_it_reaches_the_other_node() {
+    on_each_network(|network| async move {
+        let (a, b) = network.pair().await;
+        let lab = b.system.whereis::<Lab>("lab").unwrap();
+        let mut tower = Tower::new(&a.system).await;
+        tower.monitor(&a.lab_on(&b, "lab")).await;
+        let held = JoinSet::from_iter([a.lab_on(&b, "lab").call(Hold)]);
+        settle().await;
+        // More than the network takes in one message.
+        lab.cast(Fail("x".repeat(5 << 20))).await.unwrap();
+        let failed = Exit::Failed { reason: "x".repeat(1_024) };
+        assert_eq!(tower.down().await.reason, DownReason::Exited(failed.clone()));
+        let exited = CallError::Exited { exit: failed, stage: Stage::Handling };
+        assert_eq!(held.join_all().await, [Err(exited)]);
     });
 }
 

@@ -4,6 +4,7 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use common::network::on_each_network;
 use common::{Echo, Hold, Lab, Log, MS, PanicInCast, SECOND, Toil, lab, pass, settle};
@@ -54,12 +55,13 @@ async fn a_failed_start_leaves_nothing() {
     );
     let error = system.spawn("named", Named::Hangs).await.unwrap_err();
     assert!(matches!(error, StartError::Timeout));
-    settle().await;
-    assert!(system.servers().is_empty());
+    assert!(system.servers().is_empty(), "the name is free when the error is known");
     // Dropped before it is done: the server does not go on alone.
-    assert!(tokio::time::timeout(MS, system.spawn("named", Named::Slow)).await.is_err());
-    tokio::time::sleep(SECOND).await;
-    assert!(system.servers().is_empty());
+    for unfinished in [Named::Slow, Named::Hangs] {
+        assert!(tokio::time::timeout(MS, system.spawn("named", unfinished)).await.is_err());
+        settle().await;
+        assert!(system.servers().is_empty());
+    }
 }
 
 #[tokio::test]
@@ -261,6 +263,37 @@ async fn a_slow_handler_is_warned_of_ever_more_rarely() {
     lab.cast(Toil(70_000)).await.unwrap();
     lab.idle().await;
     assert_eq!(warnings.0.load(Ordering::Relaxed), 7, "after 1, 2, 4, 8, 16, 32 and 64 seconds");
+}
+
+#[tokio::test(start_paused = true)]
+async fn times_without_end_are_no_mistake() {
+    let system = System::local_with(
+        Config::default().slow_handler(Duration::MAX).start_timeout(Duration::MAX).timeout(Duration::MAX),
+    );
+    let lab = system.spawn("lab", Lab::default()).await.unwrap();
+    lab.cast(Toil(1_000)).timeout(Duration::MAX).await.unwrap();
+    assert_eq!(lab.call(Echo(1)).timeout(Duration::MAX).await, Ok(1));
+    let restless = system.spawn_unnamed(Restless).await.unwrap();
+    settle().await;
+    assert_eq!(restless.stop(Stop::graceful(Duration::MAX)).await, Exit::Shutdown);
+    assert_eq!(system.shutdown(Duration::MAX).await, Stopped::Drained);
+}
+
+/// Has timers that are never due.
+struct Restless;
+
+impl GenServer for Restless {
+    async fn init(&mut self, cx: &mut Cx<Self>) -> Result<(), InitError> {
+        cx.cast_after(Duration::MAX, Log(1));
+        cx.cast_every(Duration::MAX, Log(2));
+        Ok(())
+    }
+}
+
+impl HandleCast<Log> for Restless {
+    async fn cast(&mut self, log: Log, _cx: &mut Cx<Self>) -> Outcome {
+        panic!("{log:?} is not due")
+    }
 }
 
 #[test]

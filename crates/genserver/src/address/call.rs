@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::destination::{Destination, FOREVER, Reader, Writer};
+use super::destination::{Destination, Reader, Writer};
 use super::target::{CallTarget, Target, Waiting, call_error};
 use crate::chain::{Chain, circle};
 use crate::config::Config;
+use crate::deadline::FOREVER;
 use crate::envelope::CallOf;
 use crate::error::{CallError, Stage};
 use crate::mailbox::Rejected;

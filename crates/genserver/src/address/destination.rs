@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use netkernel::{Net, NodeId, SendError, ServerName};
@@ -172,6 +171,3 @@ impl Destination {
         }
     }
 }
-
-/// A year: what "without a timeout" means where there has to be one.
-pub(crate) const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365);

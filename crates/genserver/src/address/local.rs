@@ -99,7 +99,7 @@ impl<S: GenServer> LocalAddr<S> {
 
     /// Waits for the end of the server.
     pub async fn ended(&self) -> Exit {
-        process::when_ended(&self.0.system, &*self.0).await.unwrap_or(Exit::Killed)
+        process::when_ended(&self.0.system, &*self.0).await
     }
 
     /// Lets the server handle no messages until [`resume`](Self::resume); they wait in the mailbox. What the system

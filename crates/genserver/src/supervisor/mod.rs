@@ -47,7 +47,8 @@ use crate::server::{GenServer, HandleCall, InitError};
 /// # }
 /// ```
 ///
-/// A child is started again from its factory, as another server: reach it by its name. If children have to be started
+/// A child is started again from its factory, as another server: reach it by its name, which nobody has until it is
+/// started again ([`System::wait_for`](crate::System::wait_for)). If children have to be started
 /// again more often than the intensity allows, the supervisor stops them all and fails, which is for its own
 /// supervisor to handle. Children can be added and removed later: [`StartChild`], [`StopChild`], [`Children`].
 pub struct Supervisor {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genserver::{Addr, Config, NodeId, System};
-use netkernel::{Address, Cookie, Kernel, MemoryNetwork, Net, Noise, Stopped};
+use netkernel::{Address, Cookie, Dispatch, Kernel, MemoryNetwork, Net, Noise, Stopped};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
@@ -74,23 +74,41 @@ impl Network {
         self.start_as(name, name, config).await
     }
 
+    /// A node of that name whose messages this takes, instead of its system.
+    pub(crate) async fn start_closed(&self, name: &'static str, entrance: Arc<dyn Dispatch>) -> TestNode {
+        self.start_with(name, name, Config::default(), Some(entrance)).await
+    }
+
     /// A node named `id` on `host`.
     pub(crate) async fn start_as(&self, host: &'static str, id: &'static str, config: Config) -> TestNode {
+        self.start_with(host, id, config, None).await
+    }
+
+    async fn start_with(
+        &self,
+        host: &'static str,
+        id: &'static str,
+        config: Config,
+        entrance: Option<Arc<dyn Dispatch>>,
+    ) -> TestNode {
         let cookie: Cookie = "0".repeat(64).parse().unwrap();
         let kernel = netkernel::Config::new(super::id(id), Noise::new(&cookie));
         let kernel = kernel.listen(Address::new(host, 0).unwrap());
         match self {
-            Self::Memory(network) => TestNode::bind(kernel.transport(network.host(host)), config).await,
+            Self::Memory(network) => {
+                TestNode::bind(kernel.transport(network.host(host)), config, entrance).await
+            }
             Self::Turmoil(hosts) => {
                 let kernel = kernel.transport(Turmoil);
                 match hosts.0.iter().find(|(name, _)| *name == host) {
                     // The test's own.
-                    None => TestNode::bind(kernel, config).await,
+                    None => TestNode::bind(kernel, config, entrance).await,
                     Some((_, jobs)) => {
                         let (started, starting) = oneshot::channel();
                         let job: Job = Box::new(move || {
                             Box::pin(async move {
-                                assert!(started.send(TestNode::bind(kernel, config).await).is_ok());
+                                let node = TestNode::bind(kernel, config, entrance).await;
+                                assert!(started.send(node).is_ok());
                             })
                         });
                         assert!(jobs.send(job).await.is_ok());
@@ -123,10 +141,14 @@ pub(crate) struct TestNode {
 }
 
 impl TestNode {
-    async fn bind(config_of_kernel: netkernel::Config, config: Config) -> Self {
+    async fn bind(
+        config_of_kernel: netkernel::Config,
+        config: Config,
+        entrance: Option<Arc<dyn Dispatch>>,
+    ) -> Self {
         let kernel = Kernel::bind(config_of_kernel).await.unwrap();
         let system = System::new(Arc::new(kernel.clone()), config);
-        kernel.serve(system.dispatch());
+        kernel.serve(entrance.unwrap_or_else(|| system.dispatch()));
         Self { system, kernel, host: Handle::current() }
     }
 
