@@ -25,9 +25,10 @@ impl HandleCall<Divide> for Worker {
 
 const WORKERS: usize = 4;
 
-/// Which worker takes the job of that number. A worker may have just been started again, so it is looked up.
-fn worker(system: &System, job: usize) -> Option<LocalAddr<Worker>> {
-    system.whereis(format!("worker-{}", job % WORKERS))
+/// Which worker takes the job of that number: at once, unless it is just being started again. None while the system
+/// shuts down.
+async fn worker(system: &System, job: usize) -> Option<LocalAddr<Worker>> {
+    system.wait_for(format!("worker-{}", job % WORKERS)).await
 }
 
 #[tokio::main]
@@ -40,10 +41,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     system.spawn("pool", pool).await?;
 
     for (job, divisor) in [3, 0, 5, 7, 9, 11].into_iter().enumerate() {
-        let Some(worker) = worker(&system, job) else {
-            println!("job {job}: its worker is being started again");
-            continue;
-        };
+        let Some(worker) = worker(&system, job).await else { break };
         match worker.call(Divide(1_155, divisor)).await {
             Ok(quotient) => println!("job {job}: {quotient}"),
             Err(CallError::Exited { exit, .. }) => println!("job {job}: not done, {exit}"),
