@@ -22,7 +22,7 @@
 //! as it goes and writes the same as JSON to `--json PATH`, or else to `target/<name>.json`.
 //!
 //! Arguments of every binary: `--json PATH`, `--rounds N` (default 7, at least 5), `--only TEXT` (measures whose
-//! name contains it).
+//! name contains it), `--contender TEXT` (ours, and contenders whose name contains it).
 //!
 //! - [`measure`](Measure): contenders and targets
 //! - [`report`](Report): arguments, rounds, output

@@ -32,7 +32,8 @@ impl Target {
 
 pub(crate) struct Contender<'a> {
     pub(crate) name: String,
-    pub(crate) sample: Box<dyn FnMut() -> f64 + 'a>,
+    /// A figure, or why there is none.
+    pub(crate) sample: Box<dyn FnMut() -> Result<f64, String> + 'a>,
     /// A figure that does not vary is sampled once.
     pub(crate) constant: bool,
 }
@@ -68,7 +69,13 @@ impl<'a> Measure<'a> {
     }
 
     /// Adds a contender; `sample` gives one figure in the measure's unit for each round.
-    pub fn contender(&mut self, name: &str, sample: impl FnMut() -> f64 + 'a) {
+    pub fn contender(&mut self, name: &str, mut sample: impl FnMut() -> f64 + 'a) {
+        self.peer(name, move || Ok(sample()));
+    }
+
+    /// Adds a contender that may fail, which `sample` then says why: its row is left out, a note says so, and the
+    /// others go on. The first contender may not: its failure ends the run.
+    pub fn peer(&mut self, name: &str, sample: impl FnMut() -> Result<f64, String> + 'a) {
         self.contenders.push(Contender { name: name.to_owned(), sample: Box::new(sample), constant: false });
     }
 
@@ -76,7 +83,7 @@ impl<'a> Measure<'a> {
     pub fn constant(&mut self, name: &str, figure: f64) {
         self.contenders.push(Contender {
             name: name.to_owned(),
-            sample: Box::new(move || figure),
+            sample: Box::new(move || Ok(figure)),
             constant: true,
         });
     }

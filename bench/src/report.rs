@@ -9,12 +9,14 @@ use crate::{Better, Measure, Target};
 
 const ROUNDS_MIN: usize = 5;
 const ROUNDS_DEFAULT: usize = 7;
+const ARGUMENTS: &str = "--json PATH, --rounds N, --only TEXT, --contender TEXT";
 
 /// A run of one binary: its arguments, and what it has measured so far.
 pub struct Report {
     json: PathBuf,
     rounds: usize,
     only: Option<String>,
+    contender: Option<String>,
     document: Document,
 }
 
@@ -31,6 +33,14 @@ struct MeasureRecord {
     unit: String,
     rows: Vec<Row>,
     targets: Vec<TargetRecord>,
+    /// The contenders without a row.
+    failed: Vec<Failure>,
+}
+
+#[derive(Serialize)]
+struct Failure {
+    contender: String,
+    why: String,
 }
 
 #[derive(Serialize)]
@@ -58,7 +68,7 @@ impl Report {
     /// On an unknown argument or one without its value, which it names.
     pub fn from_args(name: &str) -> Self {
         let mut json = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target").join(format!("{name}.json"));
-        let (mut rounds, mut only) = (ROUNDS_DEFAULT, None);
+        let (mut rounds, mut only, mut contender) = (ROUNDS_DEFAULT, None, None);
         let mut args = env::args().skip(1);
         while let Some(arg) = args.next() {
             let mut value = || args.next().unwrap_or_else(|| panic!("{arg} needs a value"));
@@ -66,7 +76,8 @@ impl Report {
                 "--json" => json = PathBuf::from(value()),
                 "--rounds" => rounds = value().parse().expect("--rounds is a number"),
                 "--only" => only = Some(value()),
-                _ => panic!("unknown argument {arg}: known are --json PATH, --rounds N, --only TEXT"),
+                "--contender" => contender = Some(value()),
+                _ => panic!("unknown argument {arg}: known are {ARGUMENTS}"),
             }
         }
         let rounds = rounds.max(ROUNDS_MIN);
@@ -75,6 +86,7 @@ impl Report {
             json,
             rounds,
             only,
+            contender,
             document: Document { name: name.to_owned(), rounds, measures: Vec::new() },
         }
     }
@@ -89,24 +101,26 @@ impl Report {
         println!("\n{text}");
     }
 
-    /// Samples every contender in turn, round after round; prints the table; returns the medians in the order of
-    /// the contenders (empty when `--only` leaves the measure out).
-    pub fn run(&mut self, mut measure: Measure<'_>) -> Vec<f64> {
+    /// Samples every contender in turn, round after round, and prints the table. One that fails is not asked again: a
+    /// note under the table, and the JSON, say why it has no row.
+    ///
+    /// # Panics
+    ///
+    /// When the first contender, which is ours, fails.
+    pub fn run(&mut self, mut measure: Measure<'_>) {
         if !self.wants(&measure.name) {
-            return Vec::new();
+            return;
         }
-        let mut samples = vec![Vec::with_capacity(self.rounds); measure.contenders.len()];
-        for _ in 0..self.rounds {
-            for (contender, samples) in measure.contenders.iter_mut().zip(&mut samples) {
-                let known = contender.constant.then(|| samples.first().copied()).flatten();
-                samples.push(known.unwrap_or_else(|| (contender.sample)()));
-            }
+        if let Some(text) = &self.contender {
+            let ours = measure.contenders.first().map(|contender| contender.name.clone());
+            measure.contenders.retain(|contender| {
+                Some(&contender.name) == ours.as_ref() || contender.name.contains(text.as_str())
+            });
         }
-        let record = MeasureRecord::new(&measure, &samples);
+        let (samples, failed) = sampled(&mut measure, self.rounds);
+        let record = MeasureRecord::new(&measure, &samples, failed);
         record.print();
-        let medians = record.rows.iter().map(|row| row.median).collect();
         self.document.measures.push(record);
-        medians
     }
 
     /// Writes the JSON file.
@@ -124,8 +138,33 @@ impl Report {
     }
 }
 
+/// The samples of the contenders that are left, and those that failed.
+fn sampled(measure: &mut Measure<'_>, rounds: usize) -> (Vec<Vec<f64>>, Vec<Failure>) {
+    let mut samples = vec![Vec::with_capacity(rounds); measure.contenders.len()];
+    let mut failed = Vec::new();
+    for _ in 0..rounds {
+        let mut ix = 0;
+        while ix < measure.contenders.len() {
+            let contender = &mut measure.contenders[ix];
+            let known = contender.constant.then(|| samples[ix].first().copied()).flatten();
+            match known.map_or_else(|| (contender.sample)(), Ok) {
+                Ok(sample) => {
+                    samples[ix].push(sample);
+                    ix += 1;
+                }
+                Err(why) => {
+                    assert!(ix > 0, "{} failed: {why}", contender.name);
+                    samples.remove(ix);
+                    failed.push(Failure { contender: measure.contenders.remove(ix).name, why });
+                }
+            }
+        }
+    }
+    (samples, failed)
+}
+
 impl MeasureRecord {
-    fn new(measure: &Measure<'_>, samples: &[Vec<f64>]) -> Self {
+    fn new(measure: &Measure<'_>, samples: &[Vec<f64>], failed: Vec<Failure>) -> Self {
         let ratio = |ix: usize, to: usize| {
             median(samples[ix].iter().zip(&samples[to]).map(|(sample, other)| sample / other).collect())
         };
@@ -157,6 +196,7 @@ impl MeasureRecord {
             unit: measure.unit.clone(),
             rows: rows.collect(),
             targets: targets.collect(),
+            failed,
         }
     }
 
@@ -180,6 +220,9 @@ impl MeasureRecord {
         for target in &self.targets {
             let verdict = if target.met { "met" } else { "MISSED" };
             println!("target {}: {} — {verdict}", target.target, figure(target.measured));
+        }
+        for Failure { contender, why } in &self.failed {
+            println!("\n{contender} — failed: {why}");
         }
     }
 }
@@ -231,10 +274,41 @@ mod tests {
             Measure::new("m", "ns").target(Target::figure(2.0)).target(Target::ratio_to("b", 0.4));
         measure.constant("a", 2.0);
         measure.constant("b", 4.0);
-        let record = MeasureRecord::new(&measure, &[vec![2.0; 5], vec![4.0; 5]]);
+        let record = MeasureRecord::new(&measure, &[vec![2.0; 5], vec![4.0; 5]], Vec::new());
         assert!(record.targets[0].met);
         assert!(!record.targets[1].met);
         assert!((record.rows[1].ratio_to_first - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_peer_that_fails_once_has_no_row_and_is_not_asked_again() {
+        let mut asked = 0;
+        let mut measure = Measure::new("m", "ns").target(Target::ratio_to("lost", 0.4));
+        measure.contender("ours", || 2.0);
+        measure.peer("lost", || {
+            asked += 1;
+            if asked == 2 { Err("a call is lost".to_owned()) } else { Ok(1.0) }
+        });
+        measure.peer("well", || Ok(4.0));
+        let (samples, failed) = sampled(&mut measure, 5);
+        let record = MeasureRecord::new(&measure, &samples, failed);
+        drop(measure);
+        assert_eq!(asked, 2);
+        assert_eq!(
+            record.rows.iter().map(|row| row.contender.as_str()).collect::<Vec<_>>(),
+            ["ours", "well"]
+        );
+        assert!((record.rows[1].ratio_to_first - 2.0).abs() < 1e-9);
+        assert_eq!((&*record.failed[0].contender, &*record.failed[0].why), ("lost", "a call is lost"));
+        assert!(record.targets.is_empty(), "nothing is said of a figure that is not there");
+    }
+
+    #[test]
+    #[should_panic(expected = "ours failed: it is slow")]
+    fn a_failure_of_ours_ends_the_run() {
+        let mut measure = Measure::new("m", "ns");
+        measure.peer("ours", || Err("it is slow".to_owned()));
+        sampled(&mut measure, 5);
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! The contenders, and a run of one: two processes, one load.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::job::{Job, Outcome, Usage};
-use crate::{drive, erlang, limit, nats, ours, process, raw};
+use crate::job::{Job, Outcome};
+use crate::{drive, erlang, limit, nats, ours, pair, process, raw};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contender {
@@ -70,6 +69,11 @@ impl Contender {
         }
     }
 
+    /// Whether it is another project's: what fails there is a figure of the table, what fails here is a bug.
+    fn is_peer(self) -> bool {
+        matches!(self, Self::Erlang | Self::Nats | Self::Ractor)
+    }
+
     pub fn takes(self, job: Job) -> bool {
         match self {
             Self::Raw => !matches!(job, Job::Calls { callers: 64, .. }),
@@ -97,34 +101,30 @@ fn installed(program: &str) -> bool {
     probe.is_ok_and(|status| status.success())
 }
 
-/// One run: starts a receiver and a sender, and gives what both report.
-pub fn measure(contender: Contender, name: &str, job: Job) -> Outcome {
+/// One run of a receiver and a sender, or why it gave no figures.
+///
+/// # Panics
+///
+/// When a program of this project fails.
+pub fn measure(contender: Contender, name: &str, job: Job) -> Result<Outcome, String> {
+    let outcome = run(contender, name, job);
+    match outcome {
+        Err(why) if !contender.is_peer() => panic!("{}, {name}: {why}", contender.name()),
+        _ => outcome,
+    }
+}
+
+fn run(contender: Contender, name: &str, job: Job) -> Result<Outcome, String> {
     if contender == Contender::Erlang {
-        return erlang::measure(name, job.scaled(contender.divisor(job)));
+        return erlang::measure(job.scaled(contender.divisor(job)));
     }
     let _server = (contender == Contender::Nats).then(nats::Server::start);
     let program = contender.program();
-    let mut receiver = Command::new(&program)
-        .args(["receive", contender.name()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the receiver starts");
-    let mut said = BufReader::new(receiver.stdout.take().expect("its output is piped"));
-    let mut address = String::new();
-    said.read_line(&mut address).expect("the receiver says where it is");
-    let sent = Command::new(&program).args(["send", contender.name(), name, address.trim()]).output();
-    let sent = sent.expect("the sender runs");
-    assert!(sent.status.success(), "{}: {}", contender.name(), String::from_utf8_lossy(&sent.stderr));
-    let mut outcome: Outcome = serde_json::from_slice(&sent.stdout).expect("the sender reports its figures");
-    drop(receiver.stdin.take());
-    let mut report = String::new();
-    said.read_to_string(&mut report).expect("the receiver reports its usage");
-    let usage: Usage = serde_json::from_str(&report).expect("the receiver reports its usage");
-    receiver.wait().expect("the receiver ends");
-    outcome.cpu_us = (outcome.cpu_us + usage.cpu_us) / outcome.messages as f64;
-    outcome.receiver_peak_mb = usage.peak_mb;
-    outcome
+    pair::run(Command::new(&program).args(["receive", contender.name()]), |address| {
+        let mut sender = Command::new(&program);
+        sender.args(["send", contender.name(), name, address]);
+        sender
+    })
 }
 
 /// The sending process.

@@ -1,11 +1,11 @@
 //! Erlang: two emulators and `bench.erl`, with the defaults of the release installed.
 
-use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::job::{Job, Outcome, Usage};
+use crate::job::{Job, Outcome};
+use crate::pair;
 
 /// Where the program was compiled to.
 fn compiled() -> &'static PathBuf {
@@ -29,36 +29,19 @@ fn emulator(name: &str, function: &str) -> Command {
     command
 }
 
-pub fn measure(name: &str, job: Job) -> Outcome {
+pub fn measure(job: Job) -> Result<Outcome, String> {
     let process = std::process::id();
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("the host has a name");
     let host = host.trim().split('.').next().unwrap_or("localhost").to_owned();
-    let mut receiver = emulator(&format!("receiver{process}"), "receiver")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the receiver starts");
-    let mut said = BufReader::new(receiver.stdout.take().expect("its output is piped"));
-    let mut ready = String::new();
-    said.read_line(&mut ready).expect("the receiver says that it is ready");
     let (kind, first, second) = match job {
         Job::Casts { count, bytes } => ("casts", count, bytes as u64),
         Job::Calls { callers, each } => ("calls", callers as u64, each as u64),
         Job::Saturated { calls } => ("saturated", calls as u64, 0),
     };
-    let sent = emulator(&format!("sender{process}"), "sender")
-        .arg("-extra")
-        .args([format!("receiver{process}@{host}"), kind.to_owned(), first.to_string(), second.to_string()])
-        .output()
-        .expect("the sender runs");
-    let mut outcome: Outcome = serde_json::from_slice(&sent.stdout)
-        .unwrap_or_else(|error| panic!("{name}: {error}: {}", String::from_utf8_lossy(&sent.stdout)));
-    drop(receiver.stdin.take());
-    let mut report = String::new();
-    said.read_to_string(&mut report).expect("the receiver reports its usage");
-    let usage: Usage = serde_json::from_str(report.trim()).expect("the receiver reports its usage");
-    receiver.wait().expect("the receiver ends");
-    outcome.cpu_us = (outcome.cpu_us + usage.cpu_us) / outcome.messages as f64;
-    outcome.receiver_peak_mb = usage.peak_mb;
-    outcome
+    pair::run(&mut emulator(&format!("receiver{process}"), "receiver"), |_ready| {
+        let mut sender = emulator(&format!("sender{process}"), "sender");
+        sender.arg("-extra").arg(format!("receiver{process}@{host}"));
+        sender.args([kind.to_owned(), first.to_string(), second.to_string()]);
+        sender
+    })
 }

@@ -10,6 +10,7 @@ mod job;
 mod limit;
 mod nats;
 mod ours;
+mod pair;
 mod process;
 mod raw;
 mod tables;

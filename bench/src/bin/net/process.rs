@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io::{Read, Write};
 
-use crate::job::{Outcome, Usage};
+use crate::job::{Outcome, PATIENCE, Usage};
 use crate::{drive, usage};
 
 /// The sending process: prints what the load gave.
 pub fn send(load: impl Future<Output = Outcome> + Send + 'static) {
+    let load = async { tokio::time::timeout(2 * PATIENCE, load).await.expect("no call is lost") };
     // In a task: from `block_on` itself every wake-up would pay a hop between threads.
     let outcome = runtime().block_on(async { drive::spawn(load).await.expect("the sender does not panic") });
     println!("{}", serde_json::to_string(&outcome).expect("plain figures always encode"));

@@ -34,7 +34,7 @@ pub fn all() {
     report.finish().expect("the report is written");
 }
 
-/// The first column is what is sampled; the others show medians of the same runs.
+/// The first column is what is sampled, and says which contender failed; the others show medians of the same runs.
 fn one(report: &mut Report, name: &'static str, job: Job) {
     let (first, others): (Column, &[Column]) = match job {
         Job::Casts { bytes: 64, .. } => (MILLIONS, &[CPU, SENDER, RECEIVER, DROPPED]),
@@ -54,11 +54,12 @@ fn one(report: &mut Report, name: &'static str, job: Job) {
         measure = measure.target(target);
     }
     for (contender, outcomes) in contenders.iter().zip(&outcomes) {
-        measure.contender(contender.name(), || {
-            let outcome = contender::measure(*contender, name, job);
+        measure.peer(contender.name(), || {
+            let outcome =
+                contender::measure(*contender, name, job).inspect_err(|_| outcomes.borrow_mut().clear())?;
             let figure = first.3(&outcome);
             outcomes.borrow_mut().push(outcome);
-            figure
+            Ok(figure)
         });
     }
     report.run(measure);
@@ -70,7 +71,9 @@ fn one(report: &mut Report, name: &'static str, job: Job) {
         for (contender, outcomes) in contenders.iter().zip(&outcomes) {
             let mut figures: Vec<f64> = outcomes.borrow().iter().map(column.3).collect();
             figures.sort_by(f64::total_cmp);
-            measure.constant(contender.name(), figures[figures.len() / 2]);
+            if let Some(median) = figures.get(figures.len() / 2) {
+                measure.constant(contender.name(), *median);
+            }
         }
         report.run(measure);
     }
