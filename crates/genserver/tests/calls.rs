@@ -4,17 +4,17 @@ mod common;
 
 use common::{
     Drop, Echo, Forget, Hold, Lab, Log, Logged, MS, PanicInCall, PanicInCast, Quit, Release, SECOND, Toil,
-    Work, lab, settle,
+    Work, lab, patient, settle,
 };
 use genserver::{CallError, CastFailure, Executed, Exit, Stage, Stop, System};
 use tokio::time::Instant;
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_gets_its_reply() {
     assert_eq!(lab().await.call(Echo(7)).await, Ok(7));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_call_may_be_made_from_another_task() {
     let lab = lab().await;
     let calls = tokio::task::JoinSet::from_iter((0..10).map(|number| lab.call(Echo(number))));
@@ -107,7 +107,7 @@ async fn the_handler_sees_that_its_caller_left() {
     assert_eq!(lab.info().handled, 2);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_dropped_reply_is_reported() {
     let lab = lab().await;
     let error = lab.call(Drop).await.unwrap_err();
@@ -116,7 +116,7 @@ async fn a_dropped_reply_is_reported() {
     assert_eq!(held, Err(CallError::NoReply));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn casts_of_one_sender_are_handled_in_order() {
     let lab = lab().await;
     for number in 0..5_000 {
@@ -127,7 +127,7 @@ async fn casts_of_one_sender_are_handled_in_order() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn casts_of_each_of_many_senders_are_handled_in_order() {
-    let lab = System::local().spawn("lab", Lab::default()).mailbox(16).await.unwrap();
+    let lab = patient().spawn("lab", Lab::default()).mailbox(16).await.unwrap();
     let mut senders = tokio::task::JoinSet::new();
     for sender in 0..8_u64 {
         let lab = lab.clone();
@@ -206,7 +206,7 @@ async fn a_panic_ends_the_server_and_everyone_learns_it() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_caller_of_a_panicking_handler_learns_the_message() {
     let error = lab().await.call(PanicInCall).await.unwrap_err();
     let exit = Exit::Panicked { message: "told to".into() };

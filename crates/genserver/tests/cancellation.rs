@@ -172,7 +172,7 @@ fn the_time_that_is_left_shrinks_from_call_to_call() {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn without_a_limit_there_is_none_to_inherit() {
     let host = System::local().spawn_unnamed(host().0).await.unwrap();
     assert_eq!(host.call(Left).without_timeout().await, Ok(None));

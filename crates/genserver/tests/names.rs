@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Echo, Lab, MS, PanicInCall, SECOND, Toil, settle};
+use common::{Echo, Lab, MS, PanicInCall, SECOND, Toil, patient, settle};
 use genserver::{Child, GenServer, LocalAddr, Stop, Strategy, Supervisor, System};
 use tokio::task::JoinSet;
 
@@ -68,7 +68,7 @@ async fn nobody_waits_for_a_name_in_a_system_that_shuts_down() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn callers_of_a_server_that_is_started_again_and_again_find_it() {
-    let system = System::local();
+    let system = patient();
     let pool = Supervisor::new(Strategy::OneForOne).intensity(1_000, SECOND);
     system.spawn("pool", pool.child(Child::new("lab", Lab::default))).await.unwrap();
     for number in 0..200 {

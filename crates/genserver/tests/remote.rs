@@ -79,7 +79,7 @@ fn an_address_of_an_earlier_run_of_the_node_is_known_to_be_down() {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_address_read_outside_a_system_is_an_error() {
     let system = genserver::System::local();
     let bytes = postcard(&system.addr::<Lab>(&id("b"), "lab"));

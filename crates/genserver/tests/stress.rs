@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use common::network::{Network, TestNode, on_each_network};
-use common::{Drop, Echo, Hold, Lab, Log, Logged, MS, Relay, Release, SECOND, Unrouted, Work, settle};
+use common::{
+    Drop, Echo, Hold, Lab, Log, Logged, MS, Relay, Release, SECOND, Unrouted, Work, patient, settle,
+};
 use genserver::{
     Addr, CallError, Cx, Executed, GenServer, HandleCall, LocalAddr, Outcome, ReplyTo, Request, Routes, Stop,
-    Stopped, System, Wire,
+    Stopped, Wire,
 };
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -40,7 +42,7 @@ impl HandleCall<Ask> for Oracle {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_of_many_callers_gets_its_own_replies() {
-    let oracle = System::local().spawn("oracle", Oracle).mailbox(32).await.unwrap();
+    let oracle = patient().spawn("oracle", Oracle).mailbox(32).await.unwrap();
     let loads: Vec<_> = (0..64 * 500).map(Arc::new).collect();
     let callers = (0..64).map(|caller| {
         let (oracle, loads) = (oracle.clone(), loads[caller * 500..(caller + 1) * 500].to_vec());
@@ -59,7 +61,7 @@ async fn each_of_many_callers_gets_its_own_replies() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn callers_that_race_with_a_stop_each_get_one_answer() {
     for _ in 0..50 {
-        let lab = System::local().spawn("lab", Lab::default()).mailbox(4).await.unwrap();
+        let lab = patient().spawn("lab", Lab::default()).mailbox(4).await.unwrap();
         let callers = (0..16).map(|number| {
             let lab = lab.clone();
             async move { lab.call(Echo(number)).await }

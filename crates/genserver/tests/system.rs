@@ -34,7 +34,7 @@ async fn a_name_belongs_to_one_server_at_a_time() {
     system.spawn("lab", Lab::default()).await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn malformed_names_are_refused() {
     let system = System::local();
     for name in ["", "$lab", "a\nb", &"x".repeat(256)] {
@@ -64,7 +64,7 @@ async fn a_failed_start_leaves_nothing() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn routes_that_contradict_each_other_do_not_start() {
     let system = System::local();
     assert!(matches!(system.spawn("twice", Twice).await, Err(StartError::Route { tag: "log", version: 1 })));
@@ -324,7 +324,7 @@ fn abcast_reaches_all_it_can_and_names_the_others() {
     });
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_address_does_not_keep_a_server() {
     let lab = lab().await;
     let again = lab.clone();

@@ -279,7 +279,7 @@ impl<const CASE: usize> GenServer for Confused<CASE> {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn routes_that_cannot_be_told_apart_do_not_start() {
     let system = System::local_with(Config::default());
     let faults = [
@@ -303,7 +303,7 @@ impl HandleCast<Put> for Unlisted {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_not_listed_comes_back_even_to_a_sender_on_the_same_node() {
     let system = System::local();
     let here = system.spawn("unlisted", Unlisted).await.unwrap();

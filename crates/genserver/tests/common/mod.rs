@@ -11,8 +11,8 @@ mod turmoil_transport;
 use std::time::Duration;
 
 use genserver::{
-    Addr, Cx, Exit, GenServer, HandleCall, HandleCast, InitError, LocalAddr, NodeId, Outcome, ReplyTo,
-    Request, Routes, System, Wire,
+    Addr, Config, Cx, Exit, GenServer, HandleCall, HandleCast, InitError, LocalAddr, NodeId, Outcome,
+    ReplyTo, Request, Routes, System, Wire,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -228,6 +228,11 @@ impl HandleCall<Unrouted> for Lab {
     async fn call(&mut self, _: Unrouted, reply: ReplyTo<u64>, _cx: &mut Cx<Self>) -> Outcome {
         reply.send(0)
     }
+}
+
+/// A system for tests on the clock of the machine, which may stand still for long: nothing in it is late.
+pub(crate) fn patient() -> System {
+    System::local_with(Config::default().timeout(Duration::MAX).start_timeout(Duration::MAX))
 }
 
 /// A lab in a system of its own.
