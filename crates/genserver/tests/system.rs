@@ -3,7 +3,6 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::network::on_each_network;
@@ -14,8 +13,6 @@ use genserver::{
 };
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Level, Metadata, Subscriber};
 
 #[tokio::test(start_paused = true)]
 async fn a_name_belongs_to_one_server_at_a_time() {
@@ -227,42 +224,6 @@ async fn a_hundred_thousand_calls_of_every_ending_leave_nothing() {
     assert_eq!(porter.info().mailbox_messages, 0);
     assert!(call(Ending::Reply).await.is_ok(), "those held are forgotten");
     assert_eq!(Arc::strong_count(&load), 1);
-}
-
-/// Counts the warnings that name this crate.
-#[derive(Clone, Default)]
-struct Warnings(Arc<AtomicUsize>);
-
-impl Subscriber for Warnings {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("genserver") && *metadata.level() == Level::WARN
-    }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
-    }
-    fn record(&self, _: &Id, _: &Record<'_>) {}
-    fn record_follows_from(&self, _: &Id, _: &Id) {}
-    fn event(&self, _: &Event<'_>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_slow_handler_is_warned_of_ever_more_rarely() {
-    let warnings = Warnings::default();
-    let _counting = tracing::subscriber::set_default(warnings.clone());
-    let lab = System::local_with(Config::default().slow_handler(SECOND));
-    let lab = lab.spawn("lab", Lab::default()).await.unwrap();
-    for _ in 0..100 {
-        lab.cast(Toil(900)).await.unwrap();
-    }
-    lab.idle().await;
-    assert_eq!(warnings.0.load(Ordering::Relaxed), 0, "none took a second");
-    lab.cast(Toil(70_000)).await.unwrap();
-    lab.idle().await;
-    assert_eq!(warnings.0.load(Ordering::Relaxed), 7, "after 1, 2, 4, 8, 16, 32 and 64 seconds");
 }
 
 #[tokio::test(start_paused = true)]
