@@ -4,8 +4,9 @@
 
 mod common;
 
+use std::cell::RefCell;
 use std::fmt::{self, Write};
-use std::sync::{Arc, Mutex};
+use std::sync::Once;
 
 use common::{SECOND, id, node, settle, start};
 use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, Transport};
@@ -13,9 +14,27 @@ use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
 use tracing::span;
 
-/// Writes down everything that is logged, of whatever level.
-#[derive(Clone, Default)]
-struct Everything(Arc<Mutex<String>>);
+thread_local! {
+    /// What was logged on this thread, which runs one test with all its tasks.
+    static LOG: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Writes down everything that is logged, of whatever level. One for the whole process: `tracing` remembers for each line
+/// whether anybody wants it, and one that was set for a thread alone may go unasked because of another's test.
+struct Everything;
+
+impl Everything {
+    /// Begins to listen on this thread.
+    fn listen() {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| tracing::subscriber::set_global_default(Everything).unwrap());
+        LOG.take();
+    }
+
+    fn heard() -> String {
+        LOG.with_borrow(String::clone)
+    }
+}
 
 struct Line<'a>(&'a mut String);
 
@@ -31,23 +50,25 @@ impl tracing::Subscriber for Everything {
     }
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> span::Id {
-        let mut log = self.0.lock().unwrap();
-        let _infallible = write!(log, "{}: ", attributes.metadata().name());
-        attributes.record(&mut Line(&mut log));
-        log.push('\n');
+        LOG.with_borrow_mut(|log| {
+            let _infallible = write!(log, "{}: ", attributes.metadata().name());
+            attributes.record(&mut Line(log));
+            log.push('\n');
+        });
         span::Id::from_u64(1)
     }
 
     fn record(&self, _span: &span::Id, values: &span::Record<'_>) {
-        values.record(&mut Line(&mut self.0.lock().unwrap()));
+        LOG.with_borrow_mut(|log| values.record(&mut Line(log)));
     }
 
     fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
 
     fn event(&self, event: &tracing::Event<'_>) {
-        let mut log = self.0.lock().unwrap();
-        event.record(&mut Line(&mut log));
-        log.push('\n');
+        LOG.with_borrow_mut(|log| {
+            event.record(&mut Line(log));
+            log.push('\n');
+        });
     }
 
     fn enter(&self, _span: &span::Id) {}
@@ -58,8 +79,7 @@ impl tracing::Subscriber for Everything {
 /// Fault 25 of the original: the log of a rejected message showed the checksum it should have had.
 #[tokio::test(start_paused = true)]
 async fn fault_25_no_cookie_key_or_mac_in_any_log_error_or_debug_text() {
-    let log = Everything::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    Everything::listen();
     let digits = "5ac0ffee9d1e8b7a6c5d4e3f2a1b0c9d8e7f6a5b4c3d2e1f0a9b8c7d6e5f4a3b";
     let (mine, other): (Cookie, Cookie) = (digits.parse().unwrap(), "77".repeat(32).parse().unwrap());
     let network = MemoryNetwork::new();
@@ -93,7 +113,7 @@ async fn fault_25_no_cookie_key_or_mac_in_any_log_error_or_debug_text() {
     network.reset("a", "b");
     settle().await;
     write!(said, "{:?}", b.kernel.peers()).unwrap();
-    said.push_str(&log.0.lock().unwrap());
+    said.push_str(&Everything::heard());
     assert!(said.contains("connection refused"), "the log was not caught: {said}");
 
     let psk = blake3::derive_key("clusterluck netkernel v1 psk", &bytes_of(digits));
@@ -123,8 +143,8 @@ async fn a_cookie_is_shown_by_reveal_alone() {
 }
 
 /// Lines of the log with this text, and the sum of the lines that each says it stands for besides itself.
-fn told(log: &Everything, text: &str) -> (usize, usize) {
-    let log = log.0.lock().unwrap();
+fn told(text: &str) -> (usize, usize) {
+    let log = Everything::heard();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(text)).collect();
     let more = |line: &&str| -> usize {
         let (_, more) = line.split_once(" more=").expect("a line says how many more it stands for");
@@ -135,8 +155,7 @@ fn told(log: &Everything, text: &str) -> (usize, usize) {
 
 #[tokio::test(start_paused = true)]
 async fn a_flood_of_refused_connections_writes_few_lines_that_account_for_all() {
-    let log = Everything::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    Everything::listen();
     let network = MemoryNetwork::new();
     let b = node(&network, "b").await;
     for _ in 0..500 {
@@ -146,8 +165,8 @@ async fn a_flood_of_refused_connections_writes_few_lines_that_account_for_all() 
     }
     // 25 seconds of it: a line at its beginning and every ten seconds, also after its end.
     tokio::time::sleep(25 * SECOND).await;
-    let (lines, more) = told(&log, "message=connection refused");
-    let (late, rest) = told(&log, "message=connections refused");
+    let (lines, more) = told("message=connection refused");
+    let (late, rest) = told("message=connections refused");
     assert!(lines >= 1 && late >= 1 && lines + late <= 5, "{lines} and {late} lines");
     assert_eq!(lines + more + rest, 500);
 }
@@ -155,8 +174,7 @@ async fn a_flood_of_refused_connections_writes_few_lines_that_account_for_all() 
 /// A line says what happened and why, each once.
 #[tokio::test(start_paused = true)]
 async fn a_dial_that_fails_is_told_with_its_causes_once() {
-    let log = Everything::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    Everything::listen();
     let network = MemoryNetwork::new();
     let (a, other) = (node(&network, "a").await, Noise::new(&"1".repeat(64).parse().unwrap()));
     let b = Config::new(id("b"), other).transport(network.host("b")).listen("b:0".parse().unwrap());
@@ -164,7 +182,7 @@ async fn a_dial_that_fails_is_told_with_its_causes_once() {
     a.connect(&b);
     a.kernel.connect(&id("c"), &"c:1".parse().unwrap());
     settle().await;
-    let log = log.0.lock().unwrap();
+    let log = Everything::heard();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("message=cannot connect")).collect();
     let told = |what: &str| lines.iter().filter(|line| line.ends_with(&format!(" error={what} "))).count();
     let refused = format!("handshake with {} failed: authentication failed: the cookies differ", b.address());
@@ -174,13 +192,12 @@ async fn a_dial_that_fails_is_told_with_its_causes_once() {
 
 #[tokio::test(start_paused = true)]
 async fn spans_name_the_node_and_its_peer() {
-    let log = Everything::default();
-    let _guard = tracing::subscriber::set_default(log.clone());
+    Everything::listen();
     let network = MemoryNetwork::new();
     let (a, b) = (node(&network, "a").await, node(&network, "b").await);
     a.connect(&b);
     a.echo(&b, "hello").await.unwrap();
-    let log = log.0.lock().unwrap();
+    let log = Everything::heard();
     for span in [
         "link: node=a peer=b",
         "session: node=a peer=b",
