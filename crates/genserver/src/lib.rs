@@ -228,6 +228,7 @@ mod spawn;
 mod supervisor;
 mod sync;
 mod system;
+mod taken;
 #[cfg(feature = "test-util")]
 pub mod testing;
 mod timer;

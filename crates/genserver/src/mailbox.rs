@@ -2,7 +2,7 @@
 //!
 //! Senders append under a lock; the server swaps the whole queue for its empty one, so both ends touch the lock
 //! rarely. Room is counted from acceptance to the moment a handler begins, and given back in batches: whenever a
-//! handler suspends, and at least every [`RELEASE_EVERY`] messages. The system lane needs no limit of its own: it
+//! handler suspends, and at least once in some dozens of messages. The system lane needs no limit of its own: it
 //! holds one entry at most for each monitor, timer and task the server has.
 
 use std::collections::VecDeque;
@@ -19,6 +19,7 @@ use crate::lock::Lock;
 use crate::seat::Seat;
 use crate::server::GenServer;
 use crate::sync::{AtomicBool, Mutex};
+use crate::taken::{Queued, Room, Signals, Taken, Urgency};
 
 pub(crate) struct Mailbox<S> {
     state: Mutex<State<S>>,
@@ -40,37 +41,6 @@ struct State<S> {
     idle: Vec<oneshot::Sender<()>>,
 }
 
-struct Queued<S> {
-    letter: Letter<S>,
-    /// What it takes: one message, or several that came together.
-    room: Room,
-}
-
-/// A number of messages, and of bytes they hold on to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Room {
-    pub(crate) messages: usize,
-    /// Below zero by less than one message.
-    pub(crate) bytes: i64,
-}
-
-impl Room {
-    /// Takes room for one message, if there is any. One that holds `bytes` is accepted while any are left, so that no
-    /// message is too large for an empty mailbox.
-    fn take(&mut self, bytes: i64) -> bool {
-        let any = self.has_any(bytes);
-        if any {
-            self.messages -= 1;
-            self.bytes -= bytes;
-        }
-        any
-    }
-
-    fn has_any(&self, bytes: i64) -> bool {
-        self.messages > 0 && (bytes == 0 || self.bytes > 0)
-    }
-}
-
 /// Whether messages are accepted.
 enum Intake {
     Open,
@@ -86,94 +56,11 @@ pub(crate) enum Rejected {
     Exited(Exit),
 }
 
-/// What was asked of the server from outside.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Signals {
-    pub(crate) paused: bool,
-    pub(crate) stop: Option<Urgency>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Urgency {
-    Graceful,
-    Now,
-}
-
-impl Signals {
-    /// Whether the server may begin ordinary messages. Whoever stops drains, paused or not.
-    pub(crate) fn may_take(self, ready: bool) -> bool {
-        (ready && !self.paused) || self.stop.is_some()
-    }
-}
-
 /// The server's waker, while it waits.
 struct Sleeper {
     waker: Waker,
     /// A handler is suspended: nothing but an immediate stop wakes the server.
     handling: bool,
-}
-
-/// The server's side: what it has taken and not yet begun.
-pub(crate) struct Taken<S> {
-    system: VecDeque<Letter<S>>,
-    batch: VecDeque<Queued<S>>,
-    begun: Room,
-    /// What the letter in the server's hands still holds.
-    rest: Room,
-    pub(crate) signals: Signals,
-}
-
-impl<S> Taken<S> {
-    pub(crate) fn new() -> Self {
-        Self {
-            system: VecDeque::new(),
-            batch: VecDeque::new(),
-            begun: Room::default(),
-            rest: Room::default(),
-            signals: Signals::default(),
-        }
-    }
-
-    /// What to begin next: what the system says comes first.
-    pub(crate) fn pop(&mut self, ready: bool) -> Option<Letter<S>> {
-        if let Some(letter) = self.system.pop_front() {
-            return Some(letter);
-        }
-        if !self.signals.may_take(ready) {
-            return None;
-        }
-        let Queued { letter, room } = self.batch.pop_front()?;
-        self.begun.messages += 1;
-        if room.messages > 1 {
-            // They are kept together, and so are their bytes.
-            self.rest = Room { messages: room.messages - 1, ..room };
-        } else {
-            self.begun.bytes += room.bytes;
-        }
-        Some(letter)
-    }
-
-    /// Takes back the letter that was popped last, if it holds more messages: they are next.
-    pub(crate) fn put_back(&mut self, letter: Letter<S>) {
-        let room = std::mem::take(&mut self.rest);
-        if room.messages > 0 {
-            self.batch.push_front(Queued { letter, room });
-        }
-    }
-
-    /// Whether to look into the mailbox before going on.
-    pub(crate) fn is_due(&self, ready: bool) -> bool {
-        !self.is_ready(ready) || self.begun.messages >= RELEASE_EVERY
-    }
-
-    fn is_ready(&self, ready: bool) -> bool {
-        !self.system.is_empty() || (!self.batch.is_empty() && self.signals.may_take(ready))
-    }
-
-    /// Everything not begun, to be refused.
-    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Letter<S>> {
-        self.system.drain(..).chain(self.batch.drain(..).map(|queued| queued.letter))
-    }
 }
 
 impl<S: GenServer> Mailbox<S> {
@@ -468,7 +355,3 @@ fn wake(sleepers: impl IntoIterator<Item = Waker>) {
         sleeper.wake();
     }
 }
-
-/// How many messages may begin before their room is given back: rare enough to keep the server off the lock, often
-/// enough that senders hardly wait for it.
-const RELEASE_EVERY: usize = 64;

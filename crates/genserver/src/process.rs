@@ -18,7 +18,7 @@ use crate::error::Stage;
 use crate::exit::{Exit, Stop};
 use crate::introspect::{Handling, ServerInfo};
 use crate::lock::Lock;
-use crate::mailbox::{Mailbox, Rejected, Room, Urgency};
+use crate::mailbox::{Mailbox, Rejected};
 use crate::monitor::{Info, Watcher};
 use crate::pid::Pid;
 use crate::remote::body::{Header, Held};
@@ -26,6 +26,7 @@ use crate::remote::refusal;
 use crate::routes::Routes;
 use crate::server::GenServer;
 use crate::system::System;
+use crate::taken::{Room, Urgency};
 
 /// A server, seen from outside its task.
 pub(crate) struct Process<S: GenServer> {

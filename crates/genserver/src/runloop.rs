@@ -12,11 +12,11 @@ use crate::context::Cx;
 use crate::envelope::{Core, Letter};
 use crate::error::StartError;
 use crate::exit::Exit;
-use crate::mailbox::{Taken, Urgency};
 use crate::message::Outcome;
 use crate::process::Process;
 use crate::scope::{self, Scope};
 use crate::server::GenServer;
+use crate::taken::{Taken, Urgency};
 
 /// Runs a server from its `init` to its end. `started` is told how the start went; if nobody waits for that any
 /// more, the server ends at once.

@@ -11,12 +11,12 @@ use tokio::sync::oneshot;
 use crate::address::LocalAddr;
 use crate::error::StartError;
 use crate::exit::Exit;
-use crate::mailbox::Urgency;
 use crate::pid::Pid;
 use crate::process::{self, Options, Process};
 use crate::runloop;
 use crate::server::GenServer;
 use crate::system::{DIRECT, GRACE, System};
+use crate::taken::Urgency;
 
 /// A server to be started, from [`System::spawn`]. Await it.
 #[must_use = "nothing is started unless it is awaited"]

@@ -10,6 +10,8 @@ mod mailbox;
 mod seat;
 #[path = "../src/slot.rs"]
 mod slot;
+#[path = "../src/taken.rs"]
+mod taken;
 
 mod sync {
     pub(crate) use loom::sync::atomic::AtomicBool;
@@ -65,9 +67,10 @@ use loom::thread;
 use tokio::time::Instant;
 
 use crate::deadline::Expire as _;
-use crate::mailbox::{Mailbox, Rejected, Room, Taken, Urgency};
+use crate::mailbox::{Mailbox, Rejected};
 use crate::seat::Admitted;
 use crate::slot::Slot;
+use crate::taken::{Room, Taken, Urgency};
 
 /// Runs a model under every order of its threads' steps with at most two preemptions, which is where nearly all
 /// errors show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007), and which takes a second, not minutes.

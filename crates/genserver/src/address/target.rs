@@ -7,13 +7,14 @@ use tokio::time::Instant;
 
 use crate::envelope::{CallOf, CastOf, Open, seal};
 use crate::error::{CallError, CastFailure, Stage};
-use crate::mailbox::{Rejected, Room};
+use crate::mailbox::Rejected;
 use crate::message::Request;
 use crate::pid::Pid;
 use crate::process::Process;
 use crate::seat::{Admitted, Seat};
 use crate::server::{GenServer, HandleCall, HandleCast};
 use crate::system::System;
+use crate::taken::Room;
 
 /// A local server's mailbox, whatever the server's type.
 pub(crate) trait Target: Send + Sync {
