@@ -92,7 +92,7 @@ fn fault_16_a_key_that_equals_a_points_name_does_not_land_on_it() {
     let points: Vec<Token> = ring.points().map(|point| point.token).collect();
     let (mut keys, mut own) = (0, 0);
     for node in ring.nodes() {
-        for number in 0..160_u32 {
+        for number in (0..160_u32).step_by(if cfg!(miri) { 16 } else { 1 }) {
             let name = [node.as_bytes(), &number.to_le_bytes()].concat();
             assert!(!points.contains(&ring.token(&name)));
             keys += 1;
@@ -107,7 +107,7 @@ fn fault_16_a_key_that_equals_a_points_name_does_not_land_on_it() {
 #[test]
 fn replicas_are_distinct_and_begin_with_the_owner() {
     let ring = HashRing::from_nodes(["a", "b", "c"]).expect("within the limits");
-    for key in 0..1_000_u32 {
+    for key in 0..if cfg!(miri) { 10 } else { 1_000_u32 } {
         let replicas: Vec<_> = ring.replicas(&key.to_le_bytes(), 5).collect();
         assert_eq!(replicas.len(), 3);
         assert_eq!(replicas.first().copied(), ring.owner(&key.to_le_bytes()));

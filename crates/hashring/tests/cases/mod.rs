@@ -13,7 +13,7 @@ pub(crate) fn config() -> ProptestConfig {
         fixed @ RngSeed::Fixed(_) => fixed,
     };
     let (cases, rng_algorithm) = if cfg!(miri) {
-        (3, RngAlgorithm::XorShift)
+        (2, RngAlgorithm::XorShift)
     } else {
         (default.cases.max(1_024), default.rng_algorithm)
     };

@@ -166,7 +166,7 @@ proptest! {
 
 #[test]
 fn large_rings_are_compared_by_their_changed_points_as_by_all() {
-    let nodes = if cfg!(miri) { 40 } else { 300 };
+    let nodes = if cfg!(miri) { 12 } else { 300 };
     let ring = HashRing::from_nodes(0..nodes).expect("within the limits");
     let mut other = ring.clone();
     other.insert(NodeSpec::new(1_000)).expect("within the limits");
@@ -224,7 +224,7 @@ fn rings_of_different_seeds_are_not_compared() {
 
 #[test]
 fn sets_of_all_nodes_are_the_same_in_any_order() {
-    let nodes: u64 = if cfg!(miri) { 40 } else { 300 };
+    let nodes: u64 = if cfg!(miri) { 15 } else { 300 };
     let ring = HashRing::builder()
         .nodes((0..nodes).map(|id| NodeSpec::new(id).weight(1)))
         .build()

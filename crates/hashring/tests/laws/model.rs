@@ -22,12 +22,12 @@ pub(crate) type Spec = (Node, u32, Option<u8>);
 
 /// Any specs, an id perhaps more than once.
 pub(crate) fn specs() -> impl Strategy<Value = Vec<Spec>> {
-    vec((node(), weight(), proptest::option::of(0_u8..4)), 0..if cfg!(miri) { 6 } else { 16 })
+    vec((node(), weight(), proptest::option::of(0_u8..4)), 0..if cfg!(miri) { 5 } else { 16 })
 }
 
 /// Weights of small rings, draining ones among them.
 pub(crate) fn weight() -> impl Strategy<Value = u32> {
-    prop_oneof![1 => Just(0), 1 => Just(1), 4 => 2_u32..20]
+    prop_oneof![1 => Just(0), 1 => Just(1), 4 => 2_u32..if cfg!(miri) { 5 } else { 20 }]
 }
 
 pub(crate) fn spec((node, weight, zone): Spec) -> NodeSpec<Node> {
@@ -53,8 +53,11 @@ pub(crate) fn rings() -> impl Strategy<Value = HashRing<Node>> {
 
 /// A ring, and one that grew out of it by a few changes.
 pub(crate) fn ring_pairs() -> impl Strategy<Value = (HashRing<Node>, HashRing<Node>)> {
-    (rings(), vec((any::<prop::sample::Index>(), node(), weight(), 0_u8..3), 0..6)).prop_map(
-        |(ring, changes)| {
+    (
+        rings(),
+        vec((any::<prop::sample::Index>(), node(), weight(), 0_u8..3), 0..if cfg!(miri) { 3 } else { 6 }),
+    )
+        .prop_map(|(ring, changes)| {
             let mut changed = ring.clone();
             for (pick, newcomer, weight, kind) in changes {
                 let known = (!ring.is_empty()).then(|| *pick.get(&ring.nodes().copied().collect::<Vec<_>>()));
@@ -69,8 +72,7 @@ pub(crate) fn ring_pairs() -> impl Strategy<Value = (HashRing<Node>, HashRing<No
                 }
             }
             (ring, changed)
-        },
-    )
+        })
 }
 
 /// One spec for each id.
@@ -84,7 +86,7 @@ pub(crate) fn newcomer(ring: &HashRing<Node>) -> Node {
 }
 
 pub(crate) fn keys() -> impl Iterator<Item = [u8; 4]> {
-    (0..if cfg!(miri) { 15 } else { 300_u32 }).map(u32::to_le_bytes)
+    (0..if cfg!(miri) { 5 } else { 300_u32 }).map(u32::to_le_bytes)
 }
 
 /// Points in a list, walked one by one.

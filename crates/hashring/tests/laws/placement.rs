@@ -70,7 +70,7 @@ proptest! {
     }
 
     #[test]
-    fn a_table_gives_each_stretch_to_the_first_node_with_room(ring in rings(), bits in 0_u32..9, percent in 0_u16..60) {
+    fn a_table_gives_each_stretch_to_the_first_node_with_room(ring in rings(), bits in 0_u32..if cfg!(miri) { 5 } else { 9 }, percent in 0_u16..60) {
         let naive = Naive::new(&ring);
         let table = match ring.partition_table(bits, LoadFactor::percent_over(percent)) {
             Ok(table) => table,
@@ -93,7 +93,7 @@ proptest! {
     }
 
     #[test]
-    fn the_stretches_of_a_table_cover_every_token_once(ring in rings(), bits in 0_u32..9) {
+    fn the_stretches_of_a_table_cover_every_token_once(ring in rings(), bits in 0_u32..if cfg!(miri) { 5 } else { 9 }) {
         let Ok(table) = ring.partition_table(bits, LoadFactor::percent_over(25)) else { return Ok(()) };
         let total: u128 = table.iter().map(|(range, _)| range.share().tokens()).sum();
         prop_assert_eq!(total, 1 << 64);
@@ -144,7 +144,7 @@ fn sixteen_replicas_and_more_are_kept_apart() {
 
 #[test]
 fn more_zones_than_are_kept_in_place_are_told_apart() {
-    let count = if cfg!(miri) { 200 } else { 5_000 };
+    let count = if cfg!(miri) { 50 } else { 5_000 };
     let nodes = |zones: u64| {
         (0..count).map(move |id| NodeSpec::new(id).weight(1).zone(format!("zone-{}", id % zones)))
     };
@@ -170,6 +170,8 @@ fn a_stretch_beyond_the_table_has_no_range() {
     table.range(8);
 }
 
+// Thousands of stretches, and no path that smaller tables do not take: too much for miri.
+#[cfg(not(miri))]
 #[test]
 fn a_table_evens_a_ring_out() {
     let ring = HashRing::from_nodes(0..50_u64).expect("within the limits");
