@@ -12,7 +12,7 @@ use gossip::proto::{
 use gossip::{InsertError, InviteRefusal, LeaveError, Unavailable};
 use netkernel::Incarnation;
 
-use hand::{Hand, NOW, address, dot, id, later, record, seen, settings};
+use hand::{Hand, NOW, address, dot, id, later, record, record_by, seen, settings};
 
 #[test]
 fn a_context_is_joined_only_after_a_complete_delta_whose_base_is_covered() {
@@ -171,6 +171,49 @@ fn a_node_inserted_while_it_left_refuses_to_come() {
     assert!(hand.sent().is_empty(), "an answer is not answered");
     hand.hear("b", vec![dot(1)], &Message::Digest(Default::default()));
     assert!(matches!(hand.sent().as_slice(), [Message::InviteRefused(InviteRefusal::NotInRing)]));
+}
+
+/// The member b, of which a run of this incarnation was heard.
+fn heard_of(incarnation: u64) -> Message {
+    let mut record = record("b");
+    record.own.as_mut().unwrap().incarnation = Incarnation(incarnation);
+    Message::Rumor { records: vec![record], facts: Vec::new() }
+}
+
+#[test]
+fn a_refusal_from_below_what_is_known_is_answered_with_that() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &heard_of(9));
+    hand.sent();
+    hand.hear("b", Vec::new(), &Message::InviteRefused(InviteRefusal::NotInRing));
+    assert!(hand.machine.members().any(|member| member.id == id("b")), "the later run may be a member");
+    let sent = hand.sent();
+    let [Message::Rumor { records, .. }] = sent.as_slice() else { panic!("{sent:?}") };
+    assert!(records.iter().any(|record| record.id == id("b")));
+
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &heard_of(5));
+    hand.hear("b", Vec::new(), &Message::InviteRefused(InviteRefusal::NotInRing));
+    assert!(!hand.machine.members().any(|member| member.id == id("b")));
+}
+
+#[test]
+fn a_node_outside_that_fell_back_answers_as_a_newer_run_unless_another_is_alive() {
+    for (listens, is_it) in [("a", true), ("elsewhere", false)] {
+        let mut hand = Hand::founder("a");
+        hand.hear("b", vec![dot(1)], &heard_of(5));
+        hand.ask(Command::Leave { force: true });
+        let ours = hand.machine.incarnation();
+        let known = Incarnation(ours.0 + 1_000);
+        let mut record = record_by("a", dot(2));
+        let own = record.own.as_mut().unwrap();
+        (own.incarnation, own.address) = (known, address(listens));
+        hand.sent();
+        hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record], facts: Vec::new() });
+        assert_eq!(hand.machine.incarnation() > known, is_it);
+        assert_eq!(hand.machine.incarnation() == ours, !is_it);
+        assert_eq!(hand.sent().len(), usize::from(is_it), "two runs do not answer each other without end");
+    }
 }
 
 #[test]

@@ -61,8 +61,9 @@ fn ring(nodes: u64) -> HashRing<u64> {
 
 /// Without nodes, with one, with a dozen, with many; and with so many that owners take four bytes.
 fn rings() -> Vec<HashRing<u64>> {
-    let mut rings: Vec<_> = [0, 1, 12, 200].map(ring).into();
+    let mut rings: Vec<_> = [0, 1, 12].map(ring).into();
     if cfg!(not(miri)) {
+        rings.push(ring(200));
         let wide = (0..66_000).map(|id| NodeSpec::new(id).weight(1));
         rings.push(HashRing::builder().nodes(wide).build().expect("within the limits"));
     }
@@ -70,7 +71,7 @@ fn rings() -> Vec<HashRing<u64>> {
 }
 
 fn keys() -> impl Iterator<Item = [u8; 4]> {
-    (0..if cfg!(miri) { 10 } else { 500_u32 }).map(u32::to_le_bytes)
+    (0..if cfg!(miri) { 2 } else { 500_u32 }).map(u32::to_le_bytes)
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Machine {
             Message::Stranger => self.on_stranger(from, &header),
             Message::Invite(record) => self.on_invite(from, &header, *record, now),
             Message::InviteRefused(reason) => self.on_invite_refused(from, &header, reason),
-            message if self.ring().is_none() => self.answer_from_outside(from, &header, &message),
+            message if self.ring().is_none() => self.answer_from_outside(from, &header, &message, now),
             message if self.is_foreign(from, &header) => {
                 self.stats.foreign_frames += 1;
                 if !matches!(message, Message::Gone { .. } | Message::YouAreRemoved { .. }) {
@@ -207,7 +207,7 @@ impl Machine {
     }
 
     /// A node that runs under a lower incarnation than is known of it has to learn that.
-    fn tell_of_itself(&mut self, from: &NodeId, header: &Header) {
+    pub(super) fn tell_of_itself(&mut self, from: &NodeId, header: &Header) {
         let known = self.roster.get(from).and_then(Entry::own);
         if known.is_some_and(|own| own.incarnation > header.incarnation) {
             let record = self.roster.get(from).map(|entry| entry.record().clone());

@@ -18,11 +18,12 @@ enum Step {
     Remove { writer: usize, node: usize },
     Own { node: usize, incarnation: u64 },
     Merge { from: usize, into: usize },
+    Collect { at: usize, node: usize },
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn step() -> impl Strategy<Value = Step> {
     let writer = 0..3_usize;
-    let step = prop_oneof![
+    prop_oneof![
         (writer.clone(), 0..3_usize, 0..4_u32).prop_map(|(writer, node, weight)| Step::Insert {
             writer,
             node,
@@ -31,8 +32,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         (writer.clone(), 0..3_usize).prop_map(|(writer, node)| Step::Remove { writer, node }),
         (0..3_usize, 0..4_u64).prop_map(|(node, incarnation)| Step::Own { node, incarnation }),
         (writer.clone(), writer).prop_map(|(from, into)| Step::Merge { from, into }),
-    ];
-    prop::collection::vec(step, 0..24)
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::collection::vec(step(), 0..24)
+}
+
+/// The same with tombstones that are collected in between, here and there.
+fn steps_that_collect() -> impl Strategy<Value = Vec<Step>> {
+    let collect = (0..3_usize, 0..3_usize).prop_map(|(at, node)| Step::Collect { at, node });
+    prop::collection::vec(prop_oneof![4 => step(), 1 => collect], 0..40)
 }
 
 fn id(node: usize) -> NodeId {
@@ -42,31 +52,36 @@ fn id(node: usize) -> NodeId {
 /// Three replicas that wrote and merged this way.
 fn play(steps: &[Step]) -> [Roster; 3] {
     let mut rosters: [Roster; 3] = Default::default();
+    // The same without collecting: what is written follows from these, so that it is the same whoever collects.
+    let mut complete: [Roster; 3] = Default::default();
     let mut counters = [0_u64; 3];
     let mut clocks = [StampClock::default(); 3];
     let mut ages = [0_u32; 3];
-    let mut write = |rosters: &mut [Roster; 3], writer: usize, node: usize, standing: Standing| {
+    let mut write = |all: [&mut Roster; 2], writer: usize, node: usize, standing: Standing| {
         counters[writer] += 1;
         let dot = Dot::new(Actor(writer as u64), counters[writer]).expect("counted from 1");
         let stamp = clocks[writer].tick(1_000);
         let version = Version { standing, stamp, by: id(writer), extension: Bytes::new() };
-        let record = rosters[writer].written(&id(node), dot, version, |_| true).expect("a fresh event");
-        rosters[writer].merge(&record).expect("a fresh event");
+        for roster in all {
+            let record = roster.written(&id(node), dot, version.clone(), |_| true).expect("a fresh event");
+            roster.merge(&record).expect("a fresh event");
+        }
     };
     for step in steps {
         match *step {
             Step::Insert { writer, node, weight } => {
-                let incarnation = Incarnation(rosters[writer].incarnation_of(&id(node)).0 + 1);
+                let incarnation = Incarnation(complete[writer].incarnation_of(&id(node)).0 + 1);
                 let address = Address::new("host", 1).expect("well-formed");
                 let membership = Membership { incarnation, weight, address, zone: None };
-                write(&mut rosters, writer, node, Standing::Member(membership));
+                let standing = Standing::Member(membership);
+                write([&mut rosters[writer], &mut complete[writer]], writer, node, standing);
             }
             Step::Remove { writer, node } => {
-                let incarnation = rosters[writer].incarnation_of(&id(node));
-                write(&mut rosters, writer, node, Standing::Removed { incarnation });
+                let incarnation = complete[writer].incarnation_of(&id(node));
+                let standing = Standing::Removed { incarnation };
+                write([&mut rosters[writer], &mut complete[writer]], writer, node, standing);
             }
             Step::Own { node, incarnation } => {
-                let Some(entry) = rosters[node].get(&id(node)) else { continue };
                 ages[node] += 1;
                 let own = OwnRecord {
                     incarnation: Incarnation(incarnation),
@@ -79,10 +94,18 @@ fn play(steps: &[Step]) -> [Roster; 3] {
                     ended: Vec::new(),
                     extension: Bytes::new(),
                 };
-                let record = Record { own: Some(own), ..entry.record().clone() };
-                rosters[node].merge(&record).expect("no event is new");
+                for roster in [&mut rosters[node], &mut complete[node]] {
+                    let Some(entry) = roster.get(&id(node)) else { continue };
+                    let record = Record { own: Some(own.clone()), ..entry.record().clone() };
+                    roster.merge(&record).expect("no event is new");
+                }
             }
-            Step::Merge { from, into } => rosters[into] = joined(&rosters[into], &rosters[from]),
+            Step::Merge { from, into } => {
+                for all in [&mut rosters, &mut complete] {
+                    all[into] = joined(&all[into], &all[from]);
+                }
+            }
+            Step::Collect { at, node } => rosters[at].collect(&id(node)),
         }
     }
     rosters
@@ -91,6 +114,9 @@ fn play(steps: &[Step]) -> [Roster; 3] {
 /// What a complete exchange makes of two replicas.
 fn joined(into: &Roster, from: &Roster) -> Roster {
     let mut merged = into.clone();
+    for floor in from.floors() {
+        merged.sink(floor);
+    }
     for (_, entry) in from.iter() {
         merged.merge(entry.record()).expect("events are unique");
     }
@@ -165,6 +191,18 @@ proptest! {
         prop_assert_eq!(state(&restored), state(&a));
     }
 
+    #[test]
+    fn who_collects_when_makes_no_difference_to_who_is_a_member(steps in steps_that_collect()) {
+        let kept: Vec<_> = steps.iter().filter(|step| !matches!(step, Step::Collect { .. })).cloned().collect();
+        let members = |steps: &[Step]| {
+            let [a, b, c] = play(steps);
+            let all = joined(&joined(&a, &b), &c);
+            let members = all.members().map(|(id, entry)| (id.clone(), entry.membership().cloned()));
+            members.collect::<Vec<_>>()
+        };
+        prop_assert_eq!(members(&steps), members(&kept));
+    }
+
     // Whatever was concurrent with it: a removal puts out every membership of its own or an older incarnation.
     #[test]
     fn a_member_stands_above_every_removal_beside_it(steps in steps()) {
@@ -195,6 +233,25 @@ fn what_was_seen_and_is_not_there_does_not_come_back() {
     assert_eq!(collected.merge(&record), Ok(Vec::new()));
     assert!(collected.get(&id(1)).is_none());
     assert_eq!(old.merge(&record), Ok(Vec::new()), "twice is once");
+}
+
+#[test]
+fn a_collected_removal_leaves_an_earlier_floor_as_high_as_it_was() {
+    use Step::{Collect, Insert, Merge, Remove};
+    let twice = |writer| [1, 2].map(|weight| Insert { writer, node: 1, weight }).to_vec();
+    let (removed, collected) = (Remove { writer: 0, node: 1 }, Collect { at: 0, node: 1 });
+    let lower = [Insert { writer: 1, node: 1, weight: 1 }, Remove { writer: 1, node: 1 }];
+    let (takes_lower, takes_member) = (Merge { from: 1, into: 0 }, Merge { from: 2, into: 0 });
+    let steps = [
+        twice(0),
+        vec![removed, collected.clone()],
+        lower.to_vec(),
+        vec![takes_lower, collected],
+        twice(2),
+        vec![takes_member],
+    ];
+    let [all, ..] = play(&steps.concat());
+    assert_eq!(all.members().count(), 0);
 }
 
 #[test]

@@ -100,8 +100,14 @@ impl Machine {
         let entry = self.roster.get(from).filter(|_| self.affiliation.ring().is_some());
         // A refusal that was overtaken by a join is of an older run than the one known here.
         let is_present = |entry: &Entry| entry.own().is_none_or(|own| own.incarnation <= header.incarnation);
-        if entry.is_some_and(|entry| entry.membership().is_some() && is_present(entry)) {
-            self.writer.push(Intent::Uninvite { id: from.clone(), incarnation: header.incarnation, reason });
+        match entry.filter(|entry| entry.membership().is_some()).map(is_present) {
+            Some(true) => {
+                let incarnation = header.incarnation;
+                self.writer.push(Intent::Uninvite { id: from.clone(), incarnation, reason });
+            }
+            // Or it fell back behind what is known of it, and has to say it again as a run above that.
+            Some(false) => self.tell_of_itself(from, header),
+            None => {}
         }
     }
 }
@@ -136,7 +142,13 @@ impl Machine {
     }
 
     /// A frame of the ring this node was in is told so; any other, that it does not concern this node.
-    pub(super) fn answer_from_outside(&mut self, from: &NodeId, header: &Header, message: &Message) {
+    pub(super) fn answer_from_outside(
+        &mut self,
+        from: &NodeId,
+        header: &Header,
+        message: &Message,
+        now: Now,
+    ) {
         let is_answer = matches!(
             message,
             Message::Gone { .. } | Message::YouAreRemoved { .. } | Message::Goodbye | Message::Known { .. }
@@ -144,6 +156,13 @@ impl Machine {
         let was_here = header.ring.is_some() && header.ring.as_ref() == self.affiliation.last_ring();
         if is_answer || !self.keeps(Rule::GoneIsAnswered) {
             return;
+        }
+        if let Some(record) = message.records().iter().find(|record| record.id == self.settings.id) {
+            self.outgrow(record, now);
+            if record.own.as_ref().is_some_and(|own| own.incarnation > self.incarnation) {
+                // A run that listens elsewhere is the member: it answers for itself.
+                return;
+            }
         }
         if was_here {
             return match self.is_member(&self.settings.id) {

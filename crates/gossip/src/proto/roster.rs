@@ -267,14 +267,19 @@ impl Roster {
     /// Leaves of a removed node's record only a floor.
     pub(crate) fn collect(&mut self, id: &NodeId) {
         let Some(entry) = self.get(id) else { return };
-        let Some((by, _)) = entry.removal() else { return };
-        let floor = Floor {
+        let Some((by, incarnation)) = entry.removal() else { return };
+        // Of the removal alone. What the node said of itself since may be known elsewhere only, where a membership above the
+        // removal and below that is one; and of an earlier removal stays what the earlier floor says.
+        let mut floor = Floor {
             id: id.clone(),
-            incarnation: self.incarnation_of(id),
+            incarnation,
             by: by.clone(),
             dots: entry.versions().siblings().map(|(dot, _)| *dot).collect(),
             past: entry.versions().context().clone(),
         };
+        if let Some(earlier) = self.floor(id) {
+            floor.merge(earlier);
+        }
         self.take(id);
         self.lay(Arc::new(floor));
     }

@@ -89,6 +89,12 @@ impl Node {
             Disk::Stale => self.disk = self.backup.clone().or(self.disk.take()),
             Disk::Lost => (self.disk, self.older, self.backup) = (None, None, None),
         }
+        self.is_out = !self.is_in_by_disk();
+    }
+
+    /// Whether it will be in a ring when it starts, as far as its disk says.
+    pub(super) fn is_in_by_disk(&self) -> bool {
+        self.disk.as_ref().is_some_and(|disk| disk.affiliation().ring().is_some())
     }
 
     pub(super) fn keep(&mut self, state: Image) {

@@ -186,6 +186,8 @@ impl World {
             // The crash came in mid-write: the file was replaced, or was not.
             if self.nodes[ix].boot == boot && self.random.percent(50) {
                 self.nodes[ix].keep(state);
+                self.nodes[ix].is_out = !self.nodes[ix].is_in_by_disk();
+                self.count_losses();
             }
             return Ok(());
         }
