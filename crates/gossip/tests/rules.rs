@@ -147,8 +147,8 @@ fn a_boot_that_finds_its_own_tombstone_has_left() {
     assert_eq!(hand.machine.members().count(), 0);
 }
 
-#[test]
-fn a_node_inserted_while_it_left_refuses_to_come() {
+/// A node that somebody inserted again while it was leaving.
+fn inserted_while_it_left() -> Hand {
     let mut hand = Hand::founder("a");
     hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
     hand.machine.handle(Input::Command { token: Token(1), command: Command::Leave { force: false } }, NOW);
@@ -167,6 +167,12 @@ fn a_node_inserted_while_it_left_refuses_to_come() {
     hand.hear("b", vec![dot(1)], &Message::Known { learned, already: Vec::new() });
     assert!(matches!(hand.outcomes.pop(), Some(Outcome::Leave(Ok(_)))));
     hand.sent();
+    hand
+}
+
+#[test]
+fn a_node_inserted_while_it_left_refuses_to_come() {
+    let mut hand = inserted_while_it_left();
     hand.hear("b", vec![dot(1)], &Message::Goodbye);
     assert!(hand.sent().is_empty(), "an answer is not answered");
     hand.hear("b", vec![dot(1)], &Message::Digest(Default::default()));
@@ -200,15 +206,12 @@ fn a_refusal_from_below_what_is_known_is_answered_with_that() {
 #[test]
 fn a_node_outside_that_fell_back_answers_as_a_newer_run_unless_another_is_alive() {
     for (listens, is_it) in [("a", true), ("elsewhere", false)] {
-        let mut hand = Hand::founder("a");
-        hand.hear("b", vec![dot(1)], &heard_of(5));
-        hand.ask(Command::Leave { force: true });
+        let mut hand = inserted_while_it_left();
         let ours = hand.machine.incarnation();
         let known = Incarnation(ours.0 + 1_000);
-        let mut record = record_by("a", dot(2));
+        let mut record = record_by("a", dot(3));
         let own = record.own.as_mut().unwrap();
         (own.incarnation, own.address) = (known, address(listens));
-        hand.sent();
         hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record], facts: Vec::new() });
         assert_eq!(hand.machine.incarnation() > known, is_it);
         assert_eq!(hand.machine.incarnation() == ours, !is_it);

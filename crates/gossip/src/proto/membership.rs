@@ -157,19 +157,19 @@ impl Machine {
         if is_answer || !self.keeps(Rule::GoneIsAnswered) {
             return;
         }
-        if let Some(record) = message.records().iter().find(|record| record.id == self.settings.id) {
-            self.outgrow(record, now);
-            if record.own.as_ref().is_some_and(|own| own.incarnation > self.incarnation) {
-                // A run that listens elsewhere is the member: it answers for itself.
-                return;
-            }
+        if was_here && !self.is_member(&self.settings.id) {
+            return self.send_gone(from);
         }
         if was_here {
-            return match self.is_member(&self.settings.id) {
-                false => self.send_gone(from),
-                // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
-                true => self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing)),
-            };
+            // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
+            let told = message.records().iter().find(|record| record.id == self.settings.id);
+            told.into_iter().for_each(|record| self.outgrow(record, now));
+            let told = told.and_then(|record| record.own.as_ref());
+            // Should another run of this node be the member, that answers for itself.
+            if told.is_none_or(|own| own.incarnation <= self.incarnation) {
+                self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing));
+            }
+            return;
         }
         let header = Header { ring: None, ..self.header() };
         self.send_as(from, &header, &Message::Stranger);

@@ -81,6 +81,8 @@ impl Machine {
                 self.announce(before.as_ref(), &after);
                 let is_said_here = record.id == self.settings.id;
                 self.retire(&record.id, after.ended(), is_said_here, now);
+            } else if let Cause::Peer(from) = cause {
+                self.vanished(before.as_ref(), &record.id, None, from);
             }
         }
         Some(news)
@@ -127,10 +129,15 @@ impl Machine {
         self.record_changed(id, Cause::Peer(from.clone()), now);
         match after {
             Some(after) => self.announce(before, &after),
-            None if before.is_some_and(|before| before.membership().is_some()) => {
-                self.emit(Event::Removed { id: id.clone(), by: by.unwrap_or(from).clone() });
-            }
-            None => {}
+            None => self.vanished(before, id, by, from),
+        }
+    }
+
+    /// Of a record nothing is left here: it was removed by whoever the floor names, or `from` knows.
+    fn vanished(&mut self, before: Option<&Entry>, id: &NodeId, by: Option<&NodeId>, from: &NodeId) {
+        if before.is_some_and(|before| before.membership().is_some()) {
+            let by = by.or_else(|| self.roster.floor(id).map(|floor| &floor.by)).unwrap_or(from).clone();
+            self.emit(Event::Removed { id: id.clone(), by });
         }
     }
 

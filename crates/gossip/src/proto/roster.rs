@@ -193,8 +193,11 @@ impl Roster {
             return Ok(news);
         }
         record.versions.siblings().for_each(|(dot, _)| self.seen.insert(*dot));
-        if let Some(entry) = entry {
-            self.put(entry);
+        match entry {
+            // What it had was replaced by something that was seen and is gone: by a removal that was collected.
+            Some(entry) if entry.versions().is_empty() => self.take(&record.id),
+            Some(entry) => self.put(entry),
+            None => {}
         }
         Ok(news)
     }

@@ -1,5 +1,7 @@
 //! Stories to simulate, each from one seed.
 
+use std::collections::BTreeSet;
+
 use crate::proto::{Command, Insertion, Machine, Outcome, Rule, Settings};
 use crate::ring_name::RingName;
 
@@ -233,9 +235,14 @@ fn settle_for_good(world: &mut World) -> Result<(), Violation> {
     while !is_done(world) {
         if world.now > start + 4 * LIVENESS_MS {
             let in_ring = world.running().filter(|(_, machine)| is_in_ring(machine));
-            let overdue = in_ring.map(|(ix, machine)| (ix, machine.overdue(world.time(ix))));
-            let overdue = overdue.filter(|(_, overdue)| overdue.tombstones > 0).collect::<Vec<_>>();
-            return Err(world.violation(format!("tombstones are not collected: {overdue:?}")));
+            let left = in_ring.map(|(ix, machine)| {
+                let members: BTreeSet<_> = machine.members().map(|member| member.id).collect();
+                let removed = machine.records().filter(|record| !members.contains(&record.id)).cloned();
+                (ix, machine.overdue(world.time(ix)), removed.collect::<Vec<_>>())
+            });
+            let left = left.filter(|(_, overdue, removed)| overdue.tombstones + removed.len() > 0);
+            let left = left.collect::<Vec<_>>();
+            return Err(world.violation(format!("tombstones are not collected: {left:?}")));
         }
         world.run_for(1_000)?;
     }
