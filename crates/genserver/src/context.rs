@@ -34,6 +34,7 @@ struct Background {
     tasks_max: usize,
     /// Timers and watches.
     helpers: JoinSet<()>,
+    watches_nodes: bool,
 }
 
 impl<S: GenServer> Cx<S> {
@@ -146,9 +147,10 @@ impl<S: GenServer> Cx<S> {
     }
 
     /// Lets [`Info::NodeUp`] and [`Info::NodeDown`] come from now on; the nodes that are connected already come
-    /// first. A node that comes and goes while the server is busy is told once.
+    /// first. A node that comes and goes while the server is busy is told once. Asked again it changes nothing.
     pub fn watch_nodes(&mut self) {
-        if let Some(net) = self.process.system.net() {
+        let watches = std::mem::replace(&mut self.background().watches_nodes, true);
+        if let Some(net) = self.process.system.net().filter(|_| !watches) {
             let process = Arc::clone(&self.process);
             let watch = watch_nodes(Arc::clone(net), process);
             self.help(watch);
@@ -165,7 +167,12 @@ impl<S: GenServer> Cx<S> {
     fn background(&mut self) -> &mut Background {
         self.background.get_or_insert_with(|| {
             let tasks_max = self.process.system.config().tasks_max;
-            Box::new(Background { tasks: JoinSet::new(), tasks_max, helpers: JoinSet::new() })
+            Box::new(Background {
+                tasks: JoinSet::new(),
+                tasks_max,
+                helpers: JoinSet::new(),
+                watches_nodes: false,
+            })
         })
     }
 

@@ -286,6 +286,8 @@ fn nodes_that_come_and_go_are_told() {
             other => panic!("{other:?}"),
         };
         assert_eq!(told(tower.seen.recv().await), "b up");
+        tower.guard.cast(Nodes).await.unwrap();
+        tower.quiet().await;
         a.connect(&c);
         assert_eq!(told(tower.seen.recv().await), "c up");
         b.shutdown().await;
