@@ -119,7 +119,7 @@ fn replicas_are_distinct_and_begin_with_the_owner() {
 #[test]
 fn one_removal_undoes_any_number_of_insertions() {
     let mut ring = HashRing::from_nodes(["a"]).expect("within the limits");
-    for weight in [160, 160, WEIGHT_MAX, 3] {
+    for weight in [160, 160, if cfg!(miri) { 300 } else { WEIGHT_MAX }, 3] {
         ring.insert(NodeSpec::new("b").weight(weight)).expect("within the limits");
     }
     assert_eq!(ring.remove(&"b"), Some("b"));
