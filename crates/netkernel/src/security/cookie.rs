@@ -62,7 +62,8 @@ impl Cookie {
     ///
     /// # Errors
     ///
-    /// [`CookieError::Unwritable`], also if the file exists: a cookie in use is never overwritten.
+    /// [`CookieError::Unwritable`], also if the file exists: a cookie in use is never overwritten. Half a cookie is not
+    /// left behind.
     pub fn write_new_file(&self, path: impl AsRef<Path>) -> Result<(), CookieError> {
         let path = path.as_ref();
         let unwritable = |source| CookieError::Unwritable { path: path.display().to_string(), source };
@@ -73,7 +74,11 @@ impl Cookie {
         let mut file = options.open(path).map_err(unwritable)?;
         let text = self.reveal();
         let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n"));
-        written.and_then(|()| file.sync_all()).map_err(unwritable)
+        written.and_then(|()| file.sync_all()).map_err(|error| {
+            // It was made just now. If it cannot be removed either, the first error says what is wrong with the disk.
+            drop(std::fs::remove_file(path));
+            unwritable(error)
+        })
     }
 
     /// The cookie as 64 hexadecimal digits. Whoever reads them is a member of the cluster.
