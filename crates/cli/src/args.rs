@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use clusterluck::netkernel::{Address, NodeId};
 use zeroize::Zeroizing;
 
@@ -18,7 +18,7 @@ use crate::output::Format;
 
 /// Start nodes, inspect and change a running cluster.
 #[derive(Debug, Parser)]
-#[command(name = "clusterluck", version, about)]
+#[command(name = "clusterluck", version)]
 #[command(after_help = LOCAL_HELP, disable_help_subcommand = false, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -51,11 +51,12 @@ pub(crate) enum Command {
 pub(crate) struct Options {
     /// Id of the node that must answer [default: whichever is there]
     #[arg(short = 'I', long, global = true, value_name = "ID", env = "CLUSTERLUCK_INSTANCE")]
+    #[arg(value_hint = ValueHint::Other)]
     pub(crate) instance: Option<NodeId>,
 
     /// Host of the node
     #[arg(short = 'H', long, global = true, value_name = "HOST", env = "CLUSTERLUCK_HOSTNAME")]
-    #[arg(default_value = "127.0.0.1")]
+    #[arg(default_value = "127.0.0.1", value_hint = ValueHint::Hostname)]
     pub(crate) hostname: String,
 
     // Not CLUSTERLUCK_PORT: Kubernetes sets that to a URL in every pod beside a service called `clusterluck`.
@@ -66,6 +67,7 @@ pub(crate) struct Options {
 
     /// The cookie itself; other users can see it in the process list
     #[arg(short = 'a', long, global = true, value_name = "COOKIE", conflicts_with = "cookie_file")]
+    #[arg(value_hint = ValueHint::Other)]
     pub(crate) key: Option<Key>,
 
     /// File that holds the cookie, readable by its owner only
@@ -74,7 +76,7 @@ pub(crate) struct Options {
 
     /// How long to wait for an answer, such as 500ms, 5s or 1m
     #[arg(long, global = true, value_name = "TIME", default_value = "5s", value_parser = duration)]
-    #[arg(env = "CLUSTERLUCK_TIMEOUT")]
+    #[arg(env = "CLUSTERLUCK_TIMEOUT", value_hint = ValueHint::Other)]
     pub(crate) timeout: Duration,
 
     /// Print one JSON document, as is the default when the output is no terminal

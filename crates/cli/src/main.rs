@@ -65,9 +65,10 @@ fn main() -> ExitCode {
     }
     match run(cli, format) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_unread(&error) => ExitCode::SUCCESS,
         Err(error) if error.is::<session::AlreadySaid>() => ExitCode::FAILURE,
         Err(error) => {
-            // Where even that cannot be written, the exit code has to say it.
+            // Where nothing can be written, the exit code has to say it.
             drop(print_failure(&error, format));
             ExitCode::FAILURE
         }
@@ -96,7 +97,7 @@ fn run(cli: Cli, format: Format) -> Result<()> {
             log("off")?;
             on(Builder::new_multi_thread(), demo.run(format))
         }
-        Some(Command::Cookie(command)) => Ok(command.run(options)?.print(format)?),
+        Some(Command::Cookie(command)) => command.run(options)?.print(format),
         Some(Command::Completions(completions)) => completions.run(),
         Some(Command::Man(man)) => man.run(),
     }
@@ -116,7 +117,7 @@ fn on(builder: Builder, work: impl Future<Output = Result<()>>) -> Result<()> {
 
 /// Shows what happens inside on standard error, as far as `CLUSTERLUCK_LOG` says.
 fn log(unless_told: &str) -> Result<()> {
-    let wanted = env::var(LOG).unwrap_or_else(|_| unless_told.to_owned());
+    let wanted = env::var_os(LOG).map_or(unless_told.into(), |wanted| wanted.to_string_lossy().into_owned());
     let filter: Targets = wanted.parse().with_context(|| {
         format!("{LOG}=`{wanted}` is no filter: give a level such as `debug`, or `netkernel=trace`")
     })?;

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use anstream::ColorChoice;
-use anyhow::Error;
+use anyhow::{Context, Error, Result};
 use clap::ValueEnum;
 use clusterluck::control::Failure;
 use serde_json::Value;
@@ -50,27 +50,44 @@ impl Answer {
         Self { data: None, text: text.into() }
     }
 
-    /// Prints it. A reader that has gone away wanted no more.
-    pub(crate) fn print(&self, format: Format) -> io::Result<()> {
-        quietly(match format {
+    /// Prints it.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be written; that nobody reads any more [is told](is_unread) from other reasons.
+    pub(crate) fn print(&self, format: Format) -> Result<()> {
+        let printed = match format {
             Format::Json => print_document(&json::success(self.data.as_ref())),
             Format::Text => print_text(&self.text),
-        })
+        };
+        printed.context(UNPRINTED)
     }
 }
 
 /// Prints why nothing came of it: as a document for a program, else as one line on standard error.
-pub(crate) fn print_failure(error: &Error, format: Format) -> io::Result<()> {
+///
+/// # Errors
+///
+/// It cannot be written, which is then said on standard error.
+pub(crate) fn print_failure(error: &Error, format: Format) -> Result<()> {
     let advice = error.downcast_ref::<Failure>().and_then(client::advice);
     let line = on_one_line(&whole_story(error));
-    quietly(match format {
-        Format::Json => print_document(&json::failure(&line, advice)),
-        Format::Text => {
-            let advice = advice.map(|advice| format!(": {advice}")).unwrap_or_default();
-            let line = line.trim_end_matches('.');
-            writeln!(anstream::stderr(), "{BAD}error:{BAD:#} {line}{advice}")
-        }
-    })
+    let advised = advice.map(|advice| format!(": {advice}")).unwrap_or_default();
+    let for_people = format!("{BAD}error:{BAD:#} {}{advised}", line.trim_end_matches('.'));
+    if format == Format::Text {
+        note(&for_people);
+        return Ok(());
+    }
+    let printed = print_document(&json::failure(&line, advice)).context(UNPRINTED);
+    if printed.as_ref().is_err_and(|error| !is_unread(error)) {
+        note(&for_people);
+    }
+    printed
+}
+
+/// Whether nobody reads any more what is printed. Whoever went away wanted no more: that is no failure.
+pub(crate) fn is_unread(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// The error and its causes, each once: some name their cause in their own words.
@@ -96,9 +113,18 @@ pub(crate) fn warn(text: &str) {
     drop(writeln!(anstream::stderr(), "{NOTE}warning:{NOTE:#} {text}"));
 }
 
-/// Prints one line at once, for whoever waits for it.
-pub(crate) fn print_line(line: &str) -> io::Result<()> {
-    quietly(print_text(line))
+/// Prints one line at once, for whoever waits for it. What is to be done goes on without them.
+pub(crate) fn print_line(line: &str) -> Result<()> {
+    match print_text(line).context(UNPRINTED) {
+        Err(error) if is_unread(&error) => Ok(()),
+        printed => printed,
+    }
+}
+
+/// Prints what another program is to read as it is.
+pub(crate) fn print_raw(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).context(UNPRINTED)
 }
 
 /// Prints text, without its styles where they would not show.
@@ -119,13 +145,8 @@ fn print_document(document: &Value) -> io::Result<()> {
     out.flush()
 }
 
-/// A reader that has gone away is no failure.
-pub(crate) fn quietly(written: io::Result<()>) -> io::Result<()> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other,
-    }
-}
+/// What failed, where output could not be written.
+pub(crate) const UNPRINTED: &str = "cannot write to standard output";
 
 #[cfg(test)]
 mod tests {

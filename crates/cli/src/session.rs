@@ -2,7 +2,9 @@
 //!
 //! Each line connects anew. That takes a few milliseconds, and so a session outlives whatever happens to the node.
 
+use std::fmt;
 use std::io::{self, BufRead, IsTerminal};
+use std::iter;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,8 +19,9 @@ use crate::args::Options;
 use crate::client::Session;
 use crate::commands::NodeCommand;
 use crate::completion::Completion;
-use crate::output::{Format, print_failure, print_line, print_text, quietly};
+use crate::output::{Format, is_unread, print_failure, print_line, print_text};
 use crate::render::text::{FAINT, STRONG};
+use crate::signals::Signals;
 use crate::usage::in_one_line;
 
 /// A line of a session.
@@ -42,8 +45,23 @@ enum LineCommand {
 /// What becomes of the session after a line.
 enum Next {
     Line,
+    /// An interrupt has ended what never ends by itself.
+    LineUnlessInterrupted,
     End,
 }
+
+/// An interrupt came while a command was under way.
+#[derive(Debug)]
+struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .write_str("interrupted: what a change would have changed may or may not have been carried out")
+    }
+}
+
+impl std::error::Error for Interrupted {}
 
 /// Runs the session until its input ends or it is told to.
 pub(crate) fn run(options: &Options, format: Format, runtime: &Runtime) -> Result<()> {
@@ -54,16 +72,24 @@ pub(crate) fn run(options: &Options, format: Format, runtime: &Runtime) -> Resul
     }
 }
 
-/// Every line is run, whatever became of those before it; one that failed makes the whole a failure.
+/// Every line is run, whatever became of those before it; one that failed makes the whole a failure. An interrupt is
+/// meant for all of them, and nothing is run for a reader that has gone away.
 fn piped(options: &Options, format: Format, runtime: &Runtime) -> Result<()> {
     let mut failed = 0_usize;
-    for line in io::stdin().lock().lines() {
-        match one(&line.context("cannot read the commands")?, options, format, runtime) {
+    for line in io::stdin().lock().split(b'\n') {
+        let line = String::from_utf8(line.context("cannot read the commands")?);
+        let ran =
+            line.context("this line is not UTF-8").and_then(|line| one(&line, options, format, runtime));
+        match ran {
             Ok(Next::Line) => {}
-            Ok(Next::End) => break,
+            Ok(Next::End | Next::LineUnlessInterrupted) => break,
+            Err(error) if is_unread(&error) => return Err(error),
             Err(error) => {
                 failed += 1;
                 print_failure(&error, format)?;
+                if error.is::<Interrupted>() {
+                    break;
+                }
             }
         }
     }
@@ -75,8 +101,8 @@ fn piped(options: &Options, format: Format, runtime: &Runtime) -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct AlreadySaid;
 
-impl std::fmt::Display for AlreadySaid {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for AlreadySaid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("some commands failed")
     }
 }
@@ -97,30 +123,30 @@ fn typed(mut options: Options, format: Format, runtime: &Runtime) -> Result<()> 
     let config = Config::builder().completion_type(CompletionType::List).auto_add_history(true).build();
     let mut editor: Editor<Completion, FileHistory> = Editor::with_config(config)?;
     editor.set_helper(Some(Completion::new(options.clone(), runtime.handle().clone())));
+    // A session without memory is a session all the same.
     let history = history_file();
     if let Some(path) = &history {
-        // There is none yet before the first session.
+        drop(path.parent().map(std::fs::create_dir_all));
         drop(editor.load_history(path));
     }
     let prompt = format!("{}> ", node.id);
-    let ended = loop {
-        match editor.readline(&prompt) {
-            Ok(line) => match one(&line, &options, format, runtime) {
-                Ok(Next::Line) => {}
-                Ok(Next::End) => break Ok(()),
-                Err(error) => print_failure(&error, format)?,
-            },
-            Err(ReadlineError::Interrupted) => {}
-            Err(ReadlineError::Eof) => break Ok(()),
-            Err(error) => break Err(anyhow!(error).context("cannot read from the terminal")),
+    loop {
+        let line = match editor.readline(&prompt) {
+            Ok(line) => line,
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => return Ok(()),
+            Err(error) => return Err(anyhow!(error).context("cannot read from the terminal")),
+        };
+        if let Some(path) = &history {
+            // At once and behind what is there: other sessions add to it too, and this one may be killed.
+            drop(editor.append_history(path));
         }
-    };
-    if let Some(path) = &history {
-        // A session without memory is a session all the same.
-        drop(path.parent().map(std::fs::create_dir_all));
-        drop(editor.save_history(path));
+        match one(&line, &options, format, runtime) {
+            Ok(Next::Line | Next::LineUnlessInterrupted) => {}
+            Ok(Next::End) => return Ok(()),
+            Err(error) => print_failure(&error, format)?,
+        }
     }
-    ended
 }
 
 fn one(line: &str, options: &Options, format: Format, runtime: &Runtime) -> Result<Next> {
@@ -128,17 +154,38 @@ fn one(line: &str, options: &Options, format: Format, runtime: &Runtime) -> Resu
     if words.is_empty() {
         return Ok(Next::Line);
     }
-    let command = match Line::try_parse_from(words) {
-        Ok(Line { command: LineCommand::Exit }) => return Ok(Next::End),
-        Ok(Line { command: LineCommand::Node(command) }) => command,
+    match Line::try_parse_from(asking_for_help(words)) {
+        Ok(Line { command: LineCommand::Exit }) => Ok(Next::End),
+        Ok(Line { command: LineCommand::Node(watch @ NodeCommand::Watch(_)) }) => {
+            runtime.block_on(watch.run(options, format))?;
+            Ok(Next::LineUnlessInterrupted)
+        }
+        Ok(Line { command: LineCommand::Node(command) }) => {
+            runtime.block_on(async {
+                let mut interrupts = Signals::interrupts()?;
+                tokio::select! {
+                    () = interrupts.next() => Err(Interrupted.into()),
+                    ran = command.run(options, format) => ran,
+                }
+            })?;
+            Ok(Next::Line)
+        }
         Err(error) if !error.use_stderr() => {
-            quietly(print_text(&error.render().ansi().to_string()))?;
-            return Ok(Next::Line);
+            print_text(&error.render().ansi().to_string())?;
+            Ok(Next::Line)
         }
         Err(error) => bail!(in_one_line(&error, "help")),
-    };
-    runtime.block_on(command.run(options, format))?;
-    Ok(Next::Line)
+    }
+}
+
+/// A line with `--help` in it, as `help` would have it.
+fn asking_for_help(words: Vec<String>) -> Vec<String> {
+    let mut options = words.iter().take_while(|word| *word != "--");
+    if !options.any(|word| word == "--help" || word == "-h") {
+        return words;
+    }
+    let command = words.into_iter().take_while(|word| !word.starts_with('-')).take(1);
+    iter::once("help".to_owned()).chain(command).collect()
 }
 
 fn history_file() -> Option<PathBuf> {

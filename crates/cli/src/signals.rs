@@ -11,18 +11,31 @@ pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: Signal,
     #[cfg(unix)]
-    terminate: Signal,
+    terminate: Option<Signal>,
 }
 
 impl Signals {
     #[cfg(unix)]
     pub(crate) fn listen() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        let terminate = Some(signal(SignalKind::terminate())?);
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate })
     }
 
     #[cfg(not(unix))]
     pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self {})
+    }
+
+    /// Hears interrupts alone. A process that has once listened for a signal is never ended by it again, and a request
+    /// to terminate is to end a session whatever that has done before.
+    #[cfg(unix)]
+    pub(crate) fn interrupts() -> io::Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: None })
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn interrupts() -> io::Result<Self> {
+        Self::listen()
     }
 
     /// A signal of someone who means it: one who stops a group of processes may well signal each of them twice.
@@ -45,9 +58,15 @@ impl Signals {
     /// Dropped before it completes, it has taken none.
     #[cfg(unix)]
     pub(crate) async fn next(&mut self) {
+        let terminated = async {
+            match &mut self.terminate {
+                Some(terminate) => terminate.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = terminated => {}
         }
     }
 

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use anyhow::anyhow;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use crate::args::{Cli, OUTPUT};
-use crate::output::{Format, print_failure, print_text, without_colours};
+use crate::output::{Format, print_failure, print_line, without_colours};
 
 /// What was asked for; or how the program ends at once, everything being said.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
@@ -28,7 +28,13 @@ fn ended(error: &clap::Error) -> ExitCode {
     }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            said(print_text(&error.render().ansi().to_string()))
+            match print_line(&error.render().ansi().to_string()) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    drop(print_failure(&error, Format::Text));
+                    ExitCode::FAILURE
+                }
+            }
         }
         _ => {
             let variable = env::var(OUTPUT).unwrap_or_default();
@@ -37,16 +43,9 @@ fn ended(error: &clap::Error) -> ExitCode {
                 (_, true, _) | (_, _, "text") => Format::Text,
                 _ => Format::of_the_reader(),
             };
-            drop(print_failure(&anyhow!(in_one_line(error, "clusterluck --help")), format));
+            drop(print_failure(&anyhow!(from_its_place(error)), format));
             ExitCode::FAILURE
         }
-    }
-}
-
-fn said(printed: std::io::Result<()>) -> ExitCode {
-    match crate::output::quietly(printed) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
     }
 }
 
@@ -61,6 +60,40 @@ fn reject_what_says_nothing(matches: &ArgMatches) -> Result<(), clap::Error> {
         }
     }
     Ok(())
+}
+
+/// The error in one line, which names the variable if what is wrong stands in one.
+fn from_its_place(error: &clap::Error) -> String {
+    let wrong = in_one_line(error, "clusterluck --help");
+    let mut cli = Cli::command();
+    cli.build();
+    let variables = cli.get_arguments().chain(cli.get_subcommands().flat_map(Command::get_arguments));
+    let mut variables = variables.filter_map(|argument| {
+        let variable = argument.get_env()?;
+        Some((argument.to_string(), variable.to_string_lossy(), env::var_os(variable)?))
+    });
+    if error.kind() == ErrorKind::InvalidUtf8 {
+        if let Some(word) = env::args_os().find(|word| word.to_str().is_none()) {
+            return format!("`{}` is not UTF-8", word.to_string_lossy());
+        }
+        let other = variables.find(|(_, _, value)| value.to_str().is_none());
+        return other.map_or(wrong, |(_, variable, _)| format!("the variable {variable} is not UTF-8"));
+    }
+    let said = |kind| match error.get(kind) {
+        Some(ContextValue::String(said)) => Some(said.as_str()),
+        _ => None,
+    };
+    let Some(argument) = said(ContextKind::InvalidArg) else { return wrong };
+    let value = said(ContextKind::InvalidValue).unwrap_or_default();
+    let typed = env::args_os().skip(1).any(|word| {
+        let word = word.to_string_lossy();
+        if value.is_empty() { word.is_empty() || word.ends_with('=') } else { word.contains(value) }
+    });
+    let set = variables.find(|(name, _, set)| name == argument && set.to_string_lossy().contains(value));
+    match set {
+        Some((_, variable, _)) if !typed => format!("the variable {variable}: {wrong}"),
+        _ => wrong,
+    }
 }
 
 /// The error, and what comes near to what was written, or the command that `lists` what there is.

@@ -100,7 +100,7 @@ impl Update {
             control::Update { id: self.id.to_string(), weight, force, wait_ms: session.wait_ms(wait) };
         session.change(&command, wait).await?;
         let now = weight.map_or("the ring's default weight".to_owned(), |weight| format!("weight {weight}"));
-        Ok(Answer::done(format!("{STRONG}{}{STRONG:#} has {now}", self.id)))
+        Ok(Answer::done(format!("{STRONG}{}{STRONG:#} has {now}{}", self.id, spread(wait))))
     }
 }
 
@@ -223,7 +223,8 @@ fn listed<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     ids.map(|id| format!("{STRONG}{id}{STRONG:#}")).collect::<Vec<_>>().join(", ")
 }
 
-fn spread(waited: bool) -> &'static str {
+/// What `--wait` adds to an answer.
+pub(super) fn spread(waited: bool) -> &'static str {
     if waited { "; every reachable member knows" } else { "" }
 }
 

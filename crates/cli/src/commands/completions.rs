@@ -1,13 +1,11 @@
 //! `completions` and `man`: what packagers and shells want.
 
-use std::io::{self, Write};
-
 use anyhow::{Result, bail};
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
 
 use crate::args::Cli;
-use crate::output::quietly;
+use crate::output::print_raw;
 
 #[derive(Debug, Args)]
 pub(crate) struct Completions {
@@ -18,8 +16,9 @@ pub(crate) struct Completions {
 impl Completions {
     pub(crate) fn run(self) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "clusterluck", &mut script);
-        Ok(quietly(io::stdout().write_all(&script))?)
+        let mut offered = Cli::command().mut_subcommand("start", |start| without_hidden(&start));
+        clap_complete::generate(self.shell, &mut offered, "clusterluck", &mut script);
+        print_raw(&script)
     }
 }
 
@@ -33,8 +32,14 @@ impl Man {
     pub(crate) fn run(self) -> Result<()> {
         let mut page = Vec::new();
         clap_mangen::Man::new(documented(self.of_command.as_deref())?).render(&mut page)?;
-        Ok(quietly(io::stdout().write_all(&page))?)
+        print_raw(&page)
     }
+}
+
+/// `start` with only those options that people are told of: completions would offer the others too.
+fn without_hidden(start: &Command) -> Command {
+    let told = start.get_arguments().filter(|argument| !argument.is_hide_set());
+    Command::new("start").about(start.get_about().cloned().unwrap_or_default()).args(told)
 }
 
 /// The command as its manual page shows it.
@@ -48,7 +53,7 @@ fn documented(name: Option<&str>) -> Result<Command> {
     // Pages are found by a name without spaces, and options of every command are on the page of all.
     let command = command.clone().display_name(format!("clusterluck-{name}"));
     Ok(command.mut_args(|argument| {
-        let global = argument.is_global_set();
-        argument.hide(global)
+        let hidden = argument.is_hide_set() || argument.is_global_set();
+        argument.hide(hidden)
     }))
 }

@@ -6,7 +6,7 @@ use clusterluck::control;
 use clusterluck::gossip::RingName;
 use clusterluck::netkernel::{Address, NodeId};
 
-use super::change::Wait;
+use super::change::{Wait, spread};
 use crate::client::Session;
 use crate::output::Answer;
 use crate::render::text::STRONG;
@@ -45,7 +45,11 @@ impl Meet {
         let (id, address) = self.whom()?;
         let (host, port) = (address.host().to_owned(), address.port());
         session.change(&control::Meet { id, host, port, wait_ms: session.wait_ms(wait) }, wait).await?;
-        Ok(Answer::done(format!("{STRONG}{}{STRONG:#} has met the node at {address}", session.node_id())))
+        Ok(Answer::done(format!(
+            "{STRONG}{}{STRONG:#} has met the node at {address}{}",
+            session.node_id(),
+            spread(wait)
+        )))
     }
 
     /// The id asked for, empty for any, and where.

@@ -39,7 +39,7 @@ impl NodeCommand {
                 let session = Session::open(options, format).await?;
                 let answered = question.run(&session).await;
                 session.close().await;
-                Ok(answered?.print(format)?)
+                answered?.print(format)
             }
             Self::Watch(watch) => watch.run(options, format).await,
         }

@@ -1,5 +1,7 @@
 //! `owner`: who holds a key.
 
+use std::ffi::OsString;
+
 use anyhow::Result;
 use clap::Args;
 use clusterluck::control;
@@ -13,9 +15,9 @@ use crate::render::text::place;
 
 #[derive(Debug, Args)]
 pub(crate) struct Owner {
-    /// The key
+    /// The key, whatever its bytes are
     #[arg(value_name = "KEY")]
-    of_key: String,
+    of_key: OsString,
     /// How many nodes to name: the owner, then those that stand in for it
     #[arg(short = 'n', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     replicas: u32,
@@ -23,7 +25,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
-        let command = control::Owner { key: self.of_key.into_bytes(), replicas: self.replicas };
+        let command = control::Owner { key: self.of_key.into_encoded_bytes(), replicas: self.replicas };
         let holders = session.ask(&command).await?;
         let mut table = Table::new(["role", "id", "address"]);
         for (at, node) in holders.iter().enumerate() {

@@ -97,8 +97,12 @@ impl Start {
             Some(Found { cookie, source }) => (Some(cookie), source),
             None => (None, cookie::Source::Own(cookie::own_path()?)),
         };
-        let exporter = self.exporter().await?;
-        let cluster = self.start(cookie).await?;
+        let starts = async { Ok::<_, anyhow::Error>((self.exporter().await?, self.start(cookie).await?)) };
+        let (exporter, cluster) = tokio::select! {
+            biased;
+            started = starts => started?,
+            () = signals.next() => bail!("`{}` was stopped before it had started", self.id),
+        };
         let metrics = exporter.as_ref().map(Exporter::address).transpose()?;
         self.announce(&cluster, &source, metrics, format)?;
         tokio::select! {
@@ -113,9 +117,10 @@ impl Start {
             "stopping `{}` within {:?}; a second signal stops it at once",
             self.id, self.grace
         ));
+        let is_member = cluster.view().ring_name().is_some();
         tokio::select! {
             stopped = self.stop(&cluster) => match stopped {
-                Stopped::Drained => self.farewell(format),
+                Stopped::Drained => self.farewell(is_member, format),
                 Stopped::Forced => bail!("`{}` did not finish within {:?}: what remained was dropped", self.id, self.grace),
             },
             () = signals.another() => bail!("`{}` was stopped at once by a second signal: what was under way is lost", self.id),
@@ -213,7 +218,7 @@ impl Start {
                 )
             }
         };
-        Ok(print_line(&line)?)
+        print_line(&line)
     }
 
     /// Leaves if that is wanted, finishes what is under way and says goodbye, all within the time given for it.
@@ -233,9 +238,14 @@ impl Start {
         cluster.shutdown(deadline.saturating_duration_since(Instant::now())).await
     }
 
-    fn farewell(&self, format: Format) -> Result<()> {
+    fn farewell(&self, is_member: bool, format: Format) -> Result<()> {
         if format == Format::Text {
-            let kept = if self.leave_on_exit { "" } else { "; it stays a member" };
+            let kept = match (is_member, self.leave_on_exit) {
+                (true, false) => "; it stays a member",
+                (false, _) => "; it was in no ring",
+                // That it could not leave has been said.
+                (true, true) => "",
+            };
             print_line(&format!("stopped {STRONG}{}{STRONG:#}{kept}", self.id))?;
         }
         Ok(())

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
-use std::io;
 use std::time::Duration;
 
 use anstyle::Style;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use clusterluck::control::{self, ClientError, Place, WatchedEvent};
 use clusterluck::netkernel::NodeId;
@@ -15,7 +14,7 @@ use serde_json::json;
 use crate::args::Options;
 use crate::client::Session;
 use crate::clock::time_of_day;
-use crate::output::{self, Format, print_text};
+use crate::output::{self, Format, UNPRINTED, print_text};
 use crate::render::text::{BAD, FAINT, GOOD, NOTE, STRONG, printable};
 use crate::signals::Signals;
 
@@ -23,16 +22,12 @@ use crate::signals::Signals;
 pub(crate) struct Watch {}
 
 impl Watch {
-    /// Prints events until a signal, or until nobody reads them. The node may go and come back meanwhile.
+    /// Prints events until an interrupt, or until nobody reads them. The node may go and come back meanwhile.
     pub(crate) async fn run(self, options: &Options, format: Format) -> Result<()> {
-        let mut signals = Signals::listen()?;
-        let watched = tokio::select! {
-            () = signals.next() => Ok(()),
+        let mut interrupts = Signals::interrupts()?;
+        tokio::select! {
+            () = interrupts.next() => Ok(()),
             watched = watch(options, format) => watched,
-        };
-        match watched {
-            Err(error) if error.downcast_ref::<io::Error>().is_some_and(is_unread) => Ok(()),
-            other => other,
         }
     }
 }
@@ -102,23 +97,28 @@ fn own<const DETAILS: usize>(event: &str, node: &NodeId, details: [(&str, String
 
 fn print(event: &WatchedEvent, format: Format) -> Result<()> {
     let at = time_of_day(Duration::from_millis(event.age_ms));
-    Ok(print_text(&match format {
+    print_text(&match format {
         Format::Json => {
             let data = json!({"at": at, "event": event.event, "node": event.node, "details": event.details});
             json!({"ok": true, "data": data}).to_string()
         }
         Format::Text => line(&at, event),
-    })?)
+    })
+    .context(UNPRINTED)
 }
 
 fn line(at: &str, event: &WatchedEvent) -> String {
     let time = at.get(TIME_OF_DAY).unwrap_or(at);
     let (style, name) = (style(&event.event), printable(&event.event.replace('_', " ")));
     let node = printable(event.node.as_deref().unwrap_or_default());
-    let details = event.details.iter().map(|(name, value)| printable(&format!("{name}={value}")));
+    let details = event.details.iter().map(|(name, value)| {
+        // As much of it as `inspect` shows.
+        let value = if name == "fingerprint" { value.get(..8).unwrap_or(value) } else { value };
+        printable(&format!("{name}={value}"))
+    });
     let details = details.collect::<Vec<_>>().join(" ");
     let details = if details.is_empty() { details } else { format!("  {FAINT}{details}{FAINT:#}") };
-    format!("{FAINT}{time}{FAINT:#}  {style}{name:<16}{style:#}  {STRONG}{node}{STRONG:#}{details}")
+    format!("{FAINT}{time}{FAINT:#}  {style}{name:<18}{style:#}  {STRONG}{node}{STRONG:#}{details}")
 }
 
 fn style(event: &str) -> Style {
@@ -129,10 +129,6 @@ fn style(event: &str) -> Style {
         | "connection_lost" | "not_stored" | "duplicate_id" | "minority_partition" => BAD,
         _ => NOTE,
     }
-}
-
-fn is_unread(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// Where the time of day stands in a date with time.

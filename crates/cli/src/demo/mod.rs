@@ -51,7 +51,7 @@ impl Demo {
                 if !self.keep {
                     clean_up(&mut stage, nodes, folder).await?;
                     figures.whole = began.elapsed();
-                    return Ok(Answer::new(figures.document(), figures.text()).print(format)?);
+                    return Answer::new(figures.document(), figures.text()).print(format);
                 }
                 figures.whole = began.elapsed();
                 let kept = nodes.keep().await?;
@@ -60,7 +60,7 @@ impl Demo {
                 let mut document = figures.document();
                 document["kept"] = kept.document();
                 let text = figures.text() + &kept.text();
-                Ok(Answer::new(document, text).print(format)?)
+                Answer::new(document, text).print(format)
             }
             Err(error) => {
                 stage.failed();

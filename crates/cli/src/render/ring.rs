@@ -21,8 +21,24 @@ pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
     let ring_name = printable(name);
     let (members, points) = (counted(ring.members.len() as u64, "member"), counted(points, "point"));
     let (copies, print) = (ring.replicas, ring.fingerprint.get(..8).unwrap_or_default());
-    writeln!(text, "ring {STRONG}{ring_name}{STRONG:#}  {FAINT}{members}, {points}, {copies} replicas, fingerprint {print}{FAINT:#}")
-        .expect("a String takes all");
+    let ring_name = fitted(&ring_name, ring_name.width().min(RING_NAME_MAX));
+    write!(text, "ring {STRONG}{ring_name}{STRONG:#} ").expect("a String takes all");
+    let mut used = 6 + ring_name.width();
+    let facts = [
+        format!("{members},"),
+        format!("{points},"),
+        format!("{copies} replicas,"),
+        format!("fingerprint {print}"),
+    ];
+    for fact in facts {
+        if used + 1 + fact.width() > width {
+            text.push_str("\n ");
+            used = 1;
+        }
+        used += 1 + fact.width();
+        write!(text, " {FAINT}{fact}{FAINT:#}").expect("a String takes all");
+    }
+    text.push('\n');
     let columns = Columns::fit(ring, width);
     for (at, member) in ring.members.iter().enumerate() {
         columns.line(member, colour(at), &mut text);
@@ -33,7 +49,8 @@ pub(crate) fn drawn(ring: &Inspection, width: usize) -> String {
 /// How wide each part of a line is.
 struct Columns {
     id: usize,
-    address: usize,
+    /// None where there is no room for it.
+    address: Option<usize>,
     weight: usize,
     bar: usize,
     /// The share that fills a bar: the largest, so that small ones can be told apart.
@@ -43,18 +60,22 @@ struct Columns {
 impl Columns {
     fn fit(ring: &Inspection, width: usize) -> Self {
         let widest = |part: fn(&InspectedMember) -> usize| ring.members.iter().map(part).max().unwrap_or(0);
-        let id = widest(|member| printable(&member.node.id).width()).min(ID_MAX);
-        let address = widest(|member| place(&member.node).width()).min(ADDRESS_MAX);
+        let address = widest(|member| place(&member.node).width()).min(ADDRESS_MAX) + GAP;
         let weight = widest(|member| count(member.weight.into()).len());
         // A word and the gap before it, where something is amiss with any.
         let amiss = ring.members.iter().map(amiss).filter(|amiss| !amiss.is_empty());
         let amiss = amiss.map(|amiss| amiss.len() + 2).max().unwrap_or(0);
-        let fixed = id + address + weight + amiss + FRAME;
+        let rest = width.saturating_sub(weight + amiss + FRAME);
+        let id_max = rest.saturating_sub(BAR_MIN).clamp(1, ID_MAX);
+        let id = widest(|member| printable(&member.node.id).width()).min(id_max);
+        let rest = rest.saturating_sub(id);
+        // Where a node is can be asked for; how much it owns is what this is about.
+        let address = Some(address).filter(|address| address + BAR_MIN <= rest);
         Self {
             id,
-            address,
+            address: address.map(|address| address - GAP),
             weight,
-            bar: width.saturating_sub(fixed).clamp(BAR_MIN, BAR_MAX),
+            bar: (rest - address.unwrap_or(0).min(rest)).clamp(BAR_MIN, BAR_MAX),
             full: ring.members.iter().map(|member| member.ownership).fold(f64::MIN_POSITIVE, f64::max),
         }
     }
@@ -63,7 +84,8 @@ impl Columns {
         let mark = if member.connected { "●" } else { "○" };
         let style = if member.connected { liveness_style(&member.liveness) } else { BAD };
         let id = fitted(&printable(&member.node.id), self.id);
-        let address = fitted(&place(&member.node), self.address);
+        let address = self.address.map(|width| fitted(&place(&member.node), width));
+        let address = address.map(|address| format!("{FAINT}{address}{FAINT:#}  ")).unwrap_or_default();
         let bar = match member.joining {
             true => fitted(JOINING, self.bar),
             false => bar(member.ownership / self.full, self.bar),
@@ -71,7 +93,7 @@ impl Columns {
         let weight = count(member.weight.into());
         writeln!(
             text,
-            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {FAINT}{address}{FAINT:#}  {weight:>width$}  {colour}{bar}{colour:#} {share:>5.1} %{amiss}",
+            " {style}{mark}{style:#} {STRONG}{id}{STRONG:#}  {address}{weight:>width$}  {colour}{bar}{colour:#} {share:>5.1} %{amiss}",
             width = self.weight,
             share = member.ownership * 100.0,
             amiss = match amiss(member) {
@@ -145,8 +167,10 @@ const JOINING: &str = "not heard from yet";
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const ID_MAX: usize = 20;
 const ADDRESS_MAX: usize = 24;
+const RING_NAME_MAX: usize = 20;
+const GAP: usize = 2;
 /// Marks, gaps and the percentage.
-const FRAME: usize = 3 + 2 + 2 + 2 + 8;
+const FRAME: usize = 3 + GAP + GAP + 8;
 const BAR_MIN: usize = 4;
 const BAR_MAX: usize = 40;
 /// What to assume of an output that is no terminal.
@@ -179,13 +203,15 @@ mod tests {
     #[test]
     fn no_line_is_wider_than_the_terminal() {
         let long = "x".repeat(255);
-        for width in [70, 80, 200] {
+        for width in [40, 70, 80, 200] {
             let mut ring = ring(&[("ash", 0.2), (&long, 0.5), ("drained", 0.0)]);
             ring.members[0].liveness = "suspect".to_owned();
             ring.members[1].connected = false;
-            let text = drawn(&ring, width);
-            assert!(text.contains("suspect") && text.contains("no link"), "{text}");
-            for line in anstream::adapter::strip_str(&text).to_string().lines().skip(1) {
+            ring.ring = Some(long.clone());
+            let text = anstream::adapter::strip_str(&drawn(&ring, width)).to_string();
+            assert!(text.contains("suspect") && text.contains("no link") && text.contains('█'), "{text}");
+            assert_eq!(text.contains("127.0.0.1:65535"), width >= 70, "{text}");
+            for line in text.lines() {
                 assert!(line.width() <= width, "{} columns: {line:?}", line.width());
             }
         }

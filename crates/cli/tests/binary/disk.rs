@@ -74,6 +74,22 @@ async fn a_node_whose_disk_is_full_refuses_changes_and_serves_on() {
 }
 
 #[tokio::test]
+async fn half_a_cookie_is_not_left_on_a_full_disk() {
+    if !mounts::are_allowed("a cookie on a full disk").await {
+        return;
+    }
+    let place = Place::new();
+    let node = node_on_a_small_disk(&place).await;
+    let ballast = fill(&place, &node);
+    let path = ballast.with_file_name("cookie").display().to_string();
+    let run = place.run(&["--text", "cookie", "new", &path]).await;
+    assert!(run.error_line().contains("(no space left on device): give another path"), "{run:?}");
+    std::fs::remove_file(ballast).unwrap();
+    let run = place.run(&["cookie", "new", &path]).await;
+    assert!(run.success, "{run:?}");
+}
+
+#[tokio::test]
 async fn a_node_does_not_start_on_a_disk_that_takes_nothing() {
     if !mounts::are_allowed("a disk that cannot be written to").await {
         return;

@@ -1,12 +1,14 @@
 //! Everything that can be wrong, once: it is said in one line, and the node is none the worse.
 
 use std::fs::Permissions;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 
-use crate::support::{Node, Place, Run, finished};
+use crate::support::{Node, Place, Run, finished, in_time};
 
 /// A run fails with a line that holds all of `said`; programs get the same in a document.
 async fn fails(place: &Place, arguments: &[&str], said: &[&str]) {
@@ -232,6 +234,74 @@ async fn a_node_does_not_start_where_it_cannot() {
         fails(&place, &[&["--cookie-file", cookie.as_str(), "start"], *arguments].concat(), said).await;
     }
     node.assert_unharmed().await;
+}
+
+#[tokio::test]
+async fn what_stands_in_a_variable_is_said_to_stand_there() {
+    let place = Place::new();
+    let wrong: &[(&[&str], &str, &[u8], &str)] = &[
+        (&["ping"], "CLUSTERLUCK_NODE_PORT", b"tcp://192.0.2.1:7022", "'tcp://192.0.2.1:7022' for '--port"),
+        (&["ping"], "CLUSTERLUCK_INSTANCE", b"", "the name is empty"),
+        (&["ping"], "CLUSTERLUCK_TIMEOUT", b"5h", "from 1ms to 60m"),
+        (&["ping"], "CLUSTERLUCK_HOSTNAME", b"\xff", "is not UTF-8"),
+        (&["start"], "CLUSTERLUCK_ID", b"", "the name is empty"),
+        (&["start", "x"], "CLUSTERLUCK_MEET", b"192.0.2.1:7022,nowhere", "'nowhere' for '--meet"),
+        (&["start", "x"], "CLUSTERLUCK_WEIGHT", b"2.5", "whole number"),
+    ];
+    for (arguments, variable, value, said) in wrong {
+        let mut command = place.binary();
+        let run = finished(
+            command.arg("--text").args(*arguments).env(variable, std::ffi::OsStr::from_bytes(value)),
+        )
+        .await;
+        let line = run.error_line();
+        assert!(line.contains(&format!("the variable {variable}")) && line.contains(said), "{line:?}");
+    }
+    // What is typed wins, and is what is wrong.
+    let mut command = place.binary();
+    let run = finished(command.args(["--text", "-p", "x", "ping"]).env("CLUSTERLUCK_NODE_PORT", "7")).await;
+    assert!(run.error_line().starts_with("invalid value 'x' for '--port"), "{run:?}");
+}
+
+#[tokio::test]
+async fn words_that_are_no_text_are_named_and_keys_need_not_be_text() {
+    let place = Place::new();
+    let node = place.node("n1", &[]).await;
+    let no_text = std::ffi::OsStr::from_bytes(b"\xff\xfe");
+    let mut command = place.binary();
+    let run = finished(command.args(["--text", "get"]).arg(no_text)).await;
+    assert_eq!(run.error_line(), "`\u{fffd}\u{fffd}` is not UTF-8");
+    let mut command = place.binary();
+    command.args(["-p", &node.port, "--cookie-file"]).arg(place.cookie()).arg("owner").arg(no_text);
+    assert_eq!(finished(&mut command).await.document()["data"][0]["id"], "n1");
+}
+
+/// Only Linux has a device that is always full.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_is_a_failure() {
+    let place = Place::new();
+    let node = place.node("n1", &[]).await;
+    let lines: [&[&str]; 5] = [
+        &["--json", "inspect"],
+        &["--text", "inspect"],
+        &["--help"],
+        &["man", "start"],
+        &["completions", "bash"],
+    ];
+    for line in lines {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = place.binary();
+        command.args(line).args(reaching(&node, &place.cookie().display().to_string()));
+        let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let output = in_time(child.wait_with_output()).await.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{line:?}");
+        assert!(
+            said.starts_with("error: cannot write to standard output: No space left"),
+            "{line:?}: {said}"
+        );
+    }
 }
 
 #[tokio::test]

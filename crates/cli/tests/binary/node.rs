@@ -1,11 +1,15 @@
 //! The life of a node: how it starts, stops and comes back.
 
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::unix::pipe;
+use tokio::process::Command;
 
-use crate::support::{Place, eventually};
+use crate::support::{Place, eventually, finished, in_time};
 
 #[tokio::test]
 async fn a_stopped_node_says_goodbye_and_stays_a_member() {
@@ -22,6 +26,56 @@ async fn a_stopped_node_says_goodbye_and_stays_a_member() {
             .await;
         assert_eq!(one.data(&["has", "n2"]).await, true);
     }
+}
+
+#[tokio::test]
+async fn a_node_says_truly_what_it_leaves_behind() {
+    let place = Place::new();
+    for (in_ring, left) in [(true, "stopped n1; it stays a member"), (false, "stopped n1; it was in no ring")]
+    {
+        let mut command = place.binary();
+        command
+            .args(["--text", "start", "n1", "--listen", "127.0.0.1:0", "--cookie-file"])
+            .arg(place.cookie());
+        let mut node = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
+        let ready = in_time(lines.next_line()).await.unwrap().expect("it becomes ready");
+        if !in_ring {
+            let port = ready.split([',', ':']).nth(1).expect("its port is told");
+            let cookie = place.cookie().display().to_string();
+            let run = place.run(&["-p", port, "--cookie-file", &cookie, "leave"]).await;
+            assert!(run.success, "{run:?}");
+        }
+        let pid = Pid::from_raw(i32::try_from(node.id().unwrap()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+        assert_eq!(in_time(lines.next_line()).await.unwrap().as_deref(), Some(left));
+        assert!(in_time(node.wait()).await.unwrap().success());
+    }
+}
+
+/// A pipe in the place of its state: nobody writes to it, as no disk answers that hangs.
+#[tokio::test]
+async fn an_interrupt_ends_a_node_that_cannot_start() {
+    let place = Place::new();
+    let data = place.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let state = data.join("gossip.state");
+    assert!(finished(Command::new("mkfifo").arg(&state)).await.success);
+    let mut command = place.binary();
+    command.args(["--text", "start", "n1", "--listen", "127.0.0.1:0", "--cookie-file"]).arg(place.cookie());
+    let node = command.arg("--data-dir").arg(data).stderr(Stdio::piped()).spawn().unwrap();
+    let mut writer = None;
+    eventually("the node reads its state", async || {
+        place.run(&["--version"]).await;
+        writer = pipe::OpenOptions::new().open_sender(&state).ok();
+        writer.is_some()
+    })
+    .await;
+    let pid = Pid::from_raw(i32::try_from(node.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let output = in_time(node.wait_with_output()).await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stderr, b"error: `n1` was stopped before it had started\n");
 }
 
 #[tokio::test]
