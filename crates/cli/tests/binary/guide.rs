@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use crate::support::{Node, Place, eventually};
 
 /// A file of the repository.
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     fs::read_to_string(root.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-fn files_in(folder: &str) -> Vec<String> {
+/// The files of a folder of the repository.
+pub(crate) fn files_in(folder: &str) -> Vec<String> {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder);
     let names = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.map(|name| format!("{folder}/{name}")).collect()

@@ -20,4 +20,5 @@ mod schemas;
 mod session;
 mod support;
 mod terminal;
+mod transcripts;
 mod watch;
