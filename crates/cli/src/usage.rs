@@ -96,6 +96,13 @@ fn from_its_place(error: &clap::Error) -> String {
     }
 }
 
+/// How this program was called, and can be again: from a checkout, whoever runs it by way of cargo has none installed.
+pub(crate) fn program() -> String {
+    let called = env::args_os().next().and_then(|called| called.into_string().ok());
+    let quoted = called.as_deref().and_then(|called| shlex::try_quote(called).ok());
+    quoted.map_or_else(|| "clusterluck".to_owned(), Into::into)
+}
+
 /// The error, and what comes near to what was written, or the command that `lists` what there is.
 pub(crate) fn in_one_line(error: &clap::Error, lists: &str) -> String {
     let text = error.to_string();

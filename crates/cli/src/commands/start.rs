@@ -24,6 +24,7 @@ use crate::render::text::{FAINT, GOOD, STRONG};
 use crate::seeds::{Seed, meet_named};
 use crate::signals::Signals;
 use crate::through::Through;
+use crate::usage::program;
 
 #[derive(Debug, Args)]
 pub(crate) struct Start {
@@ -280,7 +281,7 @@ impl Start {
 
 /// The command that shows the node, as far as its defaults do not.
 fn inspect_command(address: &Address, source: &cookie::Source) -> String {
-    let mut command = "clusterluck".to_owned();
+    let mut command = program();
     if address.host() != "127.0.0.1" {
         command.push_str(&format!(" -H {}", address.host()));
     }

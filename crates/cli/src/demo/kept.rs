@@ -6,6 +6,7 @@ use clusterluck::netkernel::{Address, NodeId};
 use serde_json::{Value, json};
 
 use super::nodes::COOKIE_FILE;
+use crate::usage::program;
 
 /// The nodes that run on, and the folder of all they need.
 pub(super) struct Kept {
@@ -23,15 +24,16 @@ pub(super) struct KeptNode {
 impl Kept {
     /// What to try on them, and how to stop them.
     pub(super) fn text(&self) -> String {
+        let program = program();
         let port = self.nodes.first().map_or(0, |node| node.address.port());
         let pids: Vec<String> =
             self.nodes.iter().filter_map(|node| node.pid).map(|pid| pid.to_string()).collect();
         format!(
             "\nThe nodes run on. To look at them:\n\
              \n  export CLUSTERLUCK_COOKIE_FILE={}\
-             \n  clusterluck -p {port} inspect\
-             \n  clusterluck -p {port} members\
-             \n  clusterluck -p {port} owner user:42 -n 3\
+             \n  {program} -p {port} inspect\
+             \n  {program} -p {port} members\
+             \n  {program} -p {port} owner user:42 -n 3\
              \n\nTo stop them, and then to remove what they wrote:\n\
              \n  kill {}\
              \n  rm -r {}\n",

@@ -37,7 +37,8 @@ impl Demo {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let mut stage = Stage::new(format);
         let folder = tempfile::Builder::new().prefix("clusterluck-demo-").tempdir();
-        let folder = folder.context("cannot make a temporary folder")?;
+        let folder =
+            folder.context("cannot make a temporary folder: set TMPDIR to one that can be written to")?;
         let cookie = Cookie::generate()?;
         cookie.write_new_file(folder.path().join(nodes::COOKIE_FILE))?;
         let relay = Relay::start().await.context("cannot listen on the loopback interface")?;

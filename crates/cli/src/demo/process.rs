@@ -133,12 +133,22 @@ fn spawn(common: &Common, id: &str, meet: Option<&Address>) -> Result<Child> {
 /// Where the node says it listens.
 async fn ready_line(child: &mut Child) -> Result<Address> {
     let output = child.stdout.take().context("its output is not piped")?;
-    let line = BufReader::new(output).lines().next_line().await?.context("it ended before it was ready")?;
-    let document: Value = serde_json::from_str(&line).with_context(|| format!("it said `{line}`"))?;
-    let data = document.get("data").with_context(|| format!("it said `{line}`"))?;
-    let host = data.get("host").and_then(Value::as_str);
-    let port = data.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let (host, port) = host.zip(port).with_context(|| format!("it said `{line}`"))?;
+    let mut lines = BufReader::new(output).lines();
+    let mut said = String::new();
+    let document: Value = loop {
+        said += &lines.next_line().await?.context("it ended before it was ready")?;
+        // That it is ready is one line, and why it is not may be several.
+        match serde_json::from_str(&said) {
+            Err(error) if error.is_eof() => {}
+            document => break document.with_context(|| format!("it said `{said}`"))?,
+        }
+    };
+    if let Some(reason) = document["error"]["message"].as_str() {
+        bail!("{reason}");
+    }
+    let data = &document["data"];
+    let port = data["port"].as_u64().and_then(|port| u16::try_from(port).ok());
+    let (host, port) = data["host"].as_str().zip(port).with_context(|| format!("it said `{said}`"))?;
     Ok(Address::new(host, port)?)
 }
 

@@ -74,6 +74,24 @@ async fn a_node_whose_disk_is_full_refuses_changes_and_serves_on() {
 }
 
 #[tokio::test]
+async fn a_demo_without_room_says_what_is_missing() {
+    if !mounts::are_allowed("a demo without room").await {
+        return;
+    }
+    let place = Place::new();
+    let (_, data) = paths(&place);
+    // The disk itself, the demo's folder, the cookie and five logs leave one for data folders.
+    let run = finished(on_a_disk(&place, "nr_inodes=9", &["--json", "demo"]).env("TMPDIR", &data)).await;
+    let said = run.failure();
+    assert!(
+        said.contains("did not start: cannot make the data folder") && said.contains("no space left"),
+        "{said:?}"
+    );
+    let run = finished(on_a_disk(&place, "ro", &["--json", "demo"]).env("TMPDIR", &data)).await;
+    assert!(run.failure().starts_with("cannot make a temporary folder: set TMPDIR"), "{run:?}");
+}
+
+#[tokio::test]
 async fn half_a_cookie_is_not_left_on_a_full_disk() {
     if !mounts::are_allowed("a cookie on a full disk").await {
         return;

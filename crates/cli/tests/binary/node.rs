@@ -40,6 +40,9 @@ async fn a_node_says_truly_what_it_leaves_behind() {
         let mut node = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(node.stdout.take().unwrap()).lines();
         let ready = in_time(lines.next_line()).await.unwrap().expect("it becomes ready");
+        // As it was called itself, which need not be on the path.
+        let look = format!("look at it: {} -p ", env!("CARGO_BIN_EXE_clusterluck"));
+        assert!(ready.contains(&look), "{ready}");
         if !in_ring {
             let port = ready.split([',', ':']).nth(1).expect("its port is told");
             let cookie = place.cookie().display().to_string();
