@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clusterluck::netkernel::{Address, NodeId};
 use zeroize::Zeroizing;
@@ -109,11 +109,14 @@ impl Options {
 
     /// Where the node is.
     pub(crate) fn address(&self) -> Result<Address> {
-        match Address::new(&self.hostname, self.port) {
-            Ok(address) => Ok(address),
-            Err(error) => bail!("`{}` cannot be a host: {error}", self.hostname),
-        }
+        address(&self.hostname, self.port)
     }
+}
+
+/// An address given as two words; an IPv6 address may stand in brackets, as it does before a port.
+pub(crate) fn address(host: &str, port: u16) -> Result<Address> {
+    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Address::new(bare, port).map_err(|error| anyhow!("`{host}` cannot be a host: {error}"))
 }
 
 /// Holds `json` or `text`.
@@ -219,6 +222,16 @@ mod tests {
             .map(|argument| argument.get_id().as_str())
             .collect();
         assert_eq!(bare, ["key", "json", "text", "no_color", "help"]);
+    }
+
+    #[test]
+    fn hosts_may_stand_in_brackets() {
+        for host in ["::1", "[::1]"] {
+            assert_eq!(address(host, 7).unwrap().to_string(), "[::1]:7");
+        }
+        for host in ["", "[]", "a b"] {
+            assert!(address(host, 7).unwrap_err().to_string().contains("cannot be a host"), "{host:?}");
+        }
     }
 
     #[test]

@@ -74,7 +74,10 @@ impl Completer for Completion {
         let fits = |candidate: &String| {
             candidate.starts_with(word) && (word.starts_with('-') || !candidate.starts_with('-'))
         };
-        let mut candidates: Vec<String> = self.candidates(&words).into_iter().filter(fits).collect();
+        let fitting = self.candidates(&words).into_iter().filter(fits);
+        // An id may hold blanks, and the line is read as a shell would.
+        let quoted = fitting.filter_map(|candidate| Some(shlex::try_quote(&candidate).ok()?.into_owned()));
+        let mut candidates: Vec<String> = quoted.collect();
         candidates.sort();
         if let [only] = candidates.as_mut_slice() {
             // As in a shell: there is nothing to add to this word.

@@ -107,7 +107,7 @@ async fn changes_are_made_and_spread() {
     agree(&nodes, 2).await;
     let refused = leaver.run(&Leave { force: false }).await.unwrap_err();
     assert!(matches!(refused, ClientError::Failure(Failure::NotInRing)), "{refused:?}");
-    leaver.run(&Join { ring: "elsewhere".into() }).await.unwrap();
+    leaver.run(&Join { ring: "elsewhere".into(), wait_ms: None }).await.unwrap();
     assert_eq!(newcomer.view().ring_name().unwrap().to_string(), "elsewhere");
 }
 
@@ -147,7 +147,12 @@ async fn what_makes_no_sense_is_refused_and_harms_nothing() {
     let insert = Insert { nodes: vec![nameless], weight: None, force: false, wait_ms: None };
     assert!(matches!(client.run(&insert).await, Err(ClientError::Failure(Failure::Invalid { .. }))));
     assert!(
-        client.run(&Join { ring: "other".into() }).await.unwrap_err().to_string().contains("clusterluck")
+        client
+            .run(&Join { ring: "other".into(), wait_ms: None })
+            .await
+            .unwrap_err()
+            .to_string()
+            .contains("clusterluck")
     );
     assert_eq!(client.run(&Ping {}).await.unwrap(), "pong");
     agree(&nodes, 2).await;

@@ -4,8 +4,9 @@ use anyhow::{Result, anyhow, bail, ensure};
 use clap::Args;
 use clusterluck::control::{self, NodeInfo};
 use clusterluck::hashring::WEIGHT_MAX;
-use clusterluck::netkernel::{Address, NodeId};
+use clusterluck::netkernel::NodeId;
 
+use crate::args::address;
 use crate::client::Session;
 use crate::output::Answer;
 use crate::render::text::{STRONG, place};
@@ -180,8 +181,7 @@ async fn check_place(session: &Session, given: &NodeInfo) -> Result<()> {
 }
 
 fn checked(id: NodeId, host: &str, port: u16) -> Result<NodeInfo> {
-    Address::new(host, port).map_err(|error| anyhow!("`{host}` cannot be a host: {error}"))?;
-    Ok(NodeInfo { id: id.into(), host: host.to_owned(), port })
+    Ok(NodeInfo { id: id.into(), host: address(host, port)?.host().to_owned(), port })
 }
 
 /// Reads `id host port id host port …`.

@@ -7,6 +7,7 @@ use clusterluck::gossip::RingName;
 use clusterluck::netkernel::{Address, NodeId};
 
 use super::change::{Wait, spread};
+use crate::args::address;
 use crate::client::Session;
 use crate::output::Answer;
 use crate::render::text::STRONG;
@@ -15,12 +16,20 @@ use crate::render::text::STRONG;
 pub(crate) struct Join {
     /// The ring's name
     ring: RingName,
+    #[command(flatten)]
+    wait: Wait,
 }
 
 impl Join {
     pub(super) async fn run(self, session: &Session) -> Result<Answer> {
-        session.change(&control::Join { ring: self.ring.to_string() }, false).await?;
-        Ok(Answer::done(format!("{STRONG}{}{STRONG:#} is in ring `{}`", session.node_id(), self.ring)))
+        let Self { ring, wait: Wait { wait } } = self;
+        let command = control::Join { ring: ring.to_string(), wait_ms: session.wait_ms(wait) };
+        session.change(&command, wait).await?;
+        Ok(Answer::done(format!(
+            "{STRONG}{}{STRONG:#} is in ring `{ring}`{}",
+            session.node_id(),
+            spread(wait)
+        )))
     }
 }
 
@@ -59,9 +68,7 @@ impl Meet {
             (Some(host), Some(port)) => {
                 let id: NodeId =
                     target.parse().map_err(|error| anyhow!("`{target}` cannot be a node's id: {error}"))?;
-                let address = Address::new(&host, port)
-                    .map_err(|error| anyhow!("`{host}` cannot be a host: {error}"))?;
-                Ok((id.into(), address))
+                Ok((id.into(), address(&host, port)?))
             }
             _ => match target.parse() {
                 Ok(address) => Ok((String::new(), address)),

@@ -261,6 +261,11 @@ impl Start {
             StartError::Bind(BindError::Advertise { address }) => anyhow!(
                 "listening at {address} needs --advertise <host:port>, at which others reach this node"
             ),
+            StartError::Bind(error @ BindError::Undialable { .. }) => {
+                anyhow!(
+                    "{error}: give --advertise <host:port> a name or address of this machine, and its port"
+                )
+            }
             StartError::UserCookie(error) => cookie::unmade(&error),
             StartError::DataDir { path, source } => anyhow!(
                 "cannot make the data folder {path} ({}): give another with --data-dir",

@@ -103,7 +103,8 @@ pub(super) fn log_tail(folder: &Path, id: &str) -> String {
 }
 
 fn spawn(common: &Common, id: &str, meet: Option<&Address>) -> Result<Child> {
-    let log = File::options().create(true).append(true).open(log_file(&common.folder, id))?;
+    let log = log_file(&common.folder, id);
+    let log = File::options().create(true).append(true).open(log).context("its log cannot be written")?;
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["--json", "start", id, "--listen", "127.0.0.1:0", "--ring", common.ring])

@@ -89,6 +89,10 @@ async fn nodes_that_meet_know_each_other() {
     let holders = one.data(&["owner", "user:42", "-n", "2"]).await;
     assert_eq!(holders.as_array().unwrap().len(), 2);
     assert_eq!(two.data(&["owner", "user:42"]).await, json!([holders[0]]));
+    two.change(&["leave"]).await;
+    assert_eq!(one.data(&["has", "n2"]).await, false);
+    two.change(&["join", "clusterluck", "--wait"]).await;
+    assert_eq!(one.data(&["has", "n2"]).await, true);
     one.change(&["leave"]).await;
     two.change(&["leave", "--force"]).await;
 }

@@ -216,6 +216,11 @@ async fn a_node_does_not_start_where_it_cannot() {
     let wrong: &[(&[&str], &[&str])] = &[
         (&["n2", "--listen", &taken], &["cannot listen at", "already in use", "--listen"]),
         (&["n2", "--listen", "0.0.0.0:0"], &["--advertise <host:port>"]),
+        (
+            &["n2", "--listen", "127.0.0.1:0", "--advertise", "0.0.0.0:7022"],
+            &["0.0.0.0:7022 cannot be advertised", "--advertise <host:port>"],
+        ),
+        (&["n2", "--listen", "0.0.0.0:0", "--advertise", "host:0"], &["host:0 cannot be advertised"]),
         (&["n2", "--listen", "nowhere"], &["host:port"]),
         (&["n2", "--listen", "127.0.0.1:0", "--data-dir", &file], &["data folder", "--data-dir"]),
         (&["", "--listen", "127.0.0.1:0"], &["the name is empty"]),

@@ -53,11 +53,14 @@ async fn a_typed_session_completes_remembers_and_outlives_its_failures() {
         ("pi\t\r", "pong"),
         // The id comes from the node itself.
         ("weight no\t\r", "160"),
+        ("insert 'an id' 192.0.2.1 1\r", "inserted"),
+        ("get an\t\r", "192.0.2.1:1"),
+        ("update an\t--we\t7\r", "has weight 7"),
         ("get nobody\r", "'nobody' is not defined in this ring"),
         ("help get\r", "The node's id"),
         ("inspect --help\r", "List every point"),
         // Up four times, over `inspect`, `help` and `get`, to what had to be completed.
-        ("\u{1b}[A\u{1b}[A\u{1b}[A\u{1b}[A\r", "160"),
+        ("\u{1b}[A\u{1b}[A\u{1b}[A\u{1b}[A\r", "has weight 7"),
     ];
     for (keys, answer) in lines {
         // Keys typed before the prompt are not the editor's yet.

@@ -221,6 +221,7 @@ exec 2>&1
 trap 'kill -KILL $(jobs -p) 2>/dev/null' EXIT
 nodes=()
 node() {
+    rm -f "$3.out"
     "$@" >"$3.out" 2>>"$3.log" &
     declare -g "$3=$!"
     until grep -qs ready "$3.out"; do kill -0 $! || return; done

@@ -27,7 +27,7 @@ impl Run for Join {
     async fn run(self, node: &Operated) -> Result<Done, Failure> {
         let ring = RingName::new(&self.ring).map_err(invalid)?;
         let operation = node.gossip.join(ring).await?;
-        Ok(node.propagated(operation, None).await)
+        Ok(node.propagated(operation, self.wait_ms).await)
     }
 }
 

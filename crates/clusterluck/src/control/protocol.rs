@@ -161,6 +161,8 @@ pub struct Ping {}
 pub struct Join {
     /// The ring's name.
     pub ring: String,
+    /// How long to wait until every reachable member knows, in milliseconds.
+    pub wait_ms: Option<u64>,
 }
 
 /// Meets another node: both come to know what either knows.

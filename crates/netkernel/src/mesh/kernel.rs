@@ -44,6 +44,12 @@ pub enum BindError {
         /// The address asked for.
         address: Address,
     },
+    /// The address to advertise is everywhere, or has no port: nobody can dial it.
+    #[error("{address} cannot be advertised: others cannot reach a node there")]
+    Undialable {
+        /// The address to advertise.
+        address: Address,
+    },
 }
 
 /// How a shutdown went.
@@ -73,6 +79,9 @@ impl Kernel {
             }
         };
         let address = match (&config.advertise, &listener) {
+            (Some(address), _) if is_everywhere(address) || address.port() == 0 => {
+                return Err(BindError::Undialable { address: address.clone() });
+            }
             (Some(address), _) => address.clone(),
             (None, Some(listener)) => dialable(listener.local_address())?,
             (None, None) => Address::new("0.0.0.0", 0).expect("the address of nobody is well-formed"),
@@ -142,6 +151,9 @@ impl fmt::Debug for Kernel {
 
 /// What a listener's own address tells others, unless it listens everywhere.
 fn dialable(address: Address) -> Result<Address, BindError> {
-    let everywhere = address.host().parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified());
-    if everywhere { Err(BindError::Advertise { address }) } else { Ok(address) }
+    if is_everywhere(&address) { Err(BindError::Advertise { address }) } else { Ok(address) }
+}
+
+fn is_everywhere(address: &Address) -> bool {
+    address.host().parse().is_ok_and(|ip: std::net::IpAddr| ip.is_unspecified())
 }
