@@ -77,6 +77,11 @@ pub(crate) fn own_path() -> Result<PathBuf> {
 /// Why there is no cookie of the user's own.
 pub(crate) fn unmade(error: &UserCookieError) -> anyhow::Error {
     match (error, user_cookie::path()) {
+        (UserCookieError::Cookie(CookieError::Unwritable { source, .. }), Ok(path)) => anyhow!(
+            "cannot make this user's cookie {} ({}): give --cookie-file or set {VARIABLE}",
+            path.display(),
+            reason(source)
+        ),
         (UserCookieError::Cookie(error), Ok(path)) => explained(&path, error),
         _ => anyhow!("this user has no home directory: give --cookie-file or set {VARIABLE}"),
     }

@@ -1,12 +1,16 @@
 //! What is printed: one answer, for people or for programs.
 
 use std::io::{self, IsTerminal, Write};
+#[cfg(unix)]
+use std::os::fd::AsFd;
 
 use anstream::ColorChoice;
 use anyhow::{Context, Error, Result};
 use clap::ValueEnum;
 use clusterluck::control::Failure;
 use serde_json::Value;
+#[cfg(unix)]
+use tokio::{io::Interest, net::unix::pipe};
 
 use crate::client;
 use crate::render::json;
@@ -101,6 +105,20 @@ fn whole_story(error: &Error) -> String {
         }
     }
     story
+}
+
+/// Waits until nobody reads any more what is printed, for what prints rarely; for ever where that cannot be told, as of a
+/// file.
+pub(crate) async fn unread() {
+    #[cfg(unix)]
+    if let Ok(out) = io::stdout().as_fd().try_clone_to_owned()
+        // Nothing is written by way of it: that it may be no pipe, and that writes block, does not matter.
+        && let Ok(out) = pipe::Sender::from_owned_fd_unchecked(out)
+        && out.ready(Interest::ERROR).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 /// Says on standard error what is going on. If nobody listens there, nobody misses it.

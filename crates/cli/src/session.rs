@@ -19,7 +19,7 @@ use crate::args::Options;
 use crate::client::Session;
 use crate::commands::NodeCommand;
 use crate::completion::Completion;
-use crate::output::{Format, is_unread, print_failure, print_line, print_text};
+use crate::output::{Format, is_unread, note, print_failure, print_line, print_text};
 use crate::render::text::{FAINT, STRONG};
 use crate::signals::Signals;
 use crate::usage::in_one_line;
@@ -56,8 +56,7 @@ struct Interrupted;
 
 impl fmt::Display for Interrupted {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .write_str("interrupted: what a change would have changed may or may not have been carried out")
+        formatter.write_str("interrupted: a change may or may not have been carried out")
     }
 }
 
@@ -144,7 +143,13 @@ fn typed(mut options: Options, format: Format, runtime: &Runtime) -> Result<()> 
         match one(&line, &options, format, runtime) {
             Ok(Next::Line | Next::LineUnlessInterrupted) => {}
             Ok(Next::End) => return Ok(()),
-            Err(error) => print_failure(&error, format)?,
+            Err(error) => {
+                if error.is::<Interrupted>() {
+                    // The terminal has shown the key that was pressed.
+                    note("");
+                }
+                print_failure(&error, format)?;
+            }
         }
     }
 }

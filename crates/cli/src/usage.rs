@@ -106,6 +106,11 @@ pub(crate) fn program() -> String {
 /// The error, and what comes near to what was written, or the command that `lists` what there is.
 pub(crate) fn in_one_line(error: &clap::Error, lists: &str) -> String {
     let text = error.to_string();
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        // What clap says is the whole help.
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or_default();
+        return format!("what to do is missing in `{usage}`: with --help it lists what there is");
+    }
     let paragraph = text.split("\n\n").next().unwrap_or_default();
     let wrong = paragraph.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ");
     let nearest = [ContextKind::SuggestedSubcommand, ContextKind::SuggestedArg, ContextKind::SuggestedValue]

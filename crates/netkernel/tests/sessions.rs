@@ -252,7 +252,8 @@ async fn ports_in_use_and_addresses_everywhere_are_clear_errors() {
     assert!(matches!(&second, BindError::Listen { .. }), "{second:?}");
     assert_eq!(second.to_string(), format!("cannot listen at {address}"));
     assert!(matches!(bind("0.0.0.0:0".to_owned()).await, Err(BindError::Advertise { .. })));
-    for nowhere in ["0.0.0.0:7022", "[::]:7022", "node.example:0"] {
+    let [four, six] = ["0.0.0.0", "[::]"].map(|host| format!("{host}:{}", address.port()));
+    for nowhere in [four.as_str(), &six, "node.example:0"] {
         let config = netkernel::Config::new(id("a"), Noise::new(&cookie(false)));
         let config = config.listen("127.0.0.1:0".parse().unwrap()).advertise(nowhere.parse().unwrap());
         let bound = Kernel::bind(config).await;

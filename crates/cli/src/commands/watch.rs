@@ -27,6 +27,7 @@ impl Watch {
         let mut interrupts = Signals::interrupts()?;
         tokio::select! {
             () = interrupts.next() => Ok(()),
+            () = output::unread() => Ok(()),
             watched = watch(options, format) => watched,
         }
     }

@@ -114,6 +114,14 @@ async fn a_cookie_can_be_wrong_in_many_ways() {
             assert!(wrong.is_empty() || !run.err.contains(wrong), "the cookie is shown: {run:?}");
         }
     }
+    let mut command = place.binary();
+    command.args(["--text", "start", "x", "--listen", "127.0.0.1:0"]).env("XDG_CONFIG_HOME", beneath);
+    let unmade = finished(&mut command).await;
+    let said = unmade.error_line();
+    assert!(
+        said.contains("cannot make this user's cookie") && said.contains("give --cookie-file"),
+        "{said:?}"
+    );
     let none = place.run(&["--text", "ping"]).await;
     assert!(none.error_line().contains("no cookie: give --cookie-file"), "{none:?}");
     node.assert_unharmed().await;
@@ -167,6 +175,7 @@ async fn a_node_refuses_what_makes_no_sense_and_goes_on() {
         (&["owner", "k", "-n", "0"], &["0 is not in 1.."]),
         (&["insert", "x"], &["<HOST> <PORT>"]),
         (&["ping", "--output", "yaml"], &["invalid value 'yaml'", "json"]),
+        (&["cookie"], &["what to do is missing in `clusterluck cookie", "--help"]),
         (&["man", "frobnicate"], &["`frobnicate` is no command", "--help"]),
     ];
     for (command, said) in wrong {
@@ -211,14 +220,15 @@ async fn a_node_does_not_start_where_it_cannot() {
     let node = place.node("n1", &[]).await;
     let cookie = place.cookie().display().to_string();
     let taken = format!("127.0.0.1:{}", node.port);
+    let everywhere = format!("[::]:{}", node.port);
     let file = place.private_file("file", "").display().to_string();
     let long = "x".repeat(256);
     let wrong: &[(&[&str], &[&str])] = &[
         (&["n2", "--listen", &taken], &["cannot listen at", "already in use", "--listen"]),
         (&["n2", "--listen", "0.0.0.0:0"], &["--advertise <host:port>"]),
         (
-            &["n2", "--listen", "127.0.0.1:0", "--advertise", "0.0.0.0:7022"],
-            &["0.0.0.0:7022 cannot be advertised", "--advertise <host:port>"],
+            &["n2", "--listen", "127.0.0.1:0", "--advertise", &everywhere],
+            &["cannot be advertised", "--advertise <host:port>"],
         ),
         (&["n2", "--listen", "0.0.0.0:0", "--advertise", "host:0"], &["host:0 cannot be advertised"]),
         (&["n2", "--listen", "nowhere"], &["host:port"]),

@@ -26,7 +26,10 @@ fn command_lines(text: &str) -> Vec<Vec<String>> {
     prompted
         .filter_map(|line| {
             let words = shlex::split(line).unwrap_or_else(|| panic!("a shell cannot read {line:?}"));
-            let binary = words.iter().rposition(|word| word == "clusterluck")?;
+            // A user or a ring may be called so too.
+            let is_binary =
+                |at: &usize| words[*at] == "clusterluck" && words.get(at + 1) != Some(&words[*at]);
+            let binary = (0..words.len()).find(is_binary)?;
             let arguments = words[binary + 1..].iter();
             Some(arguments.take_while(|word| !["|", "&", ">"].contains(&word.as_str())).cloned().collect())
         })
@@ -35,9 +38,8 @@ fn command_lines(text: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn command_lines_are_found_where_they_stand() {
-    let text =
-        "$ sudo -u clusterluck clusterluck -H h \\\n    get 'a b' | jq\nno $ clusterluck\n$ cargo run\n";
-    assert_eq!(command_lines(text), [["-H", "h", "get", "a b"]]);
+    let text = "$ sudo -u clusterluck clusterluck join clusterluck \\\n    'a b' | jq\nno $ clusterluck\n$ cargo run\n";
+    assert_eq!(command_lines(text), [["join", "clusterluck", "a b"]]);
 }
 
 #[tokio::test]

@@ -136,7 +136,7 @@ async fn an_interrupt_ends_a_command_and_not_the_session() {
     };
     in_time(async {
         tokio::select! {
-            _ = terminal.until("interrupted: what") => {}
+            _ = terminal.until("interrupted: a change") => {}
             () = interrupts => unreachable!("interrupts go on"),
         }
     })

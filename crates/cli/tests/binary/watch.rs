@@ -116,16 +116,7 @@ async fn a_watcher_whose_reader_is_gone_ends() {
     let place = Place::new();
     let one = place.node("n1", &[]).await;
     let Watcher { mut child, lines } = Watcher::of(&place, &one.port, &["--text"]);
+    // Nothing happens that it could fail to print.
     drop(lines);
-    let ended = async { in_time(child.wait()).await.unwrap().success() };
-    let changes = async {
-        loop {
-            one.change(&["update", "n1", "-w", "7"]).await;
-            one.change(&["update", "n1", "-w", "8"]).await;
-        }
-    };
-    tokio::select! {
-        in_good_order = ended => assert!(in_good_order),
-        () = changes => unreachable!("changes go on"),
-    }
+    assert!(in_time(child.wait()).await.unwrap().success());
 }
