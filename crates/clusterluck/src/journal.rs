@@ -56,14 +56,18 @@ impl Journal {
         self.next.send_replace(next);
     }
 
-    /// What happened from that place on, waiting until something has. Whoever waits sets a deadline of its own.
+    /// What happened from that place on, waiting until something has; of a place in another run, at once what has
+    /// happened in this one: that it is another is news. Whoever waits sets a deadline of its own.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it completes, nothing is lost: the place stays good.
     pub(crate) async fn since(&self, from: Option<Place>) -> Watched {
-        let from = from.map(|place| if place.run == self.run { place.next } else { 0 });
-        let Some(from) = from else { return self.read(u64::MAX) };
+        let from = match from {
+            None => return self.read(u64::MAX),
+            Some(place) if place.run != self.run => return self.read(0),
+            Some(place) => place.next,
+        };
         let mut next = self.next.subscribe();
         // The journal lives as long as this borrow of it: its sender is there.
         drop(next.wait_for(|next| *next > from).await);
@@ -126,6 +130,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_watcher_goes_on_where_it_was() {
         let journal = Journal::new(7);
+        // Another run is news, though nothing has happened in it yet.
+        let since = journal.since(Some(Place { run: 6, next: 40 }));
+        let restarted = tokio::time::timeout(std::time::Duration::from_secs(1), since).await.unwrap();
+        assert_eq!((restarted.place, restarted.events.len()), (Place { run: 7, next: 0 }, 0));
         journal.put(event());
         let now = journal.since(None).await;
         assert_eq!((now.place, now.events.len()), (Place { run: 7, next: 1 }, 0));

@@ -48,7 +48,8 @@ fn of_ring(event: &RingEvent) -> Told {
                 Told::of("ring_changed").with("nodes", &new.len()).with("fingerprint", &new.fingerprint());
             match old.diff(new) {
                 Ok(moves) => {
-                    let moved: f64 = moves.iter().map(|moved| moved.range.share().as_f64()).sum();
+                    // Not a sum, which of nothing is -0.0.
+                    let moved = moves.iter().fold(0.0, |all, moved| all + moved.range.share().as_f64());
                     told.with("moved_percent", &format_args!("{:.1}", moved * 100.0))
                 }
                 Err(_) => told,

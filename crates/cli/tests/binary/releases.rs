@@ -7,8 +7,9 @@ use clusterluck::netkernel::{
     Config, Cookie, Dispatch, Kernel, Net, NodeId, Noise, Peer, Refusal, Responder, ServerName,
 };
 use serde_json::json;
+use tokio::sync::mpsc;
 
-use crate::support::Place;
+use crate::support::{Place, in_time};
 
 /// A node of another release: whatever it is asked, it gives this answer.
 struct OtherRelease(Vec<u8>);
@@ -23,11 +24,28 @@ impl Dispatch for OtherRelease {
     }
 }
 
+/// A node that answers nothing: whoever holds what it was to answer with has the node hang.
+struct Hung(mpsc::Sender<Responder>);
+
+impl Dispatch for Hung {
+    fn cast(&self, _from: &Arc<Peer>, _server: &ServerName, _body: Bytes) -> Result<(), Refusal> {
+        Err(Refusal::NoProc)
+    }
+
+    fn call(&self, _from: &Arc<Peer>, _server: &ServerName, _body: Bytes, responder: Responder) {
+        self.0.try_send(responder).expect("one is asked at a time");
+    }
+}
+
 async fn node_that_answers(place: &Place, answer: Vec<u8>) -> Kernel {
+    node_of(place, OtherRelease(answer)).await
+}
+
+async fn node_of(place: &Place, dispatch: impl Dispatch) -> Kernel {
     let cookie = Cookie::read_file(place.cookie()).unwrap();
     let config = Config::new(NodeId::new("other").unwrap(), Noise::new(&cookie));
     let kernel = Kernel::bind(config.listen("127.0.0.1:0".parse().unwrap())).await.unwrap();
-    kernel.serve(Arc::new(OtherRelease(answer)));
+    kernel.serve(Arc::new(dispatch));
     kernel
 }
 
@@ -56,6 +74,36 @@ async fn an_older_node_says_which_commands_it_lacks() {
     }
     let run = place.run(&["--json", "-p", &port, "--cookie-file", &cookie, "members"]).await;
     assert_eq!(run.document()["error"]["advice"], "use a command line of the node's release");
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_or_breaks_off_is_said_to() {
+    let place = Place::new();
+    let (asked, mut hangs) = mpsc::channel(1);
+    let node = node_of(&place, Hung(asked)).await;
+    let port = node.local().address.port().to_string();
+    let cookie = place.cookie().display().to_string();
+    let line = ["--text", "-p", &port, "--cookie-file", &cookie];
+    let run = place.run(&[&line[..], &["--timeout", "200ms", "ping"]].concat()).await;
+    assert_eq!(
+        run.error_line(),
+        "`other` did not answer `ping` within 200ms: it is busy or cut off; give it longer with --timeout"
+    );
+    drop(hangs.recv().await);
+
+    // It has heard of the change when it ends.
+    let line = [&line[..], &["remove", "n1"]].concat();
+    let ends = async {
+        let unanswered = in_time(hangs.recv()).await;
+        drop(node);
+        unanswered
+    };
+    let (run, _unanswered) = tokio::join!(place.run(&line), ends);
+    assert_eq!(
+        run.error_line(),
+        "the connection to `other` broke during `remove`, which may or may not have been carried out: look before you \
+         repeat it"
+    );
 }
 
 #[tokio::test]

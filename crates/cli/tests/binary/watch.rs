@@ -58,7 +58,10 @@ async fn a_watcher_outlives_the_node_and_says_so() {
         changed = watcher.until("ring_changed") => changed,
         () = changes => unreachable!("changes go on"),
     };
-    assert_eq!(changed["details"]["nodes"], "1");
+    assert_eq!(
+        (&changed["details"]["nodes"], &changed["details"]["moved_percent"]),
+        (&"1".into(), &"0.0".into())
+    );
 
     let port = one.port.clone();
     one.signal(Signal::KILL);
