@@ -10,7 +10,9 @@ mod report;
 mod script;
 mod stage;
 
-use anyhow::{Context, Result, anyhow};
+use std::fmt;
+
+use anyhow::{Context, Result};
 use clap::Args;
 use clusterluck::netkernel::Cookie;
 use tempfile::TempDir;
@@ -45,7 +47,7 @@ impl Demo {
         let mut nodes = Nodes::new(folder.path().to_owned(), cookie, relay);
         let played = tokio::select! {
             played = script::play(&mut nodes, &mut stage) => played,
-            () = signals.next() => Err(anyhow!("interrupted: all that it had started is stopped")),
+            () = signals.next() => Err(Interrupted.into()),
         };
         match played {
             Ok(mut figures) => {
@@ -65,7 +67,9 @@ impl Demo {
             }
             Err(error) => {
                 stage.failed();
-                stage.text(&nodes.log_tails());
+                if !error.is::<Interrupted>() {
+                    stage.text(&nodes.log_tails());
+                }
                 nodes.kill().await;
                 folder.close().context("the demo failed, and its temporary folder cannot be removed")?;
                 Err(error)
@@ -73,6 +77,18 @@ impl Demo {
         }
     }
 }
+
+/// Nothing is wrong with the nodes: whoever watched has seen enough.
+#[derive(Debug)]
+struct Interrupted;
+
+impl fmt::Display for Interrupted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("interrupted: all that it had started is stopped")
+    }
+}
+
+impl std::error::Error for Interrupted {}
 
 async fn clean_up(stage: &mut Stage, nodes: Nodes, folder: TempDir) -> Result<()> {
     stage.begin("stopping the nodes");
