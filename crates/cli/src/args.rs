@@ -66,8 +66,7 @@ pub(crate) struct Options {
     pub(crate) port: u16,
 
     /// The cookie itself; other users can see it in the process list
-    #[arg(short = 'a', long, global = true, value_name = "COOKIE", conflicts_with = "cookie_file")]
-    #[arg(value_hint = ValueHint::Other)]
+    #[arg(short = 'a', long, global = true, value_name = "COOKIE", value_hint = ValueHint::Other)]
     pub(crate) key: Option<Key>,
 
     /// File that holds the cookie, readable by its owner only

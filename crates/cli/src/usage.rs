@@ -14,6 +14,7 @@ use crate::output::{Format, print_failure, print_line, without_colours};
 /// What was asked for; or how the program ends at once, everything being said.
 pub(crate) fn parse() -> Result<Cli, ExitCode> {
     let parsed = Cli::command().try_get_matches().and_then(|matches| {
+        reject_two_cookies(&matches)?;
         reject_what_says_nothing(&matches)?;
         Cli::from_arg_matches(&matches)
     });
@@ -47,6 +48,17 @@ fn ended(error: &clap::Error) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Of two cookies that were typed one is not meant. One in a variable gives way to what is typed.
+fn reject_two_cookies(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let matches = matches.subcommand().map_or(matches, |(_, command)| command);
+    let typed = |option| matches.value_source(option) == Some(ValueSource::CommandLine);
+    if typed("key") && typed("cookie_file") {
+        let message = "--key cannot be used with --cookie-file: give one of them";
+        return Err(Cli::command().error(ErrorKind::ArgumentConflict, message));
+    }
+    Ok(())
 }
 
 /// Which node to talk to says nothing to a node that starts: most likely its own address was meant.

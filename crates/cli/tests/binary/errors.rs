@@ -139,6 +139,10 @@ async fn a_cookie_on_the_command_line_is_warned_of() {
     assert!(wrong.failure().contains("--key: the cookie is empty"), "{wrong:?}");
     let both = place.run(&["--key", "x", "--cookie-file", "y", "ping"]).await;
     assert!(both.failure().contains("cannot be used with"), "{both:?}");
+    // Only what is typed can contradict.
+    let mut command = place.binary();
+    command.args(["-p", &node.port, "-a", cookie.trim(), "ping"]).env("CLUSTERLUCK_COOKIE_FILE", "missing");
+    assert_eq!(finished(&mut command).await.document()["data"], "pong");
 }
 
 #[tokio::test]
