@@ -118,7 +118,7 @@ pub(crate) async fn unread() {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Says on standard error what is going on. If nobody listens there, nobody misses it.
