@@ -177,9 +177,9 @@ impl<S: GenServer> Mailbox<S> {
         wake(granted);
     }
 
-    /// The server takes what there is, or else sleeps until there is something. `ready` tells whether it may take
-    /// ordinary messages now.
-    pub(crate) fn poll_take(&self, waker: &Waker, taken: &mut Taken<S>, ready: bool) -> Poll<()> {
+    /// The server takes what there is, or else sleeps until there is something; without a waker it stays awake. `ready`
+    /// tells whether it may take ordinary messages now.
+    pub(crate) fn poll_take(&self, waker: Option<&Waker>, taken: &mut Taken<S>, ready: bool) -> Poll<()> {
         let mut guard = self.state.locked();
         let state = &mut *guard;
         self.attention.store(false, Ordering::Relaxed);
@@ -189,10 +189,11 @@ impl<S: GenServer> Mailbox<S> {
         }
         if taken.batch.is_empty() && taken.signals.may_take(ready) {
             std::mem::swap(&mut taken.batch, &mut state.queue);
+            taken.crowded = taken.batch.len() > 1;
         }
-        let asleep = !taken.is_ready(ready) && taken.signals.stop.is_none();
+        let nothing = !taken.is_ready(ready) && taken.signals.stop.is_none();
         let mut idle = Vec::new();
-        if asleep {
+        if let Some(waker) = waker.filter(|_| nothing) {
             state.sleeper = Some(Sleeper { waker: waker.clone(), handling: false });
             if !state.idle.is_empty() && state.queue.is_empty() && taken.batch.is_empty() {
                 idle = std::mem::take(&mut state.idle);
@@ -204,7 +205,7 @@ impl<S: GenServer> Mailbox<S> {
         for waiter in idle {
             let _gone = waiter.send(());
         }
-        if asleep { Poll::Pending } else { Poll::Ready(()) }
+        if nothing { Poll::Pending } else { Poll::Ready(()) }
     }
 
     /// The server's handler is suspended; false if the server has to end now.

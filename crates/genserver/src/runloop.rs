@@ -261,8 +261,12 @@ impl<S: GenServer> Hands<S> {
         let core = self.core.as_mut().expect("the state is here while no handler has it");
         if taken.is_due(core.cx.is_ready()) || process.mailbox.wants_attention() {
             core.cx.poll_tasks(context);
-            if process.mailbox.poll_take(context.waker(), taken, core.cx.is_ready()).is_pending() {
-                return Err(Turn::Asleep);
+            // Where several came at once, those that were answered are likely to send more: one turn for them costs less
+            // than to be woken by the first of them alone.
+            let stays = taken.batch.is_empty() && std::mem::take(&mut taken.crowded);
+            let waker = (!stays).then(|| context.waker());
+            if process.mailbox.poll_take(waker, taken, core.cx.is_ready()).is_pending() {
+                return Err(if stays { Turn::Spent } else { Turn::Asleep });
             }
         }
         let stop = taken.signals.stop;

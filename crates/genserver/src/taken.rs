@@ -60,6 +60,8 @@ impl Signals {
 pub(crate) struct Taken<S> {
     pub(crate) system: VecDeque<Letter<S>>,
     pub(crate) batch: VecDeque<Queued<S>>,
+    /// Several had come since it last looked.
+    pub(crate) crowded: bool,
     pub(crate) begun: Room,
     /// What the letter in the server's hands still holds.
     rest: Room,
@@ -71,6 +73,7 @@ impl<S> Taken<S> {
         Self {
             system: VecDeque::new(),
             batch: VecDeque::new(),
+            crowded: false,
             begun: Room::default(),
             rest: Room::default(),
             signals: Signals::default(),

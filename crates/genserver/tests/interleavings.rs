@@ -93,7 +93,7 @@ fn push(mailbox: &Mailbox<Nothing>, number: u32, reserved: bool) -> Result<(), R
 
 /// Takes what there is, sleeping until there is something.
 async fn take(mailbox: &Mailbox<Nothing>, taken: &mut Taken<Nothing>) -> Vec<u32> {
-    poll_fn(|context| mailbox.poll_take(context.waker(), taken, true)).await;
+    poll_fn(|context| mailbox.poll_take(Some(context.waker()), taken, true)).await;
     std::iter::from_fn(|| taken.pop(true)).map(|letter| letter.number()).collect()
 }
 
@@ -171,7 +171,7 @@ fn messages_that_came_together_stay_so_and_give_their_room_back() {
         let mut seen = Vec::new();
         block_on(async {
             while seen.len() < 4 {
-                poll_fn(|context| mailbox.poll_take(context.waker(), &mut taken, true)).await;
+                poll_fn(|context| mailbox.poll_take(Some(context.waker()), &mut taken, true)).await;
                 while let Some(letter) = taken.pop(true) {
                     seen.push(letter.number());
                     taken.put_back(letter);
