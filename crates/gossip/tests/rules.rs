@@ -1,13 +1,13 @@
 //! Rules of the protocol that no simulated link can break, each on a machine by hand.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[expect(dead_code, reason = "others use the rest of it")]
 mod hand;
 
 use bytes::Bytes;
-use gossip::message::{Delta, Message};
+use gossip::message::{Delta, Frame, Header, Message};
 use gossip::proto::{
-    Action, Command, Context, Input, Insertion, Membership, Outcome, Record, Stamp, Standing, Token, Version,
-    Versions,
+    Action, Actor, Command, Context, Dot, Input, Insertion, Membership, Outcome, Record, Stamp, Standing,
+    Token, Version, Versions,
 };
 use gossip::{InsertError, InviteRefusal, LeaveError, Unavailable};
 use netkernel::Incarnation;
@@ -249,4 +249,98 @@ fn the_first_peer_is_on_disk_at_once() {
     hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![other], facts: Vec::new() });
     assert!(hand.machine.members().any(|member| member.id == id("c")));
     assert!(!hand.stored.clone().unwrap().records().any(|record| record.id == id("c")));
+}
+
+#[test]
+fn a_removed_node_invites_nobody() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.ask(Command::Remove { ids: vec![id("b")], force: false });
+    hand.sent();
+    let before = hand.machine.hashes();
+    let own = hand.machine.records().find(|record| record.id == id("a")).cloned().unwrap();
+    let mut versions = own.versions.clone();
+    let mut version = versions.values().next().unwrap().clone();
+    version.by = id("b");
+    let context = versions.context().clone();
+    versions.write_at(&context, version, dot(2)).unwrap();
+    hand.hear("b", vec![dot(1)], &Message::Invite(Box::new(Record { versions, ..own })));
+    assert!(matches!(hand.sent().as_slice(), [Message::YouAreRemoved { record: Some(_), .. }]));
+    assert_eq!(hand.machine.hashes(), before);
+}
+
+#[test]
+fn a_removed_node_is_told_after_a_restart_too() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.ask(Command::Remove { ids: vec![id("b")], force: false });
+    let mut hand = Hand::boot(settings("a"), hand.stored);
+    hand.wait(30_000);
+    assert!(hand.dialed.contains(&address("b")));
+}
+
+/// What nothing is left of may have been removed, which a tombstone or a floor tells; nodes that ask meanwhile are answered.
+#[test]
+fn a_node_stays_a_member_by_its_own_record() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    let own = hand.machine.records().find(|record| record.id == id("a")).cloned().unwrap();
+    let (context, _) = own.versions.clone().into_parts();
+    let nothing = Record { versions: Versions::from_parts(context, []).unwrap(), ..own };
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![nothing], facts: Vec::new() });
+    assert!(hand.machine.members().any(|member| member.id == id("a")));
+    assert!(hand.machine.affiliation().ring().is_some());
+}
+
+/// A new run ends every session of the old one.
+#[test]
+fn told_of_one_newer_run_by_many_a_node_becomes_a_new_one_once() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    let mut own = hand.machine.records().find(|record| record.id == id("a")).cloned().unwrap();
+    let known = Incarnation(hand.machine.incarnation().0 + 1_000);
+    own.own.as_mut().unwrap().incarnation = known;
+    let told = Message::Rumor { records: vec![own], facts: Vec::new() };
+    let header = Header {
+        ring: hand.machine.affiliation().ring().cloned(),
+        layout: 0,
+        incarnation: Incarnation(5),
+        own: vec![dot(1)],
+    };
+    for _ in 0..20 {
+        // None of what these lead to is on disk before the last.
+        let frame = Input::Frame { from: id("b"), bytes: Frame::encode(&header, &told) };
+        hand.machine.handle(frame, NOW);
+    }
+    let mut runs = 0;
+    while let Some(action) = hand.machine.poll_action() {
+        match action {
+            Action::Store { image, .. } => hand.machine.handle(Input::Stored { image, result: Ok(()) }, NOW),
+            Action::SetIncarnation(_) => runs += 1,
+            _ => {}
+        }
+    }
+    assert_eq!(runs, 1);
+    assert!(hand.machine.incarnation() > known);
+}
+
+/// A hundred members that write one node at the same time, as a scheduled command does.
+#[test]
+fn many_concurrent_versions_of_a_record_can_be_told() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    for writer in 100..200 {
+        let dot = Dot::new(Actor(writer), 1).unwrap();
+        let records = vec![record_by("x", dot)];
+        hand.hear("b", Vec::new(), &Message::Rumor { records, facts: Vec::new() });
+    }
+    hand.sent();
+    // Whatever is sent is decoded as a peer would.
+    hand.hear("b", vec![dot(1)], &Message::Digest(Default::default()));
+    let told = hand.sent();
+    let versions = told.iter().find_map(|message| match message {
+        Message::Delta(Delta { records, .. }) => records.iter().find(|record| record.id == id("x")),
+        _ => None,
+    });
+    assert_eq!(versions.unwrap().versions.siblings().len(), 100);
 }

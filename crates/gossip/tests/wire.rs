@@ -224,7 +224,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn no_bytes_make_a_machine_panic(which in 0..14_usize, flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+    fn no_bytes_make_a_machine_panic(which in 0..messages().len(), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let mut bytes = Frame::encode(&header(), &messages()[which]).to_vec();
         for (at, value) in flips {
             let at = at.index(bytes.len());

@@ -42,6 +42,21 @@ pub(super) enum Intent {
     Uninvite { id: NodeId, incarnation: Incarnation, reason: InviteRefusal },
 }
 
+impl Intent {
+    /// Whether both are the same thing nobody asked for, so that one of them is enough.
+    pub(super) fn is_same_upkeep(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Announce, Self::Announce)
+            | (Self::Mint, Self::Mint)
+            | (Self::Gather, Self::Gather)
+            | (Self::Accept { .. }, Self::Accept { .. })
+            | (Self::Adopt { .. }, Self::Adopt { .. }) => true,
+            (Self::Uninvite { id, .. }, Self::Uninvite { id: other, .. }) => id == other,
+            _ => false,
+        }
+    }
+}
+
 /// What a write changes, until it is on disk.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -146,7 +161,10 @@ impl Machine {
         match intent {
             Intent::Announce => self.write_own(&mut draft),
             Intent::Mint => {
-                self.identity.mint(now.wall_ms, &mut self.random);
+                // It may have become one above all it was told of since this was wanted; each new run ends all sessions.
+                if self.identity.is_outrun() {
+                    self.identity.mint(now.wall_ms, &mut self.random);
+                }
                 self.write_own(&mut draft);
             }
             Intent::Return(token, error) => {

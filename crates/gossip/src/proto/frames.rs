@@ -82,12 +82,7 @@ impl Machine {
     fn on_message(&mut self, from: &NodeId, header: &Header, message: Message, now: Now) {
         self.tell_of_itself(from, header);
         match (self.judge(from, header, &message), message) {
-            (Verdict::Removed, _) => {
-                self.stats.refused_frames += 1;
-                let record = self.roster.get(from).map(|entry| Box::new(entry.record().clone()));
-                let floor = self.roster.floor(from).map(|floor| Box::new(floor.clone()));
-                self.send(from, &Message::YouAreRemoved { record, covered: header.own.clone(), floor });
-            }
+            (Verdict::Removed, _) => self.turn_away(from, header),
             (Verdict::Leaver, Message::Rumor { mut records, mut facts }) => {
                 records.retain(|record| record.id == *from);
                 facts.retain(|fact| fact.id == *from);
@@ -103,6 +98,22 @@ impl Machine {
             (Verdict::Unknown | Verdict::Leaver, _) => self.pull(from),
             (Verdict::Member, message) => self.on_trusted(from, message, now),
         }
+    }
+
+    /// Whether the frame is of a node that was removed; tells it so if it is.
+    pub(super) fn turns_away(&mut self, from: &NodeId, header: &Header, message: &Message) -> bool {
+        let is_removed = self.judge(from, header, message) == Verdict::Removed;
+        if is_removed {
+            self.turn_away(from, header);
+        }
+        is_removed
+    }
+
+    fn turn_away(&mut self, from: &NodeId, header: &Header) {
+        self.stats.refused_frames += 1;
+        let record = self.roster.get(from).map(|entry| Box::new(entry.record().clone()));
+        let floor = self.roster.floor(from).map(|floor| Box::new(floor.clone()));
+        self.send(from, &Message::YouAreRemoved { record, covered: header.own.clone(), floor });
     }
 
     fn on_trusted(&mut self, from: &NodeId, message: Message, now: Now) {

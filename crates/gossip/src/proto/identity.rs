@@ -72,6 +72,11 @@ impl Identity {
         self.told = self.told.max(incarnation);
     }
 
+    /// Whether a run was told of that this one is not above.
+    pub(crate) fn is_outrun(&self) -> bool {
+        self.told >= self.incarnation
+    }
+
     /// Makes this a new run: above the last, above all it was told of, and not below the wall clock, which
     /// keeps a node that lost its disk above what it forgot. Where the clock does not tell two runs apart, which were told
     /// of the same one or started from the same disk, chance does.

@@ -175,6 +175,7 @@ impl Machine {
         for (_, entry) in self.roster.iter() {
             entry.versions().values().for_each(|version| self.stamps.observe(version.stamp));
         }
+        self.unaware = self.roster.removed_by_others().collect();
         self.affiliation = match image.affiliation {
             // A withdrawn node that is started again is given another chance: the duplicate may be gone.
             Affiliation::In(ring) | Affiliation::Withdrawn(ring) if self.is_member(&image.id) => {

@@ -60,6 +60,10 @@ impl Machine {
             self.outgrow(&record, now);
             return self.send(from, &Message::InviteRefused(refusal));
         }
+        if self.ring().is_some() && self.turns_away(from, header, &Message::Invite(Box::new(record.clone())))
+        {
+            return;
+        }
         if let Affiliation::Evicted(_) = self.affiliation {
             return match self.readmits(&record) {
                 true => self.writer.push(Intent::Accept { record: Box::new(record), from: from.clone() }),
@@ -157,19 +161,23 @@ impl Machine {
         if is_answer || !self.keeps(Rule::GoneIsAnswered) {
             return;
         }
-        if was_here && !self.is_member(&self.settings.id) {
-            return self.send_gone(from);
+        if let Message::Rumor { records, facts } = message
+            && facts.is_empty()
+            && let Some(record) = records.iter().find(|record| record.id == self.settings.id)
+        {
+            // It is told what is known of itself.
+            self.outgrow(record, now);
+            if record.own.as_ref().is_some_and(|own| own.incarnation > self.incarnation) {
+                // Of a run that listens elsewhere, which answers for itself.
+                return;
+            }
         }
         if was_here {
-            // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
-            let told = message.records().iter().find(|record| record.id == self.settings.id);
-            told.into_iter().for_each(|record| self.outgrow(record, now));
-            let told = told.and_then(|record| record.own.as_ref());
-            // Should another run of this node be the member, that answers for itself.
-            if told.is_none_or(|own| own.incarnation <= self.incarnation) {
-                self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing));
-            }
-            return;
+            return match self.is_member(&self.settings.id) {
+                false => self.send_gone(from),
+                // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
+                true => self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing)),
+            };
         }
         let header = Header { ring: None, ..self.header() };
         self.send_as(from, &header, &Message::Stranger);

@@ -28,6 +28,11 @@ impl Machine {
                 self.heed_own_record(record);
                 // Nobody else writes this node's own record; a newer one is an older run's, or a duplicate's.
                 let record = Record { own: None, ..record.clone() };
+                let leaves_nothing = |entry: Entry| entry.versions().is_empty();
+                if self.roster.trial(&record).is_ok_and(|(entry, _)| entry.is_some_and(leaves_nothing)) {
+                    // It answers with its own record until a tombstone or a floor tells it that it was removed.
+                    continue;
+                }
                 match self.merge(&record, &Cause::Peer(from.clone()), now) {
                     Some(facts) => news.extend(facts),
                     None => whole = false,

@@ -213,5 +213,6 @@ const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 /// Actors retired by one record; the rest waits for the next.
 pub(crate) const ENDED_MAX: usize = 32;
 
-/// Concurrent versions of one record. Each takes a partition of its own to make.
-pub(crate) const SIBLINGS_MAX: usize = 64;
+/// Concurrent versions of one record: what is written of one node while its change spreads, by every member of a large
+/// ring at worst.
+pub(crate) const SIBLINGS_MAX: usize = 8_192;

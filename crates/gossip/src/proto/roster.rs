@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use netkernel::{Incarnation, NodeId};
+use netkernel::{Address, Incarnation, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
@@ -105,6 +105,15 @@ impl Roster {
     pub(crate) fn incarnation_of(&self, id: &NodeId) -> Incarnation {
         let floor = self.floor(id).map(|floor| floor.incarnation);
         self.get(id).map(Entry::incarnation).max(floor).unwrap_or_default()
+    }
+
+    /// The nodes that others removed, and where they said last that they listen.
+    pub(crate) fn removed_by_others(&self) -> impl Iterator<Item = (NodeId, Address)> + '_ {
+        self.iter().filter_map(|(id, entry)| {
+            let (by, _) = entry.removal()?;
+            let own = entry.record().own.as_ref().filter(|_| by != id)?;
+            Some((id.clone(), own.address.clone()))
+        })
     }
 
     /// Whether anything is known of the node, be it that it was removed.

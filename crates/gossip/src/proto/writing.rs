@@ -38,8 +38,13 @@ struct Storing {
 }
 
 impl Writer {
+    /// Wants a write. An upkeep that waits already is not wanted twice: what it writes is decided when its turn comes, and a
+    /// disk that takes nothing for hours must not let them pile up.
     pub(super) fn push(&mut self, intent: Intent) {
-        self.queue.push_back(intent);
+        match self.queue.iter_mut().find(|waiting| waiting.is_same_upkeep(&intent)) {
+            Some(waiting) => *waiting = intent,
+            None => self.queue.push_back(intent),
+        }
     }
 
     /// Whether so many operations wait that no more are taken.
@@ -216,6 +221,7 @@ impl Machine {
         }
         if let Some(affiliation) = affiliation {
             self.affiliation = affiliation;
+            self.unaware = self.roster.removed_by_others().collect();
             self.affiliation_changed();
         }
         let mut facts = Vec::new();
