@@ -182,7 +182,8 @@ impl Builder {
         self
     }
 
-    /// How many members an insert on this node may make the ring have. Default 10,000.
+    /// How many members an insert on this node may make the ring have. Who comes by a meet, or was inserted elsewhere, is not
+    /// counted. Default 10,000.
     pub fn members_max(mut self, members: usize) -> Self {
         self.config.members_max = members;
         self

@@ -110,7 +110,8 @@ pub enum Message {
     MeetAck(Snapshot),
     /// "You were inserted." Carries the receiver's own record; it pulls the rest.
     Invite(Box<Record>),
-    /// "I do not come." Whoever hears it removes the sender, if it never came before.
+    /// "I do not come." Whoever hears it removes the sender, unless it knows of a later run than the one that says so; that
+    /// it tells the sender, in a rumour without facts.
     InviteRefused(InviteRefusal),
     /// "You were removed": nothing of the sender's frame was merged.
     YouAreRemoved {
