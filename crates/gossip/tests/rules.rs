@@ -6,8 +6,8 @@ mod hand;
 use bytes::Bytes;
 use gossip::message::{Delta, Frame, Header, Message};
 use gossip::proto::{
-    Action, Actor, Command, Context, Dot, Input, Insertion, Membership, Outcome, Record, Stamp, Standing,
-    Token, Version, Versions,
+    Action, Actor, Command, Context, Digest, Dot, Input, Insertion, Membership, Outcome, Record, Stamp,
+    Standing, Token, Version, Versions,
 };
 use gossip::{InsertError, InviteRefusal, LeaveError, Unavailable};
 use netkernel::Incarnation;
@@ -343,4 +343,26 @@ fn many_concurrent_versions_of_a_record_can_be_told() {
         _ => None,
     });
     assert_eq!(versions.unwrap().versions.siblings().len(), 100);
+}
+
+/// Two that fell back, on disks that take nothing, would ask each other at the speed of the link.
+#[test]
+fn what_is_known_of_a_later_run_is_asked_for_once() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    let mut own = hand.machine.records().find(|record| record.id == id("a")).cloned().unwrap();
+    own.own.as_mut().unwrap().incarnation = Incarnation(hand.machine.incarnation().0 + 1_000);
+    let mut digest = Digest { context: hand.machine.context().clone(), ..Digest::default() };
+    for known in [&own, &record("b")] {
+        digest.owns.insert(known.id.clone(), known.own.as_ref().unwrap().age());
+    }
+    hand.full = true;
+    hand.sent();
+    let asks = |hand: &mut Hand| {
+        hand.hear("b", vec![dot(1)], &Message::Digest(digest.clone()));
+        hand.sent().iter().any(|message| matches!(message, Message::Digest(_)))
+    };
+    assert!(asks(&mut hand));
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![own], facts: Vec::new() });
+    assert!(!asks(&mut hand));
 }

@@ -304,7 +304,9 @@ impl Machine {
     }
 
     fn answer_digest(&mut self, from: &NodeId, theirs: &Digest) {
-        let (has_news, lacks) = (self.roster.has_news_for(theirs), self.roster.lacks(theirs));
+        // That others know a later run of it this node has heard, and will outdo once its disk lets it.
+        let heard = self.writer.is_announcing().then_some(&self.settings.id);
+        let (has_news, lacks) = (self.roster.has_news_for(theirs), self.roster.lacks(theirs, heard));
         if has_news {
             let mut room = Room::of(self.settings.frame_bytes_max);
             let floors = room.fit(self.roster.floors_for(&theirs.context));

@@ -172,8 +172,8 @@ proptest! {
         }
         other.join(caught_up.context());
         prop_assert_eq!(other.seen_hash(), caught_up.seen_hash());
-        prop_assert!(!other.has_news_for(&caught_up.digest()) && !other.lacks(&caught_up.digest()));
-        prop_assert!(!caught_up.has_news_for(&other.digest()) && !caught_up.lacks(&other.digest()));
+        prop_assert!(!other.has_news_for(&caught_up.digest()) && !other.lacks(&caught_up.digest(), None));
+        prop_assert!(!caught_up.has_news_for(&other.digest()) && !caught_up.lacks(&other.digest(), None));
     }
 
     #[test]

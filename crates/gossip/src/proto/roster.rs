@@ -152,9 +152,12 @@ impl Roster {
             || self.retired_for(&digest.context).next().is_some()
     }
 
-    /// Whether a node with this digest has something that is missing here.
-    pub(crate) fn lacks(&self, digest: &Digest) -> bool {
+    /// Whether a node with this digest has something that is missing here, but for the own record of one node.
+    pub(crate) fn lacks(&self, digest: &Digest, but: Option<&NodeId>) -> bool {
         let missing = |(id, age): (&NodeId, &OwnVersion)| {
+            if Some(id) == but {
+                return false;
+            }
             let fact = Fact { id: id.clone(), what: What::Own(*age) };
             // Of a node that is removed here no own record is missed.
             !self.get(id).is_some_and(|entry| entry.covers(&fact)) && !self.is_removed(id)

@@ -180,6 +180,7 @@ impl Oracle {
         let (seen, live) = machine.hashes();
         // Two nodes of one id may say different things of themselves under one age, which a snapshot then settles.
         if !had_twins
+            && !self.is_yet_to_be_told(machine)
             && machine.affiliation().ring().is_some()
             && *self.lives.entry(seen).or_insert(live) != live
         {
@@ -213,6 +214,14 @@ impl Oracle {
         (known.seen, known.context) = (seen, now.clone());
         self.check_records(node, id, machine)?;
         self.check_places(node, machine)
+    }
+
+    /// Whether it holds something of an actor that others have retired. That it was replaced it may have seen and cannot know
+    /// yet, for records forget such actors: it compares as equal then and has more, until it is told.
+    fn is_yet_to_be_told(&self, machine: &Machine) -> bool {
+        let retired: BTreeSet<_> = machine.retired().map(|ended| ended.actor).collect();
+        let mut dots = machine.records().flat_map(|record| record.versions.siblings().map(|(dot, _)| *dot));
+        dots.any(|dot| is_ended(&self.ended, &dot) && !retired.contains(&dot.actor))
     }
 
     /// What was seen replaced is not there, and the members follow from what is there.
