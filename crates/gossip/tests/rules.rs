@@ -205,8 +205,20 @@ fn a_refusal_from_below_what_is_known_is_answered_with_that() {
 
 #[test]
 fn a_node_outside_that_fell_back_answers_as_a_newer_run_unless_another_is_alive() {
-    for (listens, is_it) in [("a", true), ("elsewhere", false)] {
-        let mut hand = inserted_while_it_left();
+    let left = || {
+        let mut hand = Hand::founder("a");
+        hand.hear("b", vec![dot(1)], &heard_of(5));
+        hand.ask(Command::Leave { force: true });
+        hand.sent();
+        hand
+    };
+    let cases = [
+        (inserted_while_it_left(), "a", true),
+        (inserted_while_it_left(), "elsewhere", false),
+        (left(), "a", true),
+        (left(), "elsewhere", false),
+    ];
+    for (mut hand, listens, is_it) in cases {
         let ours = hand.machine.incarnation();
         let known = Incarnation(ours.0 + 1_000);
         let mut record = record_by("a", dot(3));
