@@ -104,7 +104,7 @@
 //! - `test-util`: conformance suites for implementations of the crate's traits, and a `Net` without a network.
 //!
 //! An acceptor task takes connections in; a supervisor for each wished-for peer dials; each session has a reader,
-//! a writer and a task that watches over both.
+//! a writer and a task that watches over both. A small message that is alone is written by its sender's task.
 mod call;
 mod config;
 mod error;

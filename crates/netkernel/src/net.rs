@@ -94,14 +94,7 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     ) -> BoxFuture<'a, Vec<(NodeId, Result<Bytes, CallError>)>> {
         let calls: Vec<(NodeId, Call)> =
             to.iter().map(|node| (node.clone(), self.call(node, server, body.clone(), timeout))).collect();
-        Box::pin(async move {
-            let mut outcomes = Vec::with_capacity(calls.len());
-            for (node, call) in calls {
-                // In turn, but all are under way: the slowest decides how long it takes.
-                outcomes.push((node, call.await));
-            }
-            outcomes
-        })
+        Box::pin(outcomes(calls))
     }
 
     /// The time a probe takes to the kernel of `to` and back.
@@ -140,6 +133,15 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
 
     /// Changes of sessions from now on, until this node's end of the mesh has shut down.
     fn events(&self) -> PeerEvents;
+}
+
+/// What comes of calls that are all under way: the slowest decides how long it takes.
+pub(crate) async fn outcomes(calls: Vec<(NodeId, Call)>) -> Vec<(NodeId, Result<Bytes, CallError>)> {
+    let mut outcomes = Vec::with_capacity(calls.len());
+    for (node, call) in calls {
+        outcomes.push((node, call.await));
+    }
+    outcomes
 }
 
 /// Receives what arrives. All methods run on the session's reader: they hand the message on and return, and

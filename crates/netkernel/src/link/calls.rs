@@ -1,6 +1,7 @@
 //! The calls this node has made to one peer and not yet seen the end of.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::PoisonError;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::sync::{Mutex, MutexGuard};
 
 /// Calls by their ids. Each is taken out once, by whatever ends it: a reply, its caller, or the link.
 pub(super) struct PendingCalls {
-    calls: Mutex<HashMap<CallId, Pending>>,
+    calls: Mutex<HashMap<CallId, Pending, BuildHasherDefault<OwnIds>>>,
     max: usize,
 }
 
@@ -25,7 +26,7 @@ struct Pending {
 
 impl PendingCalls {
     pub(super) fn new(max: usize) -> Self {
-        Self { calls: Mutex::new(HashMap::new()), max }
+        Self { calls: Mutex::new(HashMap::default()), max }
     }
 
     /// Takes a call in, or hands its slot back when there are too many.
@@ -98,7 +99,29 @@ impl PendingCalls {
         self.calls().is_empty()
     }
 
-    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, Pending>> {
+    fn calls(&self) -> MutexGuard<'_, HashMap<CallId, Pending, BuildHasherDefault<OwnIds>>> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Spreads ids that this kernel counts up itself: nobody chooses them so that they collide.
+#[derive(Default)]
+struct OwnIds(u64);
+
+impl Hasher for OwnIds {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, id: u64) {
+        // Fibonacci hashing (Knuth, TAOCP 3, 6.4); the upper bits are the best, and the table uses both ends.
+        let spread = (self.0 ^ id).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = spread ^ (spread >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

@@ -14,6 +14,7 @@ use crate::node::Role;
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{Goaway, SessionId};
 use crate::proto::mark::Predecessor;
+use crate::session::SharedOutlet;
 
 /// What a writer finds when it asks for work.
 pub(crate) enum Take {
@@ -21,8 +22,10 @@ pub(crate) enum Take {
     Nothing,
     /// The first frame of the session's direction.
     Mark(Vec<Predecessor>),
-    /// What waits was put into its batch.
-    Batch,
+    /// What waits was put into its batch, at this time.
+    Batch(Instant),
+    /// Nothing new, but what was taken before has yet to be written.
+    Unwritten,
     /// The last frame.
     Goaway(Goaway),
     /// The session is over.
@@ -136,10 +139,13 @@ impl Link {
         Activated { replaced, up: (!same).then_some(peer) }
     }
 
-    /// Work for a session's writer.
-    pub(crate) fn take(&self, session: SessionId, batch: &mut Batch) -> Take {
+    /// Work for a session's writer, which holds its outlet.
+    pub(crate) fn take(&self, session: SessionId, batch: &mut Batch, outlet: &SharedOutlet) -> Take {
         let mut state = self.state();
-        let State { sessions, lanes, idle, .. } = &mut *state;
+        if state.direct.leave(session) {
+            return Take::Unwritten;
+        }
+        let State { sessions, lanes, idle, direct, .. } = &mut *state;
         let waiting = match (lanes.is_ready(), lanes.is_empty()) {
             (true, _) => Waiting::Ready,
             (false, false) => Waiting::HeldUp,
@@ -148,12 +154,16 @@ impl Link {
         match sessions.step(session, waiting) {
             Step::Nothing => {
                 *idle = true;
+                if sessions.owner() == Some(session) {
+                    direct.rest(session, outlet);
+                }
                 Take::Nothing
             }
             Step::Messages => {
-                lanes.take(batch, session, &self.calls);
+                let now = Instant::now();
+                lanes.take(batch, session, &self.calls, now);
                 self.tell_senders(state);
-                Take::Batch
+                Take::Batch(now)
             }
             Step::Mark(mark) => Take::Mark(mark),
             Step::Goaway(goaway) => Take::Goaway(goaway),
@@ -177,6 +187,7 @@ impl Link {
     /// if it broke.
     pub(crate) fn ended(&self, session: SessionId, clean: bool, promised: bool) -> Ended {
         let mut state = self.state();
+        let _closed_unlocked = state.direct.end(session);
         if !state.sessions.remove(session) {
             return Ended::Continues;
         }
@@ -199,6 +210,8 @@ impl Link {
         let sending = state.sessions.sending();
         let announced = state.sessions.is_announced();
         self.tell_senders(state);
+        // A reply left to a reader that stopped in the middle of a record is sent by another session.
+        self.work.notify_waiters();
         for inbound in cancelled {
             inbound.cancel();
         }

@@ -37,6 +37,7 @@ impl Link {
             return Begun::TooMany;
         }
         let inbound = Inbound::new(id, deadline, Arc::clone(self) as Arc<dyn ReplySink>);
+        state.direct.record_begins();
         state.inbound.insert(id, (Arc::clone(&inbound), session));
         Begun::Now(inbound)
     }
@@ -69,6 +70,7 @@ impl ReplySink for Link {
         } else {
             state.lanes.push(Message::new(Subject::Reply { id, refused }, body));
         }
-        self.wake_writers(state);
+        let lonely = state.inbound.is_empty();
+        self.send(state, lonely);
     }
 }

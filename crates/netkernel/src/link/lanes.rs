@@ -91,6 +91,16 @@ impl Lanes {
         self.has_small() || (!self.bulk.is_empty() && self.pace.is_open())
     }
 
+    /// Whether nothing waits but one small message.
+    pub(super) fn holds_one_small(&self) -> bool {
+        self.normal.len() == 1
+            && self.normal_bytes <= DIRECT_BYTES_MAX
+            && self.answer.is_none()
+            && self.control.is_empty()
+            && self.ahead.is_empty()
+            && self.bulk.is_empty()
+    }
+
     fn has_small(&self) -> bool {
         self.answer.is_some() || !self.control.is_empty() || !self.ahead.is_empty() || !self.normal.is_empty()
     }
@@ -151,8 +161,7 @@ impl Lanes {
     /// Moves about [`BATCH_BYTES`] into an empty `batch`: all control frames and what goes ahead, then three parts of
     /// messages to one of bulk, as far as the peer has read of it. A few small messages come alone, every other time: they need not wait
     /// until bulk is sealed with them. Calls that nobody waits for any more are skipped.
-    pub(super) fn take(&mut self, batch: &mut Batch, session: SessionId, calls: &PendingCalls) {
-        let now = Instant::now();
+    pub(super) fn take(&mut self, batch: &mut Batch, session: SessionId, calls: &PendingCalls, now: Instant) {
         let wanted = |message: &Message| match &message.subject {
             Subject::Call { id, .. } => calls.written(*id, session),
             _ => true,
@@ -277,6 +286,8 @@ const AHEAD_BYTES_MAX: usize = 64 * 1_024;
 pub(super) const WHOLE_BYTES_MAX: usize = 16 * 1_024;
 /// What one turn of a writer takes: two or three records. More would make control frames wait, less costs system calls.
 const BATCH_BYTES: usize = 128 * 1_024;
+/// What is written without the writer: so little that an idle session's buffer does not grow by it.
+const DIRECT_BYTES_MAX: usize = 2 * 1_024;
 /// So many bytes of messages may be worth a write of their own while bulk waits.
 const ALONE_BYTES_MAX: usize = 16 * 1_024;
 

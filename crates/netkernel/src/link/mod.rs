@@ -3,6 +3,7 @@
 
 mod bulk;
 mod calls;
+mod direct;
 mod handover;
 mod inbound;
 mod intake;
@@ -31,6 +32,7 @@ pub(crate) use status::{Counters, count};
 pub(crate) use wish::Wish;
 
 use self::calls::PendingCalls;
+use self::direct::Direct;
 use self::intake::{Bell, Intake};
 use self::lanes::Lanes;
 use self::sessions::Sessions;
@@ -76,6 +78,7 @@ struct State {
     credit: Credit,
     /// A writer found nothing to do, and waits to be told.
     idle: bool,
+    direct: Direct,
     /// Senders wait for room.
     awaited: bool,
     sessions: Sessions,
@@ -112,6 +115,7 @@ impl Link {
                 lanes: Lanes::new(limits.control_frames_max),
                 credit: Credit::default(),
                 idle: true,
+                direct: Direct::default(),
                 awaited: false,
                 sessions: Sessions::default(),
                 inbound: HashMap::new(),

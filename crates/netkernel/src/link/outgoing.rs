@@ -113,14 +113,14 @@ impl Link {
         self.tell_senders(state);
     }
 
-    /// Queues a call whose outcome goes into `slot`.
+    /// Queues a call whose outcome goes into `slot`; one that is by itself is written at once.
     pub(crate) fn call(
         &self,
         id: CallId,
         server: &ServerName,
         body: Bytes,
-        slot: ReplySlot,
-        deadline: Instant,
+        (slot, deadline): (ReplySlot, Instant),
+        by_itself: bool,
     ) -> Result<(), CallError> {
         let busy = || CallError::Busy { node: self.id.clone() };
         let mut state = self.state();
@@ -139,7 +139,8 @@ impl Link {
         self.calls.insert(id, slot).map_err(|_slot| busy())?;
         let message = Message::new(Subject::Call { id, server: server.clone(), deadline }, body);
         state.lanes.push(if online { message } else { message.waiting_since(Instant::now()) });
-        self.wake_writers(state);
+        let lonely = online && by_itself && self.calls.len() == 1;
+        self.send(state, lonely);
         Ok(())
     }
 

@@ -225,6 +225,11 @@ impl Sessions {
         Some(Confirmation { peer, known })
     }
 
+    /// Whether a session sends messages, and its MARK is sent.
+    pub(super) fn is_sending(&self, session: SessionId) -> bool {
+        self.live.get(&session).is_some_and(|live| matches!(live.part, Part::Sending { mark: None }))
+    }
+
     /// What a session's writer does next, given what waits.
     pub(super) fn step(&mut self, session: SessionId, waiting: Waiting) -> Step {
         let Some(live) = self.live.get_mut(&session) else { return Step::Gone };

@@ -14,7 +14,7 @@ use crate::call::{Call, Inbound, ReplySlot, Responder, deadline_after};
 use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
 use crate::events::PeerEvents;
 use crate::link::Link;
-use crate::net::{BoxFuture, Net, Peer, PeerStatus};
+use crate::net::{BoxFuture, Net, Peer, PeerStatus, outcomes};
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
 
 impl Net for Kernel {
@@ -69,19 +69,21 @@ impl Net for Kernel {
     }
 
     fn call(&self, to: &NodeId, server: &ServerName, body: Bytes, timeout: Duration) -> Call {
-        Call::start(timeout, |slot, deadline| {
-            if *to == self.shared.config.id {
-                let inbound = self.shared.call_here(server, body, slot, deadline)?;
-                return Ok(Box::new(move || {
-                    inbound.cancel();
-                    Stage::Sent
-                }));
-            }
-            let (link, body) = self.shared.outgoing(to, body).map_err(unsent)?;
-            let id = self.shared.call_id();
-            link.call(id, server, body, slot, deadline)?;
-            Ok(Box::new(move || link.abandon(id)))
-        })
+        self.shared.call(to, server, body, timeout, true)
+    }
+
+    fn multicall<'a>(
+        &self,
+        to: &[NodeId],
+        server: &ServerName,
+        body: &Bytes,
+        timeout: Duration,
+    ) -> BoxFuture<'a, Vec<(NodeId, Result<Bytes, CallError>)>> {
+        // Many links' writers write side by side; this task would write to one after the other.
+        let by_itself = to.len() == 1;
+        let call =
+            |node: &NodeId| (node.clone(), self.shared.call(node, server, body.clone(), timeout, by_itself));
+        Box::pin(outcomes(to.iter().map(call).collect()))
     }
 
     fn ping<'a>(&'a self, to: &'a NodeId, timeout: Duration) -> BoxFuture<'a, Result<Duration, CallError>> {
@@ -186,6 +188,29 @@ impl Shared {
             Some(link) => Ok((link, body)),
             None => Err(SendError::NotConnected { node: to.clone(), body }),
         }
+    }
+
+    fn call(
+        &self,
+        to: &NodeId,
+        server: &ServerName,
+        body: Bytes,
+        timeout: Duration,
+        by_itself: bool,
+    ) -> Call {
+        Call::start(timeout, |slot, deadline| {
+            if *to == self.config.id {
+                let inbound = self.call_here(server, body, slot, deadline)?;
+                return Ok(Box::new(move || {
+                    inbound.cancel();
+                    Stage::Sent
+                }));
+            }
+            let (link, body) = self.outgoing(to, body).map_err(unsent)?;
+            let id = self.call_id();
+            link.call(id, server, body, (slot, deadline), by_itself)?;
+            Ok(Box::new(move || link.abandon(id)))
+        })
     }
 
     /// This node as a peer of itself.

@@ -1,6 +1,8 @@
 //! Records out: frames gathered into as few records as they fit, sealed in place, written at once.
 
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
 use bytes::BufMut;
 use thiserror::Error;
@@ -22,8 +24,10 @@ pub(crate) struct Encoder {
     /// The server of the last message: the next is likely for it, too.
     last: Option<(ServerName, u64)>,
     buffer: Vec<u8>,
-    /// How many of the buffer's first bytes are not to be written.
-    lead_bytes: usize,
+    /// How many of the buffer's first bytes are written, or not to be written at all.
+    done_bytes: usize,
+    /// The connection, or the key, is of no further use.
+    broken: bool,
     /// Where the record that is being filled begins.
     record: Option<usize>,
 }
@@ -45,7 +49,8 @@ impl Encoder {
             interned: Interned::default(),
             last: None,
             buffer: Vec::new(),
-            lead_bytes: 0,
+            done_bytes: 0,
+            broken: false,
             record: None,
         }
     }
@@ -56,7 +61,7 @@ impl Encoder {
     pub(super) fn lead(&mut self) {
         if self.buffer.is_empty() {
             self.buffer.put_bytes(0, LEAD_BYTES);
-            self.lead_bytes = LEAD_BYTES;
+            self.done_bytes = LEAD_BYTES;
         }
     }
 
@@ -101,17 +106,73 @@ impl Encoder {
         self.seal_record()
     }
 
-    /// Seals and writes what was appended, and says how many bytes that were. Not cancel safe: dropped in
-    /// between, the session is of no further use.
-    pub(crate) async fn flush(&mut self) -> Result<usize, WriteError> {
+    /// Seals and writes all that was appended. Not cancel safe: dropped in between, the session is of no further use.
+    pub(crate) async fn flush(&mut self) -> Result<(), WriteError> {
+        self.write_now()?;
+        while !self.is_written() {
+            self.write_some().await?;
+        }
+        Ok(())
+    }
+
+    /// Seals what was appended and writes what the connection takes without waiting; says how many bytes that were.
+    /// The rest stays: see [`is_written`](Self::is_written).
+    pub(super) fn write_now(&mut self) -> Result<usize, WriteError> {
         self.seal_record()?;
-        let written = &self.buffer[self.lead_bytes..];
-        let bytes = written.len();
-        self.write.write_all(written).await?;
-        self.write.flush().await?;
-        self.buffer.clear();
-        self.lead_bytes = 0;
+        // Where the connection takes no more, whoever waits for that asks again with a waker of its own.
+        let mut context = Context::from_waker(Waker::noop());
+        let mut bytes = 0;
+        while !self.is_written() {
+            match self.poll_write(&mut context) {
+                Poll::Ready(written) => bytes += written?,
+                Poll::Pending => break,
+            }
+        }
         Ok(bytes)
+    }
+
+    /// Waits until the connection takes some of what is left, and says how many bytes it took.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before it completes, it has written nothing.
+    pub(super) async fn write_some(&mut self) -> Result<usize, WriteError> {
+        std::future::poll_fn(|context| self.poll_write(context)).await
+    }
+
+    /// Whether the connection has taken all that was appended.
+    pub(super) fn is_written(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Writes some of what is left, or, where all is, tells the connection that it was all.
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<Result<usize, WriteError>> {
+        if self.broken {
+            return Poll::Ready(Err(io::Error::from(io::ErrorKind::BrokenPipe).into()));
+        }
+        let left = &self.buffer[self.done_bytes..];
+        let polled = if left.is_empty() {
+            Pin::new(&mut self.write).poll_flush(context).map_ok(|()| 0)
+        } else {
+            Pin::new(&mut self.write).poll_write(context, left).map(|written| match written {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                written => written,
+            })
+        };
+        match std::task::ready!(polled) {
+            Ok(bytes) => {
+                self.done_bytes += bytes;
+                if bytes == 0 {
+                    self.buffer.clear();
+                    self.done_bytes = 0;
+                }
+                Poll::Ready(Ok(bytes))
+            }
+            Err(error) => {
+                self.broken = true;
+                Poll::Ready(Err(error.into()))
+            }
+        }
     }
 
     /// Whether its buffer has grown beyond what an idle session keeps.
@@ -162,11 +223,15 @@ impl Encoder {
 
     fn seal_record(&mut self) -> Result<(), RecordError> {
         let Some(start) = self.record.take() else { return Ok(()) };
+        // Until it is sealed, nothing of it may be written.
+        self.broken = true;
         let plain = start + HEADER_BYTES;
         let sealed_bytes = self.buffer.len() - plain + self.seal.overhead_bytes();
         let header = u16::try_from(sealed_bytes).map_err(|_| RecordError)?.to_be_bytes();
         self.buffer[start..plain].copy_from_slice(&header);
-        self.seal.seal(header, &mut self.buffer, plain)
+        self.seal.seal(header, &mut self.buffer, plain)?;
+        self.broken = false;
+        Ok(())
     }
 }
 

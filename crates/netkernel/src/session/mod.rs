@@ -1,6 +1,7 @@
 //! A session while it lives: a reader, a writer, and what watches over both.
 
 mod encoder;
+mod outlet;
 mod reader;
 mod records;
 mod writer;
@@ -15,6 +16,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 pub(crate) use encoder::Encoder;
+pub(crate) use outlet::{Outlet, SharedOutlet};
 pub(crate) use reader::Activate;
 pub(crate) use records::RecordReader;
 
@@ -50,8 +52,8 @@ impl Heard {
         Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0), records: AtomicU64::new(0) })
     }
 
-    fn now(&self) {
-        let elapsed = self.start.elapsed().as_millis();
+    fn at(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.start).as_millis();
         self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.records.fetch_add(1, Ordering::Relaxed);
     }
@@ -70,7 +72,7 @@ pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownRe
     let Session { link, handle, records, encoder, activate, dispatch, limits, epoch } = session;
     let heard = Heard::new();
     let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
-    let writer = writer::run(Arc::clone(&link), handle.id, encoder, limits.write_stall);
+    let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), limits.write_stall);
     let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let mut writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
     let end = tokio::select! {

@@ -48,6 +48,10 @@ pub(super) struct Reader {
     /// How long to wait before full mailboxes are offered their casts again.
     patience: Duration,
     gathered: Gathered,
+    /// A call has begun by the record that is acted on.
+    calls_begun: bool,
+    /// When that record was read.
+    arrived: Instant,
 }
 
 /// Casts for one server that followed each other in a record, to be handed over together.
@@ -94,6 +98,8 @@ impl Reader {
             due: Due::default(),
             patience: OFFER_FIRST,
             gathered: Gathered::default(),
+            calls_begun: false,
+            arrived: Instant::now(),
         }
     }
 
@@ -129,7 +135,8 @@ impl Reader {
                 Err(ReadError::Ended | ReadError::Io(_)) => return ReaderEnd::Lost,
                 Err(error @ ReadError::Record(_)) => return self.violation(&error),
             };
-            self.heard.now();
+            self.arrived = Instant::now();
+            self.heard.at(self.arrived);
             count(&self.link.counters.bytes_received, bytes);
             if let Some(activate) = self.activate.take() {
                 activate();
@@ -142,8 +149,21 @@ impl Reader {
         }
     }
 
-    /// Acts on the frames of a record; gives the GOAWAY if that was the last.
+    /// Acts on a record; gives the GOAWAY if that was the last.
     async fn record(&mut self, record: &mut Bytes) -> Result<Option<Goaway>, Violation> {
+        let end = self.frames(record).await;
+        self.send_reply();
+        end
+    }
+
+    /// Sends the reply that may have come of the calls so far.
+    fn send_reply(&mut self) {
+        if std::mem::take(&mut self.calls_begun) {
+            self.link.record_ends();
+        }
+    }
+
+    async fn frames(&mut self, record: &mut Bytes) -> Result<Option<Goaway>, Violation> {
         loop {
             match frame::take(record) {
                 Ok(Some(Frame { kind: Kind::Cast, flags, head: Some(head), body, .. }))
@@ -232,6 +252,7 @@ impl Reader {
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {
                 let before = mark::decode(frame.body).ok_or(Violation::Control)?;
+                self.send_reply();
                 for drained in self.link.predecessors(&before, self.handle.id) {
                     drained.cancelled().await;
                 }
@@ -276,7 +297,7 @@ impl Reader {
             Kind::Cast => Arriving::Cast { server: server()? },
             Kind::Call => {
                 let ttl = Duration::from_millis(head.ttl_ms.min(TTL_MS_MAX));
-                Arriving::Call { id: CallId(frame.id), server: server()?, deadline: Instant::now() + ttl }
+                Arriving::Call { id: CallId(frame.id), server: server()?, deadline: self.arrived + ttl }
             }
             _ => Arriving::Reply { id: CallId(frame.id), refused: frame.flags.contains(Flags::REFUSED) },
         })
@@ -311,7 +332,13 @@ impl Reader {
         count(&self.link.counters.casts_refused, refused);
     }
 
-    fn call(&self, id: CallId, server: &ServerName, deadline: Instant, body: Bytes) -> Result<(), Violation> {
+    fn call(
+        &mut self,
+        id: CallId,
+        server: &ServerName,
+        deadline: Instant,
+        body: Bytes,
+    ) -> Result<(), Violation> {
         // It would overtake casts that wait for the same mailbox, which is full anyway.
         let begun = if self.link.holds_casts_for(server) {
             Begun::TooMany
@@ -320,6 +347,7 @@ impl Reader {
         };
         match begun {
             Begun::Now(inbound) => {
+                self.calls_begun = true;
                 self.dispatch.call(&self.handle.peer, server, body, Responder::new(inbound));
             }
             Begun::TooMany => {

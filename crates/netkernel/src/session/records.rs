@@ -59,19 +59,27 @@ impl RecordReader {
                 self.turn_bytes = 0;
                 tokio::task::yield_now().await;
             }
-            self.buffer.reserve(self.want_bytes);
+            // Where little comes, the room of several records is used up before more is asked for.
+            if self.want_bytes > READ_BYTES_MIN || self.room_bytes() < ROOM_BYTES_MIN {
+                self.buffer.reserve(self.want_bytes);
+            }
+            let room_bytes = self.room_bytes().min(self.want_bytes);
             let bytes = self.read_some().await?;
             if bytes == 0 {
                 return Err(ReadError::Ended);
             }
             self.turn_bytes += bytes;
-            self.want_bytes = if bytes >= self.want_bytes {
+            self.want_bytes = if bytes >= room_bytes {
                 (self.want_bytes * 2).min(READ_BYTES_MAX)
             } else {
                 (self.want_bytes / 2).max(READ_BYTES_MIN).max(bytes)
             };
             self.roomy |= self.want_bytes > READ_BYTES_MIN;
         }
+    }
+
+    fn room_bytes(&self) -> usize {
+        self.buffer.capacity() - self.buffer.len()
     }
 
     /// Reads what has come. The room that earlier reads needed is given back while nothing comes.
@@ -110,5 +118,7 @@ impl RecordReader {
 pub(super) const HEADER_BYTES: usize = 2;
 const READ_BYTES_MIN: usize = 2 * 1_024;
 const READ_BYTES_MAX: usize = 128 * 1_024;
+/// Room for a record of one small message.
+const ROOM_BYTES_MIN: usize = 512;
 /// After so much, what the records made ready to run has its turn, be there ever more to read: replies, for one.
 const TURN_BYTES: usize = 64 * 1_024;

@@ -1,13 +1,16 @@
 //! The writing half of a session: takes all that waits, seals it, writes it, and repeats.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::MutexGuard;
+use tokio::sync::futures::Notified;
 
 use super::REST_AFTER;
-use super::encoder::{Encoder, WriteError};
-use crate::link::{Batch, Link, Take, count};
+use super::encoder::WriteError;
+use super::outlet::{Outlet, SharedOutlet};
+use crate::link::{Link, Take, count};
 use crate::proto::frame::{Flags, Kind};
 use crate::proto::hello::{self, Goaway, SessionId};
 use crate::proto::mark;
@@ -28,26 +31,21 @@ pub(super) enum WriterEnd {
 pub(super) async fn run(
     link: Arc<Link>,
     session: SessionId,
-    mut encoder: Encoder,
+    shared: SharedOutlet,
     stall: Duration,
 ) -> WriterEnd {
-    let mut batch = Batch::default();
     // Several messages waited last time.
     let mut crowded = false;
     loop {
-        let mut step = link.take(session, &mut batch);
+        let mut outlet = shared.lock().await;
+        let mut step = link.take(session, &mut outlet.batch, &shared);
         if matches!(step, Take::Nothing) {
             let work = link.work.notified();
             tokio::pin!(work);
             work.as_mut().enable();
-            step = link.take(session, &mut batch);
+            step = link.take(session, &mut outlet.batch, &shared);
             if matches!(step, Take::Nothing) {
-                if !encoder.is_roomy() {
-                    work.await;
-                } else if tokio::time::timeout(REST_AFTER, work.as_mut()).await.is_err() {
-                    encoder.rest();
-                    work.await;
-                }
+                rest(&shared, outlet, work).await;
                 if crowded || link.has_several_callers() {
                     // Tasks that are ready to run are likely to queue more: one turn for them costs less than a
                     // system call for each of their messages.
@@ -56,16 +54,16 @@ pub(super) async fn run(
                 continue;
             }
         }
-        crowded = batch.messages.len() > 1;
-        let last = match append(&mut encoder, &link, step, &mut batch) {
+        crowded = outlet.batch.messages.len() > 1;
+        let last = match append(&mut outlet, &link, step) {
             Ok(Some(last)) => last,
             Ok(None) => return WriterEnd::Gone,
             Err(_spent_key) => return WriterEnd::Lost,
         };
-        match tokio::time::timeout(stall, encoder.flush()).await {
-            Err(_elapsed) => return WriterEnd::Stalled,
-            Ok(Err(_broken)) => return WriterEnd::Lost,
-            Ok(Ok(bytes)) => {
+        match outlet.write(stall).await {
+            Ok(None) => return WriterEnd::Stalled,
+            Err(_broken) => return WriterEnd::Lost,
+            Ok(Some(bytes)) => {
                 count(&link.counters.bytes_sent, bytes);
                 if bytes >= TURN_BYTES {
                     // Others have messages, too, that are to be taken before the rest of a large one.
@@ -74,10 +72,23 @@ pub(super) async fn run(
             }
         }
         if let Last::Goaway(goaway) = last {
-            encoder.shutdown().await;
+            outlet.encoder.shutdown().await;
             return WriterEnd::Goaway(goaway);
         }
     }
+}
+
+/// Waits for work, and leaves the outlet to others meanwhile.
+async fn rest(shared: &SharedOutlet, outlet: MutexGuard<'_, Outlet>, mut work: Pin<&mut Notified<'_>>) {
+    let roomy = outlet.encoder.is_roomy();
+    drop(outlet);
+    if roomy && tokio::time::timeout(REST_AFTER, work.as_mut()).await.is_ok() {
+        return;
+    }
+    if roomy {
+        shared.lock().await.encoder.rest();
+    }
+    work.await;
 }
 
 /// Whether anything follows what was appended.
@@ -87,39 +98,17 @@ enum Last {
 }
 
 /// Appends what was taken; `None` if the session is over.
-fn append(
-    encoder: &mut Encoder,
-    link: &Link,
-    step: Take,
-    batch: &mut Batch,
-) -> Result<Option<Last>, WriteError> {
+fn append(outlet: &mut Outlet, link: &Link, step: Take) -> Result<Option<Last>, WriteError> {
     match step {
         Take::Mark(before) => {
-            encoder.frame(Kind::Mark, Flags::default(), 0, None, &mark::encode(&before))?;
+            outlet.encoder.frame(Kind::Mark, Flags::default(), 0, None, &mark::encode(&before))?;
         }
         Take::Goaway(goaway) => {
-            encoder.frame(Kind::Goaway, Flags::default(), 0, None, &hello::encode(&goaway))?;
+            outlet.encoder.frame(Kind::Goaway, Flags::default(), 0, None, &hello::encode(&goaway))?;
             return Ok(Some(Last::Goaway(goaway)));
         }
-        Take::Batch => {
-            let begun = batch.messages.len()
-                + batch.control.iter().filter(|piece| piece.kind == Kind::Cast).count()
-                + batch.bulk.iter().filter(|piece| piece.head.is_some()).count();
-            let now = Instant::now();
-            if !batch.bulk.is_empty() {
-                encoder.lead();
-            }
-            for piece in batch.control.drain(..) {
-                encoder.piece(&piece)?;
-            }
-            for message in batch.messages.drain(..) {
-                encoder.message(&message, now)?;
-            }
-            for piece in batch.bulk.drain(..).chain(batch.milestone.take()) {
-                encoder.piece(&piece)?;
-            }
-            count(&link.counters.messages_sent, begun);
-        }
+        Take::Batch(now) => outlet.append(&link.counters, now)?,
+        Take::Unwritten => {}
         Take::Nothing | Take::Gone => return Ok(None),
     }
     Ok(Some(Last::No))

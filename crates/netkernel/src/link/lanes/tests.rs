@@ -17,7 +17,7 @@ fn cast(server: &str, bytes: usize) -> Message {
 
 fn taken_batch(lanes: &mut Lanes) -> Batch {
     let mut batch = Batch::default();
-    lanes.take(&mut batch, SESSION, &PendingCalls::new(8));
+    lanes.take(&mut batch, SESSION, &PendingCalls::new(8), Instant::now());
     batch
 }
 
@@ -156,7 +156,7 @@ async fn what_goes_ahead_overtakes_all_that_waits() {
     lanes.push_ahead(cast("sink", 7));
     lanes.control(Control::Ping(0));
     let mut batch = Batch::default();
-    lanes.take(&mut batch, SESSION, &PendingCalls::new(8));
+    lanes.take(&mut batch, SESSION, &PendingCalls::new(8), Instant::now());
     let first: Vec<_> = batch.control.iter().map(|piece| (piece.kind, piece.body.len())).collect();
     assert_eq!(first, [(Kind::Ping, 0), (Kind::Cast, 7)]);
     assert!(!lanes.has_room_ahead(AHEAD_BYTES_MAX));
