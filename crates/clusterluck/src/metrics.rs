@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use genserver::System;
-use gossip::{Gossip, RingMember};
+use gossip::{Gossip, Report, RingMember};
 use netkernel::{Kernel, Net, PeerStatus, Role, Traffic};
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,7 @@ growing!(Metric, Sample);
 pub(crate) fn measure(kernel: &Kernel, gossip: &Gossip, servers: &System, uptime: Duration) -> Vec<Metric> {
     let mut metrics = vec![gauge("uptime_seconds", "Time since the node started", uptime.as_secs_f64())];
     metrics.extend(of_ring(kernel, gossip));
+    metrics.extend(of_gossip(&gossip.report()));
     let peers = kernel.peers();
     let links: Vec<&PeerStatus> = peers.iter().filter(|peer| peer.role != Some(Role::Control)).collect();
     metrics.extend(of_links(&links));
@@ -79,6 +80,40 @@ fn of_ring(kernel: &Kernel, gossip: &Gossip) -> [Metric; 5] {
             "Members of which concurrent changes say different things",
             number(view.conflicts().len()),
         ),
+    ]
+}
+
+fn of_gossip(report: &Report) -> Vec<Metric> {
+    let Report { stats, overdue, .. } = report;
+    let held_back_by = overdue.members.iter().map(|member| {
+        let labels = vec![("member".to_owned(), member.to_string())];
+        Sample { labels, value: 1.0 }
+    });
+    let counter = |name, help, value| Metric {
+        samples: vec![Sample { labels: Vec::new(), value: count(value) }],
+        ..metric(Kind::Counter, name, help)
+    };
+    vec![
+        gauge(
+            "gossip_tombstones_overdue",
+            "Tombstones old enough to be collected that wait for members",
+            number(overdue.tombstones),
+        ),
+        Metric {
+            samples: held_back_by.collect(),
+            ..metric(Kind::Gauge, "gossip_tombstones_held_back", "Members that tombstones wait for")
+        },
+        counter("gossip_tombstones_collected", "Tombstones collected", stats.collected),
+        counter("gossip_actors_retired", "Writers of earlier runs forgotten", stats.retired),
+        counter("gossip_stores_failed", "Writes of the state that failed", stats.failed_stores),
+        counter("gossip_frames_unreadable", "Frames that could not be read", stats.bad_frames),
+        counter("gossip_frames_foreign", "Frames of another ring or layout", stats.foreign_frames),
+        counter("gossip_frames_refused", "Frames of nodes that were removed", stats.refused_frames),
+        counter("gossip_frames_crowded", "Frames for which there was no room", stats.crowded_frames),
+        counter("gossip_divergences", "Nodes that had seen the same and not had the same", stats.divergences),
+        counter("gossip_events_reused", "Writes that bore the event of another", stats.reused_dots),
+        counter("gossip_records_refused", "Records too large to be merged", stats.large_records),
+        counter("gossip_members_behind", "Members whose disks went back behind a removal", stats.below_floor),
     ]
 }
 

@@ -4,7 +4,7 @@ mod common;
 
 use clusterluck::genserver::{CallError, Locate, testing};
 use clusterluck::netkernel::{MemoryNetwork, NameError, Net, Stopped};
-use clusterluck::{Cluster, StartError};
+use clusterluck::{Cluster, StartError, gossip};
 use common::{Echo, SECOND, Say, agree, builder, cookie, node, ring_of, serve_echo};
 
 #[tokio::test(start_paused = true)]
@@ -39,6 +39,31 @@ async fn ten_nodes_that_all_meet_at_once_end_in_one_ring() {
         met.unwrap().unwrap();
     }
     agree(&nodes, 10).await;
+}
+
+/// In the original a ring was a server of its own name on every node, beside the server `command`.
+#[tokio::test(start_paused = true)]
+async fn fault_11_a_ring_may_bear_the_name_of_a_server() {
+    for name in ["command", "control", "gossip", "echo"] {
+        let network = MemoryNetwork::new();
+        let mut nodes = Vec::new();
+        for id in ["a", "b"] {
+            nodes.push(builder(&network, id).ring(name).start().await.unwrap());
+        }
+        for node in &nodes {
+            node.spawn(name, Echo::of(node.id())).await.unwrap();
+        }
+        nodes[0].meet(nodes[1].address().to_string()).await.unwrap();
+        agree(&nodes, 2).await;
+        let (asked, asking) = (nodes[1].id(), &nodes[0]);
+        let echo = asking.addr::<Echo>(&asked, name);
+        let (from, text) = echo.call(Say(name.to_owned())).await.unwrap();
+        assert_eq!((from, text.as_str()), (asked.to_string(), name));
+        // Whatever the server was sent, the ring goes on.
+        let operation = nodes[1].gossip().update(&asking.id(), 7).await.unwrap();
+        nodes[1].gossip().propagated(operation, gossip::Reach::All, 5 * SECOND).await.unwrap();
+        assert_eq!(asking.view().member(&asking.id()).unwrap().weight, 7);
+    }
 }
 
 #[tokio::test(start_paused = true)]

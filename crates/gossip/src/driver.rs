@@ -188,7 +188,10 @@ impl Driver {
                     let _ = done.send(Input::Dialed { dial, result }).await;
                 });
             }
-            Action::Reconcile => self.reconcile(),
+            Action::Reconcile => {
+                self.publisher.report(&self.machine, self.clock.now());
+                self.reconcile();
+            }
             Action::Store { image, state } => self.save(image, state),
             Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
             Action::Emit(event) => self.publisher.emit(event),

@@ -105,6 +105,12 @@ pub enum InsertError {
         /// The weight asked for.
         weight: u32,
     },
+    /// The members' weights would come to more points than a ring holds.
+    #[error("the ring would have {points} points, more than {}", hashring::POINTS_MAX)]
+    TooManyPoints {
+        /// How many there would be.
+        points: u64,
+    },
     /// The ring would have more members than this node is configured to insert.
     #[error("the ring would have more than {max} members")]
     TooManyMembers {
@@ -134,6 +140,12 @@ pub enum UpdateError {
     WeightTooLarge {
         /// The weight asked for.
         weight: u32,
+    },
+    /// The members' weights would come to more points than a ring holds.
+    #[error("the ring would have {points} points, more than {}", hashring::POINTS_MAX)]
+    TooManyPoints {
+        /// How many there would be.
+        points: u64,
     },
     /// See [`Unavailable`].
     #[error(transparent)]

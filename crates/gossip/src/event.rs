@@ -129,7 +129,7 @@ pub enum Event {
         /// How many members agree, this node included.
         members: usize,
     },
-    /// A node sent something that is no gossip frame. It was dropped.
+    /// A node sent something that is no gossip frame, or more than there is room for. It was dropped.
     BadFrame {
         /// The sender.
         id: NodeId,
@@ -142,7 +142,13 @@ pub enum Event {
         /// What the store said.
         reason: String,
     },
-    /// The roster says more than a ring can hold (too many points), so the ring stays as it was.
+    /// The members' weights come to more points than a ring holds, which no single operation lets happen: each counts for
+    /// its part of [`POINTS_MAX`](hashring::POINTS_MAX), on every node alike.
+    RingCrowded {
+        /// How many points the members ask for.
+        points: u64,
+    },
+    /// The roster says more than a ring can hold (too many nodes), so the ring stays as it was.
     RingRefused {
         /// Why.
         error: hashring::RingError,

@@ -24,6 +24,7 @@ use crate::inbox::{Letterbox, inbox};
 use crate::proto::{Affiliation, Command, Image, Insertion, Machine, Operation, Outcome, Reach};
 use crate::publisher::Publisher;
 use crate::readers::{Events, Views};
+use crate::report::Report;
 use crate::ring_name::RingName;
 use crate::store::{Store, StoreError};
 use crate::view::View;
@@ -36,6 +37,7 @@ pub struct Gossip {
     letterbox: Letterbox,
     commands: mpsc::Sender<Asked>,
     views: watch::Receiver<Arc<View>>,
+    reports: watch::Receiver<Arc<Report>>,
     /// Weak, so that readers see the end when the driver's end is gone.
     events: broadcast::WeakSender<Event>,
     tasks: TaskTracker,
@@ -80,7 +82,7 @@ impl Gossip {
         let (asking, commands) = mpsc::channel(COMMANDS_MAX);
         let (events, _) = broadcast::channel(EVENTS_MAX);
         let weak = events.downgrade();
-        let (publisher, views) = Publisher::new(&config, events);
+        let (publisher, views, reports) = Publisher::new(&config, events);
         // What was on the disk is known before anything else happens.
         publisher.publish(&machine, Cause::Local);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
@@ -101,6 +103,7 @@ impl Gossip {
             letterbox,
             commands: asking,
             views,
+            reports,
             events: weak,
             tasks,
             stop,
@@ -298,6 +301,12 @@ impl Gossip {
     #[must_use]
     pub fn view(&self) -> Arc<View> {
         Arc::clone(&self.views.borrow())
+    }
+
+    /// What this node has counted, and what it waits for.
+    #[must_use]
+    pub fn report(&self) -> Arc<Report> {
+        Arc::clone(&self.reports.borrow())
     }
 
     /// The present view and every change of it.

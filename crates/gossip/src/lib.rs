@@ -101,6 +101,7 @@
 //!
 //! - [`Gossip`] is the handle: operations, views, events. [`Config`] says how, [`Store`] keeps the state.
 //! - [`liveness`]: who is alive, and what follows from it.
+//! - [`Report`]: what a node counts, for operators.
 //! - [`message`]: the wire.
 //! - [`proto`]: the pure core, a state machine without clock, disk, network or randomness.
 #![cfg_attr(feature = "sim", doc = "- [`sim`]: the simulator and its oracle.")]
@@ -122,6 +123,7 @@ pub mod message;
 pub mod proto;
 mod publisher;
 mod readers;
+mod report;
 mod ring_name;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -137,8 +139,9 @@ pub use event::{Cause, Event};
 pub use handle::{Gossip, ShutdownError, server_name};
 pub use message::{FrameError, InviteRefusal};
 pub use proto::liveness;
-pub use proto::{Affiliation, Insertion, Operation, Reach, Standing};
+pub use proto::{Affiliation, Insertion, Operation, Overdue, Reach, Standing, Stats};
 pub use readers::{Events, MissedEvents, Views};
+pub use report::Report;
 pub use ring_name::{RingName, RingNameError};
 pub use store::{FileStore, MemoryStore, Store, StoreError};
 pub use view::{Member, Preference, RingMember, Status, View};

@@ -50,7 +50,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::proto::liveness::Signal;
-use crate::proto::{Context, Digest, Dot, Ended, Fact, Floor, Hash, Protocols, Record};
+use crate::proto::{Context, Digest, Dot, Ended, Fact, Floor, Hash, Protocols, RECORD_BYTES_MAX, Record};
 use crate::ring_name::RingName;
 
 /// The protocol version this build writes.
@@ -240,11 +240,14 @@ impl Frame {
         let (header, message) = postcard::from_bytes(rest).map_err(|_| FrameError::Malformed)?;
         let frame = Self { header, message };
         let (records, floors) = (frame.message.records(), frame.message.floors());
-        if records.iter().all(Record::is_within_limits) && floors.iter().all(Floor::is_within_limits) {
-            Ok(frame)
-        } else {
-            Err(FrameError::OverLimit)
-        }
+        // A frame no longer than the longest record has none that is longer.
+        let is_within_limits = match bytes.len() > RECORD_BYTES_MAX {
+            true => records.iter().all(Record::is_bearable) && floors.iter().all(Floor::is_bearable),
+            false => {
+                records.iter().all(Record::is_within_limits) && floors.iter().all(Floor::is_within_limits)
+            }
+        };
+        if is_within_limits { Ok(frame) } else { Err(FrameError::OverLimit) }
     }
 }
 
@@ -273,6 +276,13 @@ impl Message {
         }
     }
 
+    /// Whether the message makes its receiver know more.
+    pub(crate) fn brings_something(&self) -> bool {
+        let is_context =
+            matches!(self, Self::Delta(_) | Self::Snapshot(_) | Self::Meet(_) | Self::MeetAck(_));
+        is_context || !self.records().is_empty() || !self.floors().is_empty()
+    }
+
     /// The floors the message carries.
     pub(crate) fn floors(&self) -> &[Floor] {
         match self {
@@ -288,7 +298,7 @@ impl Message {
     }
 }
 
-/// Why bytes are no frame. The frame was dropped; the state is unchanged.
+/// Why a frame was dropped. The state is unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum FrameError {
@@ -307,6 +317,9 @@ pub enum FrameError {
     /// A field is over its limit.
     #[error("a record in the gossip frame is over a limit")]
     OverLimit,
+    /// With what it brings, this node would know more than it has room for.
+    #[error("what this node knows of the ring has no room for more")]
+    NoRoom,
 }
 
 const MAGIC: [u8; 4] = *b"CLKG";

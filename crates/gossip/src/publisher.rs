@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use hashring::{HashRing, NodeSpec, RingError};
+use hashring::{HashRing, NodeSpec, POINTS_MAX, RingError};
 use tokio::sync::{broadcast, watch};
 
 use crate::config::Config;
 use crate::event::{Cause, Event};
-use crate::proto::{Affiliation, Machine};
+use crate::proto::{Affiliation, Machine, Now};
+use crate::report::Report;
 use crate::view::{Member, RingMember, Status, View};
 
 /// The writing end of views and events.
@@ -16,13 +17,14 @@ pub(crate) struct Publisher {
     empty: HashRing<RingMember>,
     views: watch::Sender<Arc<View>>,
     events: broadcast::Sender<Event>,
+    reports: watch::Sender<Arc<Report>>,
 }
 
 impl Publisher {
     pub(crate) fn new(
         config: &Config,
         events: broadcast::Sender<Event>,
-    ) -> (Self, watch::Receiver<Arc<View>>) {
+    ) -> (Self, watch::Receiver<Arc<View>>, watch::Receiver<Arc<Report>>) {
         let empty = config.empty_ring();
         let view = View {
             affiliation: Affiliation::Outside,
@@ -31,7 +33,8 @@ impl Publisher {
             conflicts: Arc::from([]),
         };
         let (views, reader) = watch::channel(Arc::new(view));
-        (Self { empty, views, events }, reader)
+        let (reports, reported) = watch::channel(Arc::default());
+        (Self { empty, views, events, reports }, reader, reported)
     }
 
     /// Shows the machine's members, and tells of the ring if keys moved.
@@ -47,6 +50,10 @@ impl Publisher {
         let new = derive(&self.empty, &old, &members);
         let new = new.inspect_err(|error| self.emit(Event::RingRefused { error: *error }));
         let ring = new.unwrap_or_else(|_| old.clone());
+        let points = points(&members);
+        if points > POINTS_MAX as u64 {
+            self.emit(Event::RingCrowded { points });
+        }
         self.views.send_replace(Arc::new(View {
             affiliation: machine.affiliation().clone(),
             ring: ring.clone(),
@@ -55,6 +62,14 @@ impl Publisher {
         }));
         if old.fingerprint() != ring.fingerprint() {
             self.emit(Event::RingChanged { old, new: ring, cause });
+        }
+    }
+
+    /// Shows what the machine has counted.
+    pub(crate) fn report(&self, machine: &Machine, now: Now) {
+        let report = Report { stats: machine.stats(), overdue: machine.overdue(now) };
+        if **self.reports.borrow() != report {
+            self.reports.send_replace(Arc::new(report));
         }
     }
 
@@ -89,11 +104,19 @@ fn derive(
     before: &HashRing<RingMember>,
     members: &[Member],
 ) -> Result<HashRing<RingMember>, RingError> {
-    let placed = |member: &&Member| member.status != Status::Joining;
+    // On the way from one ring to the next there may be too many points for a while.
+    change(empty, before, members).or_else(|_| change(empty, empty, members))
+}
+
+fn change(
+    empty: &HashRing<RingMember>,
+    before: &HashRing<RingMember>,
+    members: &[Member],
+) -> Result<HashRing<RingMember>, RingError> {
     let mut ring = before.clone();
     let is_placed = |node: &RingMember| {
         let at = members.binary_search_by(|member| member.id.cmp(&node.id));
-        at.is_ok_and(|at| placed(&&members[at]))
+        at.is_ok_and(|at| placed(&members[at]))
     };
     let gone: Vec<_> = before.nodes().filter(|node| !is_placed(node)).cloned().collect();
     if gone.len() == before.len() {
@@ -102,24 +125,45 @@ fn derive(
     for node in &gone {
         ring.remove(node);
     }
-    for member in members.iter().filter(placed) {
+    let points = points(members);
+    for member in members.iter().filter(|member| placed(member)) {
         let node = RingMember { id: member.id.clone(), address: member.address.clone() };
+        let weight = share(member.weight, points);
         let present = ring.get(member.id.as_str().as_bytes());
         let same_zone = ring.zone_of(&node) == member.zone.as_ref();
-        if present == Some(&node) && same_zone && ring.weight_of(&node) == Some(member.weight) {
+        if present == Some(&node) && same_zone && ring.weight_of(&node) == Some(weight) {
             continue;
         }
         if !same_zone {
             // A zone left unsaid would be kept.
             ring.remove(&node);
         }
-        let spec = NodeSpec::new(node).weight(member.weight);
+        let spec = NodeSpec::new(node).weight(weight);
         ring.insert(match &member.zone {
             Some(zone) => spec.zone(zone.clone()),
             None => spec,
         })?;
     }
     Ok(ring)
+}
+
+/// Joining members own nothing.
+fn placed(member: &Member) -> bool {
+    member.status != Status::Joining
+}
+
+/// How many points the members ask for.
+fn points(members: &[Member]) -> u64 {
+    members.iter().filter(|member| placed(member)).map(|member| u64::from(member.weight)).sum()
+}
+
+/// What a weight counts for where all ask for so many points. Of the members alone, so that all nodes place keys alike.
+fn share(weight: u32, points: u64) -> u32 {
+    let most = POINTS_MAX as u64;
+    if points <= most {
+        return weight;
+    }
+    u32::try_from(u64::from(weight) * most / points).unwrap_or(weight)
 }
 
 #[cfg(test)]
@@ -162,5 +206,18 @@ mod tests {
         after[0].zone = None;
         let zoneless = derive(&empty, &changed, &after).unwrap();
         assert_eq!(zoneless.fingerprint(), derive(&empty, &empty, &after).unwrap().fingerprint());
+    }
+
+    #[test]
+    fn members_that_ask_for_more_than_a_ring_holds_get_their_part_of_it() {
+        assert_eq!(share(160, POINTS_MAX as u64), 160);
+        assert_eq!(share(160, 2 * POINTS_MAX as u64), 80);
+        assert_eq!(share(0, u64::MAX), 0);
+        let weights = [hashring::WEIGHT_MAX, 100, 7, 1];
+        let asked = 300 * u64::from(hashring::WEIGHT_MAX) + 108;
+        let given: u64 = weights.iter().map(|weight| u64::from(share(*weight, asked))).sum();
+        let largest = u64::from(share(hashring::WEIGHT_MAX, asked));
+        assert!(299 * largest + given <= POINTS_MAX as u64);
+        assert!(300 * (largest + 1) > POINTS_MAX as u64 - 300, "no more is taken away than has to be");
     }
 }

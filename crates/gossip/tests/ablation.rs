@@ -53,6 +53,11 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
             siblings.sync(&written(record("b").versions, by_other(1), removed(5))).unwrap();
             tell(&mut hand, siblings)
         }
+        Rule::HighestIncarnationWins => {
+            // The lower incarnation has the later stamp and the higher event.
+            weighs(&mut hand, [(by_other(1), 6, 1, 60), (dot(2), 5, 2, 50)]) == 60
+        }
+        Rule::LatestStampWins => weighs(&mut hand, [(dot(2), 5, 2, 50), (by_other(1), 5, 1, 60)]) == 50,
         Rule::UpdateKeepsIncarnation => {
             meet(&mut hand, "b");
             hand.ask(Command::Update { id: id("b"), weight: 7 });
@@ -176,6 +181,12 @@ fn holds(rule: Rule, tune: impl Fn(Settings) -> Settings) -> bool {
             hand.wait(5_000);
             hand.dialed.contains(&address("b"))
         }
+        Rule::RemovalCoversOwn => {
+            // Of a membership before this one.
+            let removal = Message::YouAreRemoved { record: None, covered: vec![by_other(1)], floor: None };
+            hand.hear("b", Vec::new(), &removal);
+            hand.machine.affiliation().ring().is_some()
+        }
         Rule::GoneIsAnswered => {
             meet(&mut hand, "b");
             hand.ask(Command::Leave { force: true });
@@ -258,6 +269,22 @@ fn tell(hand: &mut Hand, versions: Versions) -> bool {
     meet_as(hand, "c", Dot::new(Actor(9), 1).unwrap());
     rumour_by(hand, "c", Dot::new(Actor(9), 1).unwrap(), vec![Record { versions, ..record("b") }]);
     !is_member(hand, "b")
+}
+
+/// A member tells of concurrent writes of b, each an event, an incarnation, a stamp's milliseconds and a weight. What b
+/// weighs then.
+fn weighs(hand: &mut Hand, writes: [(Dot, u64, u64, u32); 2]) -> u32 {
+    let mut siblings = Versions::new();
+    for (dot, incarnation, wall_ms, weight) in writes {
+        let Standing::Member(membership) = member("b", incarnation) else { panic!("a member") };
+        let standing = Standing::Member(Membership { weight, ..membership });
+        let version = Version { standing, stamp: Stamp::at(wall_ms), by: id("c"), extension: Bytes::new() };
+        let mut written = Versions::new();
+        written.write_at(&Default::default(), version, dot).unwrap();
+        siblings.sync(&written).unwrap();
+    }
+    assert!(!tell(hand, siblings), "both say that it is a member");
+    hand.machine.members().find(|member| member.id == id("b")).unwrap().weight
 }
 
 fn is_member(hand: &Hand, name: &str) -> bool {

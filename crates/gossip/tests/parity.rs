@@ -1,5 +1,5 @@
-//! The faults of the original (`seed-parity.md`, gossip 1 to 11), each situation reproduced in the simulator. The
-//! eleventh, a ring with the name of a server, is a test beside `RingName`.
+//! The faults of the original (`seed-parity.md`, gossip 1 to 10), each situation reproduced in the simulator. The
+//! eleventh, a ring with the name of a server, takes whole nodes and is among the tests of `clusterluck`.
 
 use std::collections::BTreeSet;
 

@@ -232,6 +232,24 @@ fn a_node_outside_that_fell_back_answers_as_a_newer_run_unless_another_is_alive(
 }
 
 #[test]
+fn a_run_that_outgrew_another_is_on_disk_before_anyone_hears_of_it() {
+    let mut hand = inserted_while_it_left();
+    let ours = hand.machine.incarnation();
+    let mut record = record_by("a", dot(3));
+    let own = record.own.as_mut().unwrap();
+    (own.incarnation, own.address) = (Incarnation(ours.0 + 1_000), address("a"));
+    hand.full = true;
+    hand.sent();
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record], facts: Vec::new() });
+    hand.wait(5_000);
+    assert_eq!((hand.machine.incarnation(), hand.sent().len()), (ours, 0));
+    hand.full = false;
+    hand.wait(2_000);
+    assert!(hand.machine.incarnation().0 > ours.0 + 1_000);
+    assert!(matches!(hand.sent().as_slice(), [Message::InviteRefused(InviteRefusal::NotInRing)]));
+}
+
+#[test]
 fn operations_wait_for_no_second_leave() {
     let mut hand = Hand::founder("a");
     hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });

@@ -50,6 +50,9 @@ fn another_run_finds_the_state() {
     assert_eq!(load(&path).unwrap().unwrap(), b"third");
 }
 
+/// Where the version of the format is: a flipped one cannot be told from another.
+const VERSION_AT: usize = 7;
+
 #[test]
 fn no_flipped_byte_is_believed() {
     let (_directory, path) = file();
@@ -63,7 +66,10 @@ fn no_flipped_byte_is_believed() {
                 assert!(matches!(state.as_deref(), Some(b"newest" | b"older")), "byte {at}: {state:?}");
             }
             Err(error) => {
-                assert!(matches!(error, StoreError::Foreign { .. }) && at < 8, "byte {at}: {error}");
+                assert!(
+                    matches!(error, StoreError::Foreign { .. }) && at == VERSION_AT,
+                    "byte {at}: {error}"
+                );
             }
         }
     }

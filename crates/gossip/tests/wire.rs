@@ -152,6 +152,26 @@ fn other_versions_and_other_bytes_are_named() {
     assert_eq!(Frame::decode(&good[..good.len() - 1]), Err(FrameError::Malformed));
 }
 
+/// A message that a later version has and this does not: a node that speaks both sends it only to those that do, so to
+/// this build it is damage, and nothing of it is taken in.
+#[test]
+fn a_message_that_is_not_known_changes_nothing() {
+    let mut machine = founder("a");
+    let before = machine.hashes();
+    for kind in 16..=255_u8 {
+        let mut frame = Frame::encode(&header(), &Message::Goodbye).to_vec();
+        let last = frame.len() - 1;
+        // The number of the message, as a varint.
+        frame.truncate(last);
+        frame.extend(if kind < 128 { vec![kind] } else { vec![kind, 1] });
+        frame.extend_from_slice(b"something of a later version");
+        assert_eq!(Frame::decode(&frame), Err(FrameError::Malformed), "message {kind}");
+        machine.handle(Input::Frame { from: id("x"), bytes: frame.into() }, NOW);
+    }
+    assert!(drain(&mut machine).is_empty());
+    assert_eq!((machine.hashes(), machine.stats().bad_frames), (before, 240));
+}
+
 #[test]
 fn records_over_a_limit_are_refused() {
     let mut heavy = record();

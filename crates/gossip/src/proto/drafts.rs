@@ -38,6 +38,8 @@ pub(super) enum Intent {
     Gather,
     /// Take the weight this node was inserted with.
     Adopt { weight: u32 },
+    /// Outside, become a run above all that others know of, and then say that this node does not come, or is gone.
+    Outgrow { to: NodeId, refusal: Option<InviteRefusal> },
     /// Remove a node that does not come.
     Uninvite { id: NodeId, incarnation: Incarnation, reason: InviteRefusal },
 }
@@ -50,7 +52,8 @@ impl Intent {
             | (Self::Mint, Self::Mint)
             | (Self::Gather, Self::Gather)
             | (Self::Accept { .. }, Self::Accept { .. })
-            | (Self::Adopt { .. }, Self::Adopt { .. }) => true,
+            | (Self::Adopt { .. }, Self::Adopt { .. })
+            | (Self::Outgrow { .. }, Self::Outgrow { .. }) => true,
             (Self::Uninvite { id, .. }, Self::Uninvite { id: other, .. }) => id == other,
             _ => false,
         }
@@ -65,6 +68,13 @@ pub(super) struct Draft {
     /// Start from an empty roster: the ring is another one.
     pub(super) fresh: bool,
     pub(super) then: Then,
+}
+
+impl Draft {
+    /// Whether only a member writes this.
+    pub(super) fn is_of_members(&self) -> bool {
+        self.affiliation.is_none() && !matches!(self.then, Then::Refuse(..))
+    }
 }
 
 /// What follows once a write is on disk.
@@ -85,6 +95,7 @@ pub(super) enum Then {
     Returned(Token, LeaveError),
     Greet(NodeId),
     Uninvited(NodeId, InviteRefusal),
+    Refuse(NodeId, Option<InviteRefusal>),
 }
 
 impl Machine {
@@ -155,7 +166,8 @@ impl Machine {
     fn upkeep(&mut self, intent: Intent, now: Now) -> Option<Draft> {
         let local = self.settings.id.clone();
         let mut draft = Draft::default();
-        if !matches!(intent, Intent::Accept { .. }) && self.ring().is_none() {
+        let is_of_members = !matches!(intent, Intent::Accept { .. } | Intent::Outgrow { .. });
+        if is_of_members && self.ring().is_none() {
             return None;
         }
         match intent {
@@ -184,6 +196,15 @@ impl Machine {
                 draft.then = Then::Greet(from);
                 self.identity.mint(now.wall_ms, &mut self.random);
                 self.write_own(&mut draft);
+            }
+            Intent::Outgrow { to, refusal } => {
+                if self.ring().is_some() {
+                    return None;
+                }
+                if self.identity.is_outrun() {
+                    self.identity.mint(now.wall_ms, &mut self.random);
+                }
+                draft.then = Then::Refuse(to, refusal);
             }
             Intent::Gather => {
                 let chosen = self.scattered()?;
@@ -249,6 +270,10 @@ impl Machine {
             };
             self.write(&mut draft, &id, &Standing::Member(membership), now);
         }
+        let points = self.points_with(&draft);
+        if points > hashring::POINTS_MAX as u64 {
+            return Err(InsertError::TooManyPoints { points });
+        }
         Ok(draft)
     }
 
@@ -268,8 +293,21 @@ impl Machine {
         };
         let standing = Standing::Member(Membership { weight, incarnation, ..membership.clone() });
         let mut draft = Draft::default();
+        let less = weight <= membership.weight;
         self.write(&mut draft, id, &standing, now);
+        let points = self.points_with(&draft);
+        if points > hashring::POINTS_MAX as u64 && !less {
+            return Err(UpdateError::TooManyPoints { points });
+        }
         Ok(draft)
+    }
+
+    /// How many points the ring would have with this written, joining members included.
+    fn points_with(&self, draft: &Draft) -> u64 {
+        let weight = |entry: &Entry| entry.membership().map_or(0, |membership| u64::from(membership.weight));
+        let present = self.roster.members().filter(|(id, _)| !draft.records.contains_key(*id));
+        let written = draft.records.values().map(|record| weight(&Entry::new(record.clone())));
+        present.map(|(_, entry)| weight(entry)).chain(written).sum()
     }
 
     fn remove(&mut self, ids: &BTreeSet<NodeId>, now: Now) -> Result<Draft, RemoveError> {
@@ -405,10 +443,10 @@ impl Machine {
 
     /// Says under which actor this node writes, before anyone sees what it wrote.
     fn own_up(&mut self, draft: &mut Draft) {
-        let is_leave = matches!(draft.then, Then::Leave { .. });
+        let is_out = matches!(draft.then, Then::Leave { .. } | Then::Refuse(..));
         let known = self.roster.get(&self.settings.id).map(Entry::record);
         let own = draft.records.get(&self.settings.id).or(known).and_then(|record| record.own.as_ref());
-        if !is_leave && own.is_some_and(|own| own.actor != self.identity.actor()) {
+        if !is_out && own.is_some_and(|own| own.actor != self.identity.actor()) {
             self.write_own(draft);
         }
     }

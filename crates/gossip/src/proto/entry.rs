@@ -71,7 +71,9 @@ impl Entry {
             let incarnation = version.standing.incarnation();
             let is_live = !is_removal(version) && Some(incarnation) > dead;
             let counts = is_live || is_removal(version);
-            (counts, is_live, incarnation, version.stamp, dot.actor, dot.counter)
+            let newest = self.rules.keep(Rule::HighestIncarnationWins).then_some(incarnation);
+            let latest = self.rules.keep(Rule::LatestStampWins).then_some(version.stamp);
+            (counts, is_live, newest, latest, dot.actor, dot.counter)
         };
         self.versions().siblings().max_by_key(rank)
     }

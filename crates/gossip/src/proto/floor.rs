@@ -65,6 +65,13 @@ impl Floor {
         *self != before
     }
 
+    /// Whether it fits a frame beside others.
+    pub(crate) fn is_bearable(&self) -> bool {
+        self.is_within_limits()
+            && postcard::experimental::serialized_size(self)
+                .is_ok_and(|bytes| bytes <= super::record::RECORD_BYTES_MAX)
+    }
+
     /// Whether every field keeps the limits a well-meaning collector keeps.
     pub(crate) fn is_within_limits(&self) -> bool {
         self.dots.len() <= super::record::SIBLINGS_MAX

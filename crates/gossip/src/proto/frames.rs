@@ -4,7 +4,7 @@ use netkernel::NodeId;
 use serde::Serialize;
 
 use crate::event::Event;
-use crate::message::{Delta, Frame, Header, Message, Snapshot, SyncHash};
+use crate::message::{Delta, Frame, FrameError, Header, Message, Snapshot, SyncHash};
 
 use super::affiliation::Affiliation;
 use super::entry::Entry;
@@ -37,12 +37,16 @@ impl Machine {
                 return self.emit(Event::BadFrame { id: from.clone(), error });
             }
         };
+        if !self.has_room_for(&message, bytes.len(), now) {
+            self.stats.crowded_frames += 1;
+            return self.emit(Event::BadFrame { id: from.clone(), error: FrameError::NoRoom });
+        }
         match message {
             _ if *from == self.settings.id || matches!(self.affiliation, Affiliation::Withdrawn(_)) => {}
             Message::Stranger => self.on_stranger(from, &header),
             Message::Invite(record) => self.on_invite(from, &header, *record, now),
             Message::InviteRefused(reason) => self.on_invite_refused(from, &header, reason),
-            message if self.ring().is_none() => self.answer_from_outside(from, &header, &message, now),
+            message if self.ring().is_none() => self.answer_from_outside(from, &header, &message),
             message if self.is_foreign(from, &header) => {
                 self.stats.foreign_frames += 1;
                 if !matches!(message, Message::Gone { .. } | Message::YouAreRemoved { .. }) {

@@ -12,6 +12,7 @@ use crate::ring_name::RingName;
 
 use super::affiliation::Affiliation;
 use super::allowance::Allowance;
+use super::capacity::Capacity;
 use super::circle::Circle;
 use super::drafts::Intent;
 use super::duplicates::Probe;
@@ -52,6 +53,7 @@ pub struct Machine {
     pub(super) random: Random,
     pub(super) links: Links,
     pub(super) circle: Circle,
+    pub(super) capacity: Capacity,
     pub(super) rumours: Rumours,
     pub(super) operations: Operations,
     pub(super) meets: Meets,
@@ -110,6 +112,7 @@ impl Machine {
             random,
             links: Links::default(),
             circle: Circle::default(),
+            capacity: Capacity::default(),
             rumours: Rumours::default(),
             operations: Operations::default(),
             meets: Meets::default(),

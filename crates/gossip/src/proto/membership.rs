@@ -57,8 +57,10 @@ impl Machine {
             _ => Some(InviteRefusal::NotInRing),
         };
         if let Some(refusal) = refusal {
-            self.outgrow(&record, now);
-            return self.send(from, &Message::InviteRefused(refusal));
+            return match self.is_outgrown_by(&record) {
+                true => self.outgrow(&record, from, Some(refusal)),
+                false => self.send(from, &Message::InviteRefused(refusal)),
+            };
         }
         if self.ring().is_some() && self.turns_away(from, header, &Message::Invite(Box::new(record.clone())))
         {
@@ -87,16 +89,29 @@ impl Machine {
         trial.is_some_and(|entry| entry.membership().is_some())
     }
 
-    /// A node that stays outside, and started from an older state than others know of, has to be believed: it becomes
-    /// a run above all they know. Not if that run listens elsewhere, for it may be alive.
-    fn outgrow(&mut self, record: &Record, now: Now) {
-        let known = record.own.as_ref().filter(|own| own.address == self.settings.address);
-        if self.ring().is_none() && known.is_some_and(|own| own.incarnation > self.incarnation) {
+    /// Whether a node that stays outside started from an older state than others know of.
+    fn is_outgrown_by(&self, record: &Record) -> bool {
+        self.ring().is_none() && record.own.as_ref().is_some_and(|own| own.incarnation > self.incarnation)
+    }
+
+    /// To be believed, a node that stays outside becomes a run above all that others know of, and answers once that is on
+    /// disk. Not if the run they know of listens elsewhere: that may be alive, and answers for itself.
+    fn outgrow(&mut self, record: &Record, to: &NodeId, refusal: Option<InviteRefusal>) {
+        if record.own.as_ref().is_some_and(|own| own.address == self.settings.address) {
             self.identity.told(Entry::new(record.clone()).incarnation());
-            self.identity.mint(now.wall_ms, &mut self.random);
-            self.incarnation = self.identity.incarnation();
-            self.act(Action::SetIncarnation(self.incarnation));
-            self.writer.mark_dirty(None);
+            self.writer.push(Intent::Outgrow { to: to.clone(), refusal });
+        } else if let Some(refusal) = refusal {
+            self.send(to, &Message::InviteRefused(refusal));
+        }
+    }
+
+    /// Says to a member of the ring this node was in that it does not come, or is gone.
+    pub(super) fn refuse(&mut self, to: &NodeId, refusal: Option<InviteRefusal>) {
+        // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
+        let is_invited = self.is_member(&self.settings.id).then_some(InviteRefusal::NotInRing);
+        match refusal.or(is_invited) {
+            Some(refusal) => self.send(to, &Message::InviteRefused(refusal)),
+            None => self.send_gone(to),
         }
     }
 
@@ -146,13 +161,7 @@ impl Machine {
     }
 
     /// A frame of the ring this node was in is told so; any other, that it does not concern this node.
-    pub(super) fn answer_from_outside(
-        &mut self,
-        from: &NodeId,
-        header: &Header,
-        message: &Message,
-        now: Now,
-    ) {
+    pub(super) fn answer_from_outside(&mut self, from: &NodeId, header: &Header, message: &Message) {
         let is_answer = matches!(
             message,
             Message::Gone { .. } | Message::YouAreRemoved { .. } | Message::Goodbye | Message::Known { .. }
@@ -166,18 +175,12 @@ impl Machine {
             && let Some(record) = records.iter().find(|record| record.id == self.settings.id)
         {
             // It is told what is known of itself.
-            self.outgrow(record, now);
-            if record.own.as_ref().is_some_and(|own| own.incarnation > self.incarnation) {
-                // Of a run that listens elsewhere, which answers for itself.
-                return;
+            if self.is_outgrown_by(record) {
+                return self.outgrow(record, from, None);
             }
         }
         if was_here {
-            return match self.is_member(&self.settings.id) {
-                false => self.send_gone(from),
-                // Someone inserted it while it was leaving: it takes that for an invitation, and does not come.
-                true => self.send(from, &Message::InviteRefused(InviteRefusal::NotInRing)),
-            };
+            return self.refuse(from, None);
         }
         let header = Header { ring: None, ..self.header() };
         self.send_as(from, &header, &Message::Stranger);
@@ -244,7 +247,7 @@ impl Machine {
         let own = self.roster.get(&self.settings.id);
         let is_covered = |entry: &Entry| {
             let mut dots = entry.versions().siblings().map(|(dot, _)| dot);
-            dots.all(|dot| covered.contains(dot))
+            dots.all(|dot| covered.contains(dot)) || !self.keeps(Rule::RemovalCoversOwn)
         };
         if record.is_none() && own.is_some_and(|own| own.membership().is_some() && is_covered(own)) {
             self.evict();

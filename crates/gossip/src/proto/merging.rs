@@ -8,6 +8,7 @@ use super::entry::Entry;
 use super::floor::Floor;
 use super::machine::Machine;
 use super::record::{Context, Fact, Record};
+use super::roster::Unmerged;
 use super::rumour::HOT_MAX;
 use super::time::Now;
 
@@ -67,10 +68,12 @@ impl Machine {
     /// Merges one record and draws the consequences. `None` if one of its events had written something else.
     pub(super) fn merge(&mut self, record: &Record, cause: &Cause, now: Now) -> Option<Vec<Fact>> {
         let before = self.roster.get(&record.id).cloned();
-        let Ok(news) = self.roster.merge(record) else {
-            self.stats.reused_dots += 1;
-            tracing::error!(node = %record.id, "two writes bear one event: the record was not merged");
-            return None;
+        let news = match self.roster.merge(record) {
+            Ok(news) => news,
+            Err(unmerged) => {
+                self.count_unmerged(record, unmerged);
+                return None;
+            }
         };
         let after = self.roster.get(&record.id).cloned();
         if before.as_ref().map(Entry::record) != after.as_ref().map(Entry::record) {
@@ -91,6 +94,19 @@ impl Machine {
             }
         }
         Some(news)
+    }
+
+    pub(super) fn count_unmerged(&mut self, record: &Record, unmerged: Unmerged) {
+        match unmerged {
+            Unmerged::Reused => {
+                self.stats.reused_dots += 1;
+                tracing::error!(node = %record.id, "two writes bear one event: the record was not merged");
+            }
+            Unmerged::TooLarge => {
+                self.stats.large_records += 1;
+                tracing::error!(node = %record.id, "too much was written of the node: the record was not merged");
+            }
+        }
     }
 
     /// Takes in what stayed of removed nodes. Returns whether anything was new.

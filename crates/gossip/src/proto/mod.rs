@@ -25,6 +25,7 @@
 
 mod affiliation;
 mod allowance;
+mod capacity;
 mod circle;
 mod commands;
 mod detecting;
@@ -76,11 +77,12 @@ pub use record::{
     Actor, Context, Dot, Ended, Fact, Membership, OwnRecord, OwnVersion, Protocols, Record, Standing,
     Version, Versions, What,
 };
-pub(crate) use record::{TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
+pub(crate) use record::{RECORD_BYTES_MAX, TAG_BYTES_MAX, ZONE_BYTES_MAX, tag_bytes};
 pub use roster::Digest;
 pub use rules::Rule;
 pub use settings::Settings;
 #[cfg(feature = "sim")]
 pub(crate) use settled::Calm;
+pub use stability::Overdue;
 pub use stamp::Stamp;
 pub use time::Now;

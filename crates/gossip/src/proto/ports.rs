@@ -161,6 +161,8 @@ pub enum Action {
 pub struct Stats {
     /// Frames that could not be read.
     pub bad_frames: u64,
+    /// Frames dropped because this node would have known more than it has room for.
+    pub crowded_frames: u64,
     /// Frames of another ring or layout.
     pub foreign_frames: u64,
     /// Frames of nodes that were removed, of which nothing was merged.
@@ -169,6 +171,8 @@ pub struct Stats {
     pub divergences: u64,
     /// Records whose event had written something else before. Expected to stay 0.
     pub reused_dots: u64,
+    /// Records not merged because they would have become larger than a record may be. Expected to stay 0.
+    pub large_records: u64,
     /// Writes of the state that failed.
     pub failed_stores: u64,
     /// Tombstones collected.

@@ -188,6 +188,12 @@ impl Record {
         });
         versions && own && self.versions.siblings().len() <= SIBLINGS_MAX
     }
+
+    /// Whether it fits a frame beside others, with all that was written of it at the same time.
+    pub(crate) fn is_bearable(&self) -> bool {
+        self.is_within_limits()
+            && postcard::experimental::serialized_size(self).is_ok_and(|bytes| bytes <= RECORD_BYTES_MAX)
+    }
 }
 
 /// What the tags of a node take up, in bytes.
@@ -212,6 +218,9 @@ const EXTENSION_BYTES_MAX: usize = 4 * 1024;
 
 /// Actors retired by one record; the rest waits for the next.
 pub(crate) const ENDED_MAX: usize = 32;
+
+/// The largest record, as it is sent: a third of a frame.
+pub(crate) const RECORD_BYTES_MAX: usize = 1024 * 1024;
 
 /// Concurrent versions of one record: what is written of one node while its change spreads, by every member of a large
 /// ring at worst.

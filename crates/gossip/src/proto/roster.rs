@@ -195,14 +195,17 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Reused`] when one event wrote two different versions; nothing changed.
-    pub(crate) fn merge(&mut self, record: &Record) -> Result<Vec<Fact>, Reused> {
+    /// [`Unmerged`]; nothing changed.
+    pub(crate) fn merge(&mut self, record: &Record) -> Result<Vec<Fact>, Unmerged> {
         if self.get(&record.id).is_some_and(|entry| entry.record() == record) {
             return Ok(Vec::new());
         }
         let (entry, news) = self.trial(record)?;
         if entry.is_none() && news.is_empty() {
             return Ok(news);
+        }
+        if entry.as_ref().is_some_and(|entry| !entry.record().is_bearable()) {
+            return Err(Unmerged::TooLarge);
         }
         record.versions.siblings().for_each(|(dot, _)| self.seen.insert(*dot));
         match entry {
@@ -218,8 +221,8 @@ impl Roster {
     ///
     /// # Errors
     ///
-    /// [`Reused`]
-    pub(crate) fn trial(&self, record: &Record) -> Result<(Option<Entry>, Vec<Fact>), Reused> {
+    /// [`Unmerged::Reused`]
+    pub(crate) fn trial(&self, record: &Record) -> Result<(Option<Entry>, Vec<Fact>), Unmerged> {
         let here = self.get(&record.id);
         // A version whose event was seen and that is not here was replaced, and its successor may be collected.
         let ignores = self.rules.keep(Rule::CoveredIsIgnored);
@@ -235,11 +238,11 @@ impl Roster {
         let seen = Record { versions: versions.clone(), ..record.clone() };
         if let Some(entry) = here {
             let mut entry = entry.clone();
-            let news = entry.merge(&seen).ok_or(Reused)?;
+            let news = entry.merge(&seen).ok_or(Unmerged::Reused)?;
             return Ok((Some(entry), news));
         }
         if let Some(past) = self.past_of(&record.id) {
-            versions.sync(&past).map_err(|_| Reused)?;
+            versions.sync(&past).map_err(|_| Unmerged::Reused)?;
         }
         let floor = self.floors.get(&record.id).cloned();
         let is_left = !versions.is_empty();
@@ -259,7 +262,7 @@ impl Roster {
         let merged = match self.floor(&floor.id) {
             Some(mine) => {
                 let mut merged = mine.clone();
-                if !merged.merge(&floor) {
+                if !merged.merge(&floor) || !merged.is_bearable() {
                     return false;
                 }
                 merged
@@ -401,9 +404,14 @@ impl Roster {
     }
 }
 
-/// One event wrote two different versions: an actor is not unique.
+/// Why a record was not merged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Reused;
+pub(crate) enum Unmerged {
+    /// One event wrote two different versions: an actor is not unique.
+    Reused,
+    /// What it would become is over the limits within which others read it.
+    TooLarge,
+}
 
 /// Whether the newest own record of this entry is newer than what the digest has.
 fn lacks_own(digest: &Digest, entry: &Entry) -> bool {

@@ -14,6 +14,10 @@ pub enum Rule {
     BroughtIsTried,
     /// A removal beats concurrent members of its own or an older incarnation.
     RemovalBeatsMember,
+    /// Among concurrent members of one node the one with the highest incarnation counts.
+    HighestIncarnationWins,
+    /// Of concurrent writes of one incarnation the one stamped last counts.
+    LatestStampWins,
     /// A change of weight keeps the incarnation, so that it does not undo a concurrent removal.
     UpdateKeepsIncarnation,
     /// A removal bears the highest incarnation its writer knows.
@@ -46,6 +50,8 @@ pub enum Rule {
     UnusedIsRetired,
     /// A removed node is told so until it is known to have heard, or its tombstone is collected.
     RemovedIsTold,
+    /// A node that is told of its removal goes only if that covers what it is a member by.
+    RemovalCoversOwn,
     /// A node in no ring answers the frames of its old one.
     GoneIsAnswered,
 }
@@ -78,12 +84,14 @@ impl Rules {
 #[cfg(feature = "sim")]
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::CoveredIsIgnored,
         Self::RemovedBringsNothing,
         Self::UnknownIsPulled,
         Self::BroughtIsTried,
         Self::RemovalBeatsMember,
+        Self::HighestIncarnationWins,
+        Self::LatestStampWins,
         Self::UpdateKeepsIncarnation,
         Self::RemovalBearsHighest,
         Self::FloorKills,
@@ -100,6 +108,7 @@ impl Rule {
         Self::RetiredIsTold,
         Self::UnusedIsRetired,
         Self::RemovedIsTold,
+        Self::RemovalCoversOwn,
         Self::GoneIsAnswered,
     ];
 }

@@ -53,6 +53,10 @@ pub struct Settings {
     pub members_max: usize,
     /// The largest frame to send, in bytes.
     pub frame_bytes_max: usize,
+    /// How much to know of the ring at most, in bytes as they are stored. A frame that may bring more is dropped.
+    pub known_bytes_max: usize,
+    /// How many actors and separate runs of their events to count at most: what is beyond that is dropped with its frame.
+    pub context_runs_max: usize,
     /// How old a tombstone has to be to be collected. Longer than any message is under way.
     pub tombstone_ms: u64,
     /// How long a floor is kept.
@@ -86,6 +90,8 @@ impl Settings {
             removal: Arc::new(Never),
             members_max: 10_000,
             frame_bytes_max: 3 * 1024 * 1024,
+            known_bytes_max: 256 * 1024 * 1024,
+            context_runs_max: 64 * 1024,
             tombstone_ms: 10 * MINUTE_MS,
             floor_ms: 7 * 24 * 60 * MINUTE_MS,
             protocols: Protocols { oldest: PROTOCOL, newest: PROTOCOL },

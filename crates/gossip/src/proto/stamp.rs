@@ -17,7 +17,9 @@ impl Stamp {
         self.0 >> LOGICAL_BITS
     }
 
-    const fn at(wall_ms: u64) -> Self {
+    /// The first stamp of a millisecond since 1970, of which the lowest 48 bits count.
+    #[must_use]
+    pub const fn at(wall_ms: u64) -> Self {
         Self(wall_ms << LOGICAL_BITS)
     }
 }

@@ -137,8 +137,8 @@ impl Machine {
                     false => self.roster.clone(),
                 };
                 for record in draft.records.values() {
-                    if roster.merge(record).is_err() {
-                        self.stats.reused_dots += 1;
+                    if let Err(unmerged) = roster.merge(record) {
+                        self.count_unmerged(record, unmerged);
                     }
                     let ended = record.own.iter().flat_map(|own| &own.ended);
                     ended.for_each(|ended| {
@@ -179,7 +179,7 @@ impl Machine {
                 self.writer.durable = seen;
                 self.writer.failing = false;
                 match write {
-                    Some((draft, _)) if draft.affiliation.is_none() && self.ring().is_none() => {
+                    Some((draft, _)) if draft.is_of_members() && self.ring().is_none() => {
                         self.fail(&draft.then, Unavailable::Evicted);
                     }
                     Some((draft, _)) => self.commit(draft, now),
@@ -253,6 +253,7 @@ impl Machine {
             Then::Returned(token, error) => self.complete(token, Outcome::Leave(Err(error))),
             Then::Greet(id) => self.pull(&id),
             Then::Uninvited(id, reason) => self.emit(Event::InviteRefused { id, reason }),
+            Then::Refuse(to, refusal) => self.refuse(&to, refusal),
         }
     }
 
@@ -264,7 +265,7 @@ impl Machine {
             Then::Leave { token, .. } | Then::Returned(token, _) => {
                 self.complete(token, Outcome::Leave(Err(error.into())));
             }
-            Then::Nothing | Then::Greet(_) | Then::Uninvited(..) => {}
+            Then::Nothing | Then::Greet(_) | Then::Uninvited(..) | Then::Refuse(..) => {}
         }
     }
 }

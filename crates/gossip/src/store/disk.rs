@@ -55,7 +55,9 @@ impl Disk for RealDisk {
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Lock>>> {
         use rustix::fs::{FlockOperation, flock};
         use rustix::io::Errno;
-        let file = private().truncate(false).open(path)?;
+        drop(private().truncate(false).open(path)?);
+        // Held open for reading only, so that the file system can be made read-only under a running node.
+        let file = File::open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Some(Box::new(file))),
             Err(Errno::WOULDBLOCK) => Ok(None),

@@ -65,7 +65,7 @@ pub enum StoreError {
         /// Where the first damaged part of the older generation begins, in bytes.
         older: u64,
     },
-    /// The file is none of this store's.
+    /// The file is none of this store's, or of another version.
     #[error("{} is not a state file of this version", path.display())]
     Foreign {
         /// The file.
