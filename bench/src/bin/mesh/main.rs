@@ -1,11 +1,14 @@
 //! A mesh at rest and in the making: many nodes that connect at once, what an idle session holds in memory, and a good
-//! peer among a thousand clients that never finish their handshakes. All nodes are in this process, over loopback TCP,
+//! peer among a thousand clients that never finish their handshakes, and beside a peer that stands still. All nodes are in this process, over loopback TCP,
 //! sealed.
 
 mod forming;
 mod idle;
 mod nodes;
 mod slow;
+mod stuck;
+
+use std::cell::RefCell;
 
 use bench::{CountingAllocator, Measure, Report, Target};
 
@@ -32,5 +35,22 @@ fn main() {
     measure.contender("clusterluck", || nodes::run(slow::seconds(1_000)));
     measure.contender("clusterluck, nobody else there", || nodes::run(slow::seconds(0)));
     report.run(measure);
+    let heap = RefCell::new(Vec::new());
+    let mut measure = Measure::new("calls to a good peer beside a stuck one: p99", "µs")
+        .target(Target::ratio_to("clusterluck, nobody stuck", 1.2));
+    measure.contender("clusterluck", || {
+        let figures = nodes::run(stuck::figures(true));
+        heap.borrow_mut().push(figures.heap_mb);
+        figures.p99_us
+    });
+    measure.contender("clusterluck, nobody stuck", || nodes::run(stuck::figures(false)).p99_us);
+    report.run(measure);
+    if let Some(most) = heap.borrow().iter().copied().max_by(f64::total_cmp) {
+        // A full queue (8 MiB), and at both ends of the connection what the largest message of the load adds.
+        let mut measure =
+            Measure::new("heap of what waits for a stuck peer", "MB").target(Target::figure(12.0));
+        measure.constant("clusterluck", most);
+        report.run(measure);
+    }
     report.finish().expect("the report is written");
 }

@@ -62,7 +62,7 @@ pub async fn end(kernels: Vec<Kernel>) {
 }
 
 /// Runs a sample on a runtime of its own.
-pub fn run(sample: impl Future<Output = f64>) -> f64 {
+pub fn run<T>(sample: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2).enable_all().build().expect("a runtime starts").block_on(sample)
 }

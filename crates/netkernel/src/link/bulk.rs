@@ -68,13 +68,15 @@ impl Bulk {
         }
     }
 
-    /// The next piece; `None` if nothing waits. A message that `wanted` refuses is passed over.
+    /// The next piece, of at most so many bytes; `None` if nothing waits. A message that `wanted` refuses is passed over.
     pub(super) fn piece(
         &mut self,
+        bytes_max: usize,
         session: SessionId,
         now: Instant,
         wanted: impl Fn(&Message) -> bool,
     ) -> Option<Piece> {
+        let bytes_max = bytes_max.min(PIECE_BYTES_MAX);
         loop {
             let mut turn = self.turns.pop_front()?;
             let begun = turn.sent.is_some();
@@ -85,7 +87,7 @@ impl Bulk {
             if !begun {
                 self.casts += 1;
             }
-            let piece = turn.piece(self.casts | CAST_IDS, session, now)?;
+            let piece = turn.piece(self.casts | CAST_IDS, bytes_max, session, now)?;
             if piece.flags.contains(Flags::LAST) {
                 self.finish(turn);
             } else {
@@ -177,11 +179,11 @@ impl Bulk {
 
 impl Turn {
     /// The next piece of the first message.
-    fn piece(&mut self, cast_id: u64, session: SessionId, now: Instant) -> Option<Piece> {
+    fn piece(&mut self, cast_id: u64, bytes_max: usize, session: SessionId, now: Instant) -> Option<Piece> {
         let message = self.messages.front()?;
         let (start, cast_id) = self.sent.as_ref().map_or((0, cast_id), |sent| (sent.bytes, sent.id));
         let envelope = message.envelope(cast_id, now);
-        let end = message.body.len().min(start + PIECE_BYTES_MAX);
+        let end = message.body.len().min(start + bytes_max);
         self.sent = Some(Sent { bytes: end, id: envelope.id, by: session });
         let first = start == 0;
         let mut flags = if first { Flags::FIRST } else { Flags::default() };

@@ -110,6 +110,11 @@ impl Lanes {
         self.pace.read(ping, self.since_start(now)) && !self.bulk.is_empty()
     }
 
+    /// Whether the peer has yet to read bulk before what is sent now.
+    pub(super) fn is_behind_bulk(&self) -> bool {
+        self.pace.is_under_way()
+    }
+
     /// For how long bulk has waited for the peer to read what it was sent before.
     pub(super) fn held_up(&self, now: Instant) -> Duration {
         if self.bulk.is_empty() { Duration::ZERO } else { self.pace.held_up(self.since_start(now)) }
@@ -196,10 +201,12 @@ impl Lanes {
             batch.messages.retain(wanted);
         }
         while left > 0 && !alone && self.pace.is_open() {
-            let Some(piece) = self.bulk.piece(session, now, wanted) else { break };
+            let Some(piece) = self.bulk.piece(self.pace.piece_bytes(), session, now, wanted) else { break };
             left = left.saturating_sub(piece.body.len());
             if let Some(ping) = self.pace.wrote(piece.body.len(), elapsed) {
                 batch.milestone = Some(Control::Ping(ping).piece());
+                batch.bulk.push(piece);
+                break;
             }
             batch.bulk.push(piece);
         }

@@ -188,6 +188,12 @@ impl Link {
         if carries { state.lanes.held_up(Instant::now()) } else { Duration::ZERO }
     }
 
+    /// Whether the peer reads bulk of a session before what is sent by it now.
+    pub(crate) fn is_behind_bulk(&self, session: SessionId) -> bool {
+        let state = self.state();
+        state.sessions.owner() == Some(session) && state.lanes.is_behind_bulk()
+    }
+
     /// Whether calls made here wait for the peer.
     pub(crate) fn awaits_replies(&self) -> bool {
         !self.calls.is_empty()

@@ -45,7 +45,7 @@ struct Milestone {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            window_bytes: WINDOW_BYTES_MIN,
+            window_bytes: WINDOW_BYTES_SLOW,
             since_bytes: 0,
             milestones: VecDeque::new(),
             passed_bytes: 0,
@@ -72,7 +72,7 @@ impl Pace {
                 milestone.limited = true;
             }
         }
-        if self.since_bytes < MILESTONE_BYTES {
+        if self.since_bytes < MILESTONE_BYTES.min(self.window_bytes / 2) {
             return None;
         }
         self.number += 1;
@@ -82,6 +82,16 @@ impl Pace {
         self.since_bytes = 0;
         self.milestones.push_back(milestone);
         Some(self.number | MILESTONES)
+    }
+
+    /// How much of a message one piece may hold: on a slow way little, so that the peer can often tell of it.
+    pub(crate) fn piece_bytes(&self) -> usize {
+        self.window_bytes / 4
+    }
+
+    /// Whether bulk was written that the peer has not told to have read: what is written now is read after it.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.passed_bytes + self.since_bytes > 0
     }
 
     /// A PONG of one of its PINGs has come: the peer has read up to there, past earlier milestones too. False if that opens
@@ -112,12 +122,16 @@ impl Pace {
     fn adapt(&mut self, milestone: &Milestone, took: Duration, now: Duration) {
         let shortest = self.shortest(took, now);
         let patience = shortest + QUEUE_MIN.max(shortest / 4);
-        if took > patience {
+        let floor_bytes = window_bytes_min(took);
+        if self.window_bytes < floor_bytes {
+            // Twice as much in each round trip.
+            self.window_bytes = (self.window_bytes + milestone.bytes).min(floor_bytes);
+        } else if took > patience || took > TOOK_MAX {
             if milestone.number <= self.judged {
                 return;
             }
             self.judged = self.number;
-            self.window_bytes = (self.window_bytes - self.window_bytes / 8).max(WINDOW_BYTES_MIN);
+            self.window_bytes = (self.window_bytes - self.window_bytes / 8).max(floor_bytes);
         } else if milestone.limited {
             // A quarter in each round trip while nothing queues up, and ever less the nearer it is to too much.
             let left = (patience - took).as_secs_f64() / (patience - shortest).as_secs_f64();
@@ -133,7 +147,7 @@ impl Pace {
             self.shortest = [None, self.shortest[0]];
             self.period = Some(now);
             // So that the queue empties for once, and is not taken for a part of the way.
-            self.window_bytes = (self.window_bytes / 2).max(WINDOW_BYTES_MIN);
+            self.window_bytes = (self.window_bytes / 2).max(window_bytes_min(took));
         }
         let present = self.shortest[0].map_or(took, |shortest| shortest.min(took));
         self.shortest[0] = Some(present);
@@ -148,6 +162,18 @@ pub(crate) fn is_milestone(ping: u64) -> bool {
 
 /// Milestones are numbered from here, calls and other PINGs from below.
 const MILESTONES: u64 = 1 << 63;
+/// The smallest window where milestones take so long to be answered.
+fn window_bytes_min(took: Duration) -> usize {
+    if took > TOOK_SLOW { WINDOW_BYTES_SLOW } else { WINDOW_BYTES_MIN }
+}
+
+/// The first window, and the smallest on a slow way: of a link that carries 4 kB a second, half of it takes 8 s, and the
+/// peer would be given up after 10 s (by default) without an answer.
+const WINDOW_BYTES_SLOW: usize = 64 * 1_024;
+/// Over local links nothing takes as long, whatever queues up.
+const TOOK_SLOW: Duration = Duration::from_millis(100);
+/// No way is that long: what takes longer has waited, and more of it would make it worse.
+const TOOK_MAX: Duration = Duration::from_secs(1);
 /// Enough for the fastest local links, little enough that a small message waits behind it for some 150 µs.
 const WINDOW_BYTES_MIN: usize = 384 * 1_024;
 /// How far apart milestones are: two in the smallest window. Each costs the peer a write.
@@ -250,6 +276,31 @@ mod tests {
         let (rate, longest) = saturated(2e9, way, Duration::from_secs(2));
         assert!(rate > 1.9e9, "{rate} bytes a second");
         assert!(longest < Duration::from_micros(500), "{longest:?}");
+    }
+
+    /// A peer that answers at least every ten seconds is not given up, and a small message waits no longer either.
+    #[test]
+    fn over_a_slow_link_little_is_under_way() {
+        for bytes_a_second in [4e3, 20e3, 100e3] {
+            let (mut pace, mut now, mut longest) = (Pace::default(), Duration::ZERO, Duration::ZERO);
+            let mut link: VecDeque<(Duration, Option<u64>)> = VecDeque::new();
+            let (mut free, mut answered) = (now, now);
+            while now < Duration::from_secs(600) {
+                while pace.is_open() {
+                    let piece = pace.piece_bytes();
+                    free = free.max(now) + Duration::from_secs_f64(piece as f64 / bytes_a_second);
+                    link.push_back((free, pace.wrote(piece, now)));
+                }
+                let Some((read, ping)) = link.pop_front() else { break };
+                now = read;
+                if let Some(ping) = ping {
+                    longest = longest.max(now - std::mem::replace(&mut answered, now));
+                    pace.read(ping, now);
+                }
+            }
+            assert!(longest < Duration::from_millis(9_500), "{bytes_a_second} bytes a second: {longest:?}");
+            assert!(pace.passed_bytes + pace.since_bytes < 2 * WINDOW_BYTES_SLOW);
+        }
     }
 
     #[test]

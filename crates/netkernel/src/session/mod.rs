@@ -7,7 +7,6 @@ mod records;
 mod writer;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinError;
@@ -15,6 +14,7 @@ use tokio::time::Instant;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
+use self::records::Heard;
 pub(crate) use encoder::Encoder;
 pub(crate) use outlet::{Outlet, SharedOutlet};
 pub(crate) use reader::Activate;
@@ -40,38 +40,11 @@ pub(crate) struct Session {
     pub(crate) epoch: Instant,
 }
 
-/// What was heard of the peer: when last, in milliseconds since the session began, and how often.
-struct Heard {
-    start: Instant,
-    last_ms: AtomicU64,
-    records: AtomicU64,
-}
-
-impl Heard {
-    fn new() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0), records: AtomicU64::new(0) })
-    }
-
-    fn at(&self, now: Instant) {
-        let elapsed = now.saturating_duration_since(self.start).as_millis();
-        self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.records.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn records(&self) -> u64 {
-        self.records.load(Ordering::Relaxed)
-    }
-
-    fn silence(&self) -> Duration {
-        self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
-    }
-}
-
 /// Runs a session to its end and says why it ended, and whether another was promised in its place.
 pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownReason) {
     let Session { link, handle, records, encoder, activate, dispatch, limits, epoch } = session;
-    let heard = Heard::new();
-    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
+    let heard = Arc::clone(&records.heard);
+    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate);
     let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), limits.write_stall);
     let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let mut writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
@@ -168,12 +141,29 @@ async fn silence(
             continue;
         }
         // Counted, not timed: the answer may come within the very tick of the clock in which the question was put.
-        let before = heard.records();
+        let before = heard.times();
         link.control(Control::Ping(HEARTBEAT));
-        tokio::time::sleep(limits.heartbeat_timeout).await;
-        if heard.records() == before {
+        // The peer answers after it has read what is under way. How long that may take is not a matter of heartbeats.
+        let behind_bulk = link.is_behind_bulk(session);
+        let answer = if behind_bulk { limits.write_stall } else { Duration::ZERO };
+        tokio::select! {
+            () = stalled(link, session, limits.write_stall) => return DownReason::Stalled,
+            () = tokio::time::sleep(answer.max(limits.heartbeat_timeout)) => {}
+        }
+        if heard.times() == before {
             return DownReason::Silent;
         }
+    }
+}
+
+/// Completes when the peer has left bulk unread for so long.
+async fn stalled(link: &Link, session: SessionId, stall: Duration) {
+    loop {
+        let held_up = link.held_up(session);
+        if held_up >= stall {
+            return;
+        }
+        tokio::time::sleep(stall - held_up).await;
     }
 }
 

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::Heard;
 use super::records::{ReadError, RecordReader};
 use crate::call::{CallId, Responder};
 use crate::link::{Arriving, Begun, Control, Link, SessionHandle, Verdict, count};
@@ -41,7 +40,6 @@ pub(super) struct Reader {
     handle: SessionHandle,
     dispatch: Arc<dyn Dispatch>,
     activate: Option<Activate>,
-    heard: Arc<Heard>,
     defined: Defined,
     /// What mailboxes here have taken, to be told to the peer.
     due: Due,
@@ -86,14 +84,12 @@ impl Reader {
         handle: SessionHandle,
         dispatch: Arc<dyn Dispatch>,
         activate: Activate,
-        heard: Arc<Heard>,
     ) -> Self {
         Self {
             link,
             handle,
             dispatch,
             activate: Some(activate),
-            heard,
             defined: Defined::default(),
             due: Due::default(),
             patience: OFFER_FIRST,
@@ -135,8 +131,7 @@ impl Reader {
                 Err(ReadError::Ended | ReadError::Io(_)) => return ReaderEnd::Lost,
                 Err(error @ ReadError::Record(_)) => return self.violation(&error),
             };
-            self.arrived = Instant::now();
-            self.heard.at(self.arrived);
+            self.arrived = records.read_at;
             count(&self.link.counters.bytes_received, bytes);
             if let Some(activate) = self.activate.take() {
                 activate();

@@ -1,10 +1,14 @@
 //! Records in: from the bytes of a connection to opened plaintext.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::Instant;
 
 use super::REST_AFTER;
 use crate::error::HandshakeError;
@@ -21,6 +25,38 @@ pub(crate) struct RecordReader {
     roomy: bool,
     /// What was read since other tasks last had a turn.
     turn_bytes: usize,
+    /// When the last byte was read.
+    pub(super) read_at: Instant,
+    /// Told of every read, be it less than a record: on a slow way one takes long.
+    pub(super) heard: Arc<Heard>,
+}
+
+/// What was heard of the peer: when last, in milliseconds since the session began, and how often.
+pub(super) struct Heard {
+    start: Instant,
+    last_ms: AtomicU64,
+    times: AtomicU64,
+}
+
+impl Heard {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0), times: AtomicU64::new(0) })
+    }
+
+    /// Some of what it sent was read.
+    fn at(&self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.start).as_millis();
+        self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn times(&self) -> u64 {
+        self.times.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn silence(&self) -> Duration {
+        self.start.elapsed().saturating_sub(Duration::from_millis(self.last_ms.load(Ordering::Relaxed)))
+    }
 }
 
 /// Why there is no next record.
@@ -46,7 +82,16 @@ impl From<ReadError> for HandshakeError {
 
 impl RecordReader {
     pub(crate) fn new(read: Box<dyn AsyncRead + Send + Unpin>, open: Box<dyn Open>) -> Self {
-        Self { read, open, buffer: BytesMut::new(), want_bytes: READ_BYTES_MIN, roomy: false, turn_bytes: 0 }
+        Self {
+            read,
+            open,
+            buffer: BytesMut::new(),
+            want_bytes: READ_BYTES_MIN,
+            roomy: false,
+            turn_bytes: 0,
+            read_at: Instant::now(),
+            heard: Heard::new(),
+        }
     }
 
     /// The next record's plaintext and its size on the wire. Cancel safe: what was read stays in the buffer.
@@ -69,6 +114,8 @@ impl RecordReader {
                 return Err(ReadError::Ended);
             }
             self.turn_bytes += bytes;
+            self.read_at = Instant::now();
+            self.heard.at(self.read_at);
             self.want_bytes = if bytes >= room_bytes {
                 (self.want_bytes * 2).min(READ_BYTES_MAX)
             } else {
@@ -116,7 +163,7 @@ impl RecordReader {
 
 /// The length before each record.
 pub(super) const HEADER_BYTES: usize = 2;
-const READ_BYTES_MIN: usize = 2 * 1_024;
+const READ_BYTES_MIN: usize = 1_024;
 const READ_BYTES_MAX: usize = 128 * 1_024;
 /// Room for a record of one small message.
 const ROOM_BYTES_MIN: usize = 512;

@@ -41,9 +41,17 @@ fn all_taken(lanes: &mut Lanes) -> Vec<usize> {
     all
 }
 
+/// Empty lanes of a link whose peer has read some bulk in no time.
+fn lanes_of_a_fast_link() -> Lanes {
+    let mut lanes = Lanes::new(CONTROL_MAX);
+    lanes.push(cast("big", 2 << 20));
+    all_taken(&mut lanes);
+    lanes
+}
+
 #[tokio::test]
 async fn a_small_message_overtakes_bulk_for_another_server_only() {
-    let mut lanes = Lanes::new(CONTROL_MAX);
+    let mut lanes = lanes_of_a_fast_link();
     lanes.push(cast("big", 5 * PIECE_BYTES_MAX));
     lanes.push(cast("big", 1));
     lanes.push(cast("small", 2));
@@ -54,7 +62,7 @@ async fn a_small_message_overtakes_bulk_for_another_server_only() {
 
 #[tokio::test]
 async fn large_messages_for_different_servers_take_turns() {
-    let mut lanes = Lanes::new(CONTROL_MAX);
+    let mut lanes = lanes_of_a_fast_link();
     lanes.push(cast("a", 3 * PIECE_BYTES_MAX));
     lanes.push(cast("b", PIECE_BYTES_MAX + 1));
     lanes.push(cast("a", 20_000));
@@ -104,7 +112,7 @@ async fn a_call_nobody_waits_for_is_not_sent() {
 
 #[tokio::test]
 async fn small_messages_do_not_wait_for_bulk_to_be_sealed_nor_bulk_for_them_twice() {
-    let mut lanes = Lanes::new(CONTROL_MAX);
+    let mut lanes = lanes_of_a_fast_link();
     lanes.push(cast("big", 1 << 20));
     for _ in 0..3 {
         lanes.push(cast("small", 10));
