@@ -43,6 +43,8 @@ pub(crate) struct Limits {
     pub(crate) handshake_whole: Duration,
     pub(crate) handshakes_max: usize,
     pub(crate) handshakes_per_host_max: usize,
+    pub(crate) sessions_max: usize,
+    pub(crate) sessions_per_peer_max: usize,
     pub(crate) dials_max: usize,
     pub(crate) backoff_first: Duration,
     pub(crate) backoff_max: Duration,
@@ -157,8 +159,9 @@ impl Config {
         self
     }
 
-    /// How many control frames may wait for one peer. Default 4,096: these are answers to what the peer itself sent,
-    /// and one that makes more than it reads is flooding; further ones are dropped and counted.
+    /// How many answers to PINGs may wait for one peer, and how many refusals of calls. Default 4,096 of either: one that
+    /// makes more of them than it reads is flooding; further ones are dropped and counted. Other control frames are
+    /// bounded by what this node has begun, and credit by the servers it is for.
     #[must_use]
     pub fn control_frames_max(mut self, frames: usize) -> Self {
         self.limits.control_frames_max = frames;
@@ -166,13 +169,25 @@ impl Config {
     }
 
     /// How many connections may be in mid-handshake: in all, and from one host (loopback addresses are exempt, for
-    /// there all clients have one). At either limit the oldest that has not shown the cookie is dropped. Defaults 128,
+    /// there all clients have one; the addresses of one IPv6 /64 are one host). At either limit the oldest whose first
+    /// message has not opened is dropped, or else the oldest that has not sent its record 0. Defaults 128,
     /// some kilobytes each, so that a flood costs a megabyte and a cluster of a hundred may start at once; and 32, so
     /// that one host cannot take every place.
     #[must_use]
     pub fn handshakes(mut self, max: usize, per_host: usize) -> Self {
         self.limits.handshakes_max = max.max(1);
         self.limits.handshakes_per_host_max = per_host.max(1);
+        self
+    }
+
+    /// How many sessions that others dialed may exist: in all, and with one peer, those in the making and those that end
+    /// included. More are refused as [`Unavailable`](crate::HandshakeError::Unavailable). Defaults 4,096, for a mesh of a
+    /// thousand nodes and as many clients as it has descriptors, and so that one who holds the cookie and makes up ids
+    /// takes a known share; and 8, for a healthy pair has two for a moment, and each that is replaced ends in seconds.
+    #[must_use]
+    pub fn sessions(mut self, max: usize, per_peer: usize) -> Self {
+        self.limits.sessions_max = max.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
+        self.limits.sessions_per_peer_max = per_peer.max(2);
         self
     }
 
@@ -275,6 +290,8 @@ impl Default for Limits {
             handshake_whole: Duration::from_secs(3),
             handshakes_max: 128,
             handshakes_per_host_max: 32,
+            sessions_max: 4_096,
+            sessions_per_peer_max: 8,
             dials_max: 8,
             backoff_first: Duration::from_millis(100),
             backoff_max: Duration::from_secs(5),

@@ -283,4 +283,7 @@ pub enum HandshakeError {
     /// The peer is shutting down or takes no more sessions.
     #[error("the peer takes no new sessions now")]
     Unavailable,
+    /// The dialer's first message came before: it was recorded and played again.
+    #[error("a first message was played again")]
+    Replayed,
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::node::NodeId;
+use crate::node::{NodeId, Role};
 
 #[cfg(feature = "metrics")]
 mod sampler;
@@ -34,7 +34,7 @@ impl Counter {
 #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "a count without a facade has no labels"))]
 pub(crate) struct Labels<'a> {
     node: &'a NodeId,
-    peer: Option<&'a NodeId>,
+    peer: Option<&'a str>,
 }
 
 impl<'a> Labels<'a> {
@@ -42,7 +42,14 @@ impl<'a> Labels<'a> {
         Self { node, peer: None }
     }
 
-    pub(crate) fn of_peer(node: &'a NodeId, peer: &'a NodeId) -> Self {
+    /// Clients come and go, each under an id of its own, and what was counted of one stays for good: those of a role
+    /// share theirs.
+    pub(crate) fn of_peer(node: &'a NodeId, peer: &'a NodeId, role: Role) -> Self {
+        let peer = match role {
+            Role::Node => peer.as_str(),
+            Role::Client => "client",
+            Role::Control => "control",
+        };
         Self { node, peer: Some(peer) }
     }
 
@@ -62,7 +69,7 @@ impl<'a> Labels<'a> {
     #[cfg(feature = "metrics")]
     fn with(self, more: &[(&'static str, &'static str)]) -> Vec<metrics::Label> {
         let mut labels = vec![metrics::Label::new("node", self.node.as_str().to_owned())];
-        labels.extend(self.peer.map(|peer| metrics::Label::new("peer", peer.as_str().to_owned())));
+        labels.extend(self.peer.map(|peer| metrics::Label::new("peer", peer.to_owned())));
         labels.extend(more.iter().map(|(key, value)| metrics::Label::from_static_parts(key, value)));
         labels
     }

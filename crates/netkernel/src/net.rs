@@ -335,6 +335,9 @@ pub struct Traffic {
     pub casts_refused: u64,
     /// Casts that the peer's servers turned away, as it reported.
     pub casts_refused_by_peer: u64,
+    /// Casts written to a session that broke, which the peer's servers had not been reported to have taken: at most so
+    /// many did not arrive.
+    pub casts_unconfirmed: u64,
     /// Messages given up on this side, before they were sent whole.
     pub messages_dropped: u64,
     /// The same, by reason.
@@ -381,6 +384,14 @@ pub enum PeerEvent {
         id: NodeId,
         /// How many.
         messages: u64,
+    },
+    /// A session broke while another of the pair goes on: so many casts written to it, at most, did not arrive. Where the
+    /// link is lost with its session, [`Down`](Self::Down) says so.
+    Unconfirmed {
+        /// The node.
+        id: NodeId,
+        /// How many were written and not reported as taken, since the last such event.
+        casts: u64,
     },
     /// Nothing could be reached at a node's address; it will be tried again.
     Unreachable {

@@ -65,7 +65,7 @@ async fn a_further_session_takes_over_only_when_its_dialer_is_heard_on_it() {
     let to = id("a");
     let cast = |body: &'static str| b.kernel.try_cast(&to, &server("sink"), Bytes::from(body)).unwrap();
     let mut first = Shim::connect(&network, &b, "a").await;
-    let mut second = Shim::connect_as(&network, &b, "a", Shim::hello_of("a", 1, 1)).await;
+    let mut second = Shim::connect_as(&network, &b, "a", Shim::hello("a", 1)).await;
     settle().await;
     cast("by the first");
     assert_eq!(next_cast(&mut first).await.unwrap(), b"by the first");
@@ -89,13 +89,13 @@ async fn a_call_outlives_the_session_it_was_sent_by() {
             break call.id;
         }
     };
-    let mut second = Shim::connect_as(&network, &b, "a", Shim::hello_of("a", 1, 1)).await;
+    let mut second = Shim::connect_as(&network, &b, "a", Shim::hello("a", 1)).await;
     second.record(&control(PING, 1)).await;
     let superseded = frame(GOAWAY, 0, 0, None, &[0]);
     while frames(&first.next_record().await.unwrap()).iter().all(|frame| frame.kind != GOAWAY) {}
     first.record(&superseded).await;
     first.hung_up().await;
-    drop(Shim::connect_as(&network, &b, "a", Shim::hello_of("a", 1, 2)).await);
+    drop(Shim::connect_as(&network, &b, "a", Shim::hello("a", 1)).await);
     settle().await;
     assert_eq!(b.kernel.peers()[0].sessions, 1);
     second.record(&frame(REPLY, WHOLE, number, Some((0, 0, 4)), b"done")).await;

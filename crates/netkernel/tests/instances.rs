@@ -1,6 +1,9 @@
 //! Instances of one node: restarts, namesakes, and a node that becomes a later instance of itself.
 
 mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
 
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use common::{SECOND, config, id, next, node, server, start};
 use netkernel::{
     CallError, ConnectError, DownReason, HandshakeError, Incarnation, MemoryNetwork, Net, PeerEvent,
 };
+use shim::Shim;
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_restarts_is_down_and_then_up_as_a_new_instance() {
@@ -33,10 +37,11 @@ async fn a_node_that_restarts_is_down_and_then_up_as_a_new_instance() {
 }
 
 /// The machine of a node loses its power, and the node starts on another: nobody has closed the old connection. Its new
-/// incarnation may be a lower one, where its clock went back and its disk is lost: what is dead is replaced nonetheless.
+/// incarnation may be a lower one, or the same, where its clock went back and its disk is lost: what is dead is replaced
+/// nonetheless.
 #[tokio::test(start_paused = true)]
 async fn a_node_that_restarts_elsewhere_replaces_its_dead_instance_after_a_probe() {
-    for (patience, incarnation) in [(None, 2), (None, 0), (Some(5 * SECOND), 2)] {
+    for (patience, incarnation) in [(None, 2), (None, 0), (None, 1), (Some(5 * SECOND), 2)] {
         let network = MemoryNetwork::new();
         let limits = config(&network, "a", 1);
         let a = start(match patience {
@@ -71,26 +76,80 @@ async fn a_node_that_restarts_elsewhere_replaces_its_dead_instance_after_a_probe
     }
 }
 
+/// Two nodes are given one name, as copies of one machine are: whatever run each says to be, even the same.
 #[tokio::test(start_paused = true)]
 async fn the_living_keeps_its_id_and_its_namesake_is_refused() {
+    for incarnation in [7, 1, 0] {
+        let network = MemoryNetwork::new();
+        let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+        a.connect(&b);
+        a.echo(&b, "hello").await.unwrap();
+        let mut events = b.kernel.events();
+        let namesake = config(&network, "a", incarnation).transport(network.host("elsewhere"));
+        let namesake = start(namesake.listen("elsewhere:0".parse().unwrap())).await;
+        for _ in 0..3 {
+            let refused = namesake.kernel.dial(&b.address(), None, SECOND).await.unwrap_err();
+            let ConnectError::Handshake { source: HandshakeError::DuplicateNode { incarnation }, .. } =
+                refused
+            else {
+                panic!("{refused:?}")
+            };
+            assert_eq!(incarnation, a.kernel.local().incarnation);
+        }
+        let event = next(&mut events, |event| !matches!(event, PeerEvent::Unreachable { .. })).await;
+        assert_eq!(event, PeerEvent::Duplicate { id: id("a"), refused: Incarnation(incarnation) });
+        a.echo(&b, "undisturbed").await.unwrap();
+        assert_eq!((b.sessions(&a), b.kernel.peers()[0].traffic.sessions), (1, 1));
+        let met = namesake.kernel.dial(&a.address(), None, SECOND).await.unwrap_err();
+        assert!(
+            matches!(met, ConnectError::Handshake { source: HandshakeError::DuplicateNode { .. }, .. }),
+            "{met:?}"
+        );
+    }
+}
+
+/// A member that says to be a node which is up, of the same run, and later than all its connections.
+#[tokio::test(start_paused = true)]
+async fn a_member_does_not_take_the_session_of_a_live_node() {
     let network = MemoryNetwork::new();
-    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    let (mut a, b) = (node(&network, "a").await, node(&network, "b").await);
     a.connect(&b);
     a.echo(&b, "hello").await.unwrap();
-    let mut events = b.kernel.events();
+    let held = b.kernel.call(&a.id(), &server("hold"), Bytes::new(), 60 * SECOND);
+    let responder = a.held.recv().await.unwrap();
+    let mut thief = Shim::unconfirmed(&network, &b, "thief", Shim::hello_of("a", 1, 8)).await;
+    thief.record(b"FINISH\x00").await;
+    let duplicate = [1, 1];
+    assert_eq!(thief.next_record().await.as_deref(), Some(&duplicate[..]));
+    thief.hung_up().await;
+    b.kernel.cast(&a.id(), &server("sink"), Bytes::from("for a"), SECOND).await.unwrap();
+    assert_eq!(a.casts.recv().await.unwrap().1, "for a");
+    responder.reply(Bytes::from("by a"));
+    assert_eq!(held.await.unwrap(), "by a");
+    assert_eq!(b.sessions(&a), 1);
+}
+
+/// A node with as many calls under way as may be is busy, not dead: neither its own limit nor what its incumbent has
+/// yet to read makes it give the id away.
+#[tokio::test(start_paused = true)]
+async fn a_busy_node_takes_a_live_incumbent_for_alive() {
+    let network = MemoryNetwork::new();
+    let b = start(config(&network, "b", 1).calls_max(2).control_frames_max(1)).await;
+    let a = node(&network, "a").await;
+    a.connect(&b);
+    a.echo(&b, "hello").await.unwrap();
+    let call = || b.kernel.call(&a.id(), &server("hold"), Bytes::new(), 60 * SECOND);
+    let calls = [call(), call()];
+    assert_eq!(call().await, Err(CallError::Busy { node: a.id() }));
     let namesake = config(&network, "a", 7).transport(network.host("elsewhere"));
     let namesake = start(namesake.listen("elsewhere:0".parse().unwrap())).await;
-    let refused = namesake.kernel.dial(&b.address(), None, SECOND).await.unwrap_err();
-    let ConnectError::Handshake { source: HandshakeError::DuplicateNode { incarnation }, .. } = refused
-    else {
-        panic!("{refused:?}")
-    };
-    assert_eq!(incarnation, a.kernel.local().incarnation);
-    let event = next(&mut events, |event| matches!(event, PeerEvent::Duplicate { .. })).await;
-    assert_eq!(event, PeerEvent::Duplicate { id: id("a"), refused: Incarnation(7) });
-    a.echo(&b, "undisturbed").await.unwrap();
-    let met = namesake.kernel.dial(&a.address(), None, SECOND).await.unwrap_err();
-    assert!(matches!(met, ConnectError::Handshake { source: HandshakeError::DuplicateNode { .. }, .. }));
+    let refused = namesake.kernel.dial(&b.address(), None, 2 * SECOND).await;
+    assert!(
+        matches!(refused, Err(ConnectError::Handshake { source: HandshakeError::DuplicateNode { .. }, .. })),
+        "{refused:?}"
+    );
+    assert_eq!((b.sessions(&a), b.kernel.peers()[0].calls_pending), (1, 2));
+    drop(calls);
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,7 +73,7 @@ use crate::latch::Latch;
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{Goaway, SessionId};
 use crate::proto::mark::Predecessor;
-use crate::sessions::{Sessions, Step, Waiting};
+use crate::sessions::{Confirmation, Sessions, Step, Waiting};
 
 /// Runs a model under every order of its threads' steps with at most three preemptions, which is where nearly all
 /// errors show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007), and which takes a second, not minutes.
@@ -210,7 +210,7 @@ fn confirmed(session: SessionId) -> Confirmed {
 fn registered(sessions: &[SessionId]) -> Arc<Mutex<Link>> {
     let mut link = Link { waiting: vec![1, 2], ..Link::default() };
     for &session in sessions {
-        link.sessions.register(session, &peer());
+        link.sessions.register(session, &peer(), 7).expect("a new id");
     }
     Arc::new(Mutex::new(link))
 }
@@ -230,7 +230,8 @@ fn write(link: &Mutex<Link>, session: SessionId, sent: &mut Vec<Sent>) -> bool {
 
 /// Confirms a session and writes by it while there is something to write.
 fn run(link: &Mutex<Link>, session: SessionId) -> Vec<Sent> {
-    link.lock().unwrap().sessions.confirmed(confirmed(session)).expect("it is registered");
+    let became = link.lock().unwrap().sessions.confirmed(confirmed(session));
+    assert!(!matches!(became, Confirmation::Unknown), "it is registered");
     let mut sent = Vec::new();
     while write(link, session, &mut sent) {}
     sent
@@ -263,11 +264,60 @@ fn a_session_that_broke_is_named_as_broken_to_the_peer() {
         assert!(link.sessions.remove(OLD));
         link.sessions.broke(OLD);
         assert_eq!(link.sessions.lost(), [OLD], "in the next handshake");
-        link.sessions.register(NEW, &peer());
-        link.sessions.confirmed(confirmed(NEW)).unwrap();
+        link.sessions.register(NEW, &peer(), 7).expect("a new id");
+        link.sessions.confirmed(confirmed(NEW));
         let mark = link.sessions.step(NEW, Waiting::Nothing);
         assert_eq!(mark, Step::Mark(vec![Predecessor { session: OLD, lost: true }]), "and in the next MARK");
     });
+}
+
+/// A session of an instance that says to be of this run.
+fn of(session: SessionId, incarnation: u64) -> Confirmed {
+    Confirmed { incarnation: Incarnation(incarnation), ..confirmed(session) }
+}
+
+/// Two kernels of one id finish their handshakes while neither has a session: whichever is first stays, whatever run each
+/// says to be, and the layers above are told of it alone.
+#[test]
+fn of_two_instances_confirmed_at_once_the_first_stays() {
+    explore(|| {
+        let mut link = Link::default();
+        for (session, instance) in [(OLD, 7), (NEW, 8)] {
+            link.sessions.register(session, &peer(), instance).expect("a new id");
+        }
+        let link = Arc::new(Mutex::new(link));
+        let confirm = |session, incarnation| {
+            let link = Arc::clone(&link);
+            move || link.lock().unwrap().sessions.confirmed(of(session, incarnation))
+        };
+        let other = thread::spawn(confirm(NEW, 9));
+        let became = [confirm(OLD, 1)(), other.join().unwrap()];
+        let link = link.lock().unwrap();
+        let new = |became: &Confirmation| {
+            matches!(became, Confirmation::TakesOver { is_new: true, replaced: None, .. })
+        };
+        assert_eq!(became.iter().filter(|became| new(became)).count(), 1);
+        let first = if new(&became[0]) { (OLD, 7) } else { (NEW, 8) };
+        assert_eq!(link.sessions.present().map(|(session, _, instance)| (session, instance)), Some(first));
+        assert_eq!(link.sessions.owner(), Some(first.0));
+    });
+}
+
+/// Of one kernel that becomes a later run of itself, the session made under the earlier is not told of, whenever it is
+/// confirmed.
+#[test]
+fn a_session_that_loses_is_not_the_one_that_is_told_of() {
+    let later = Arc::new(Peer {
+        node: Node { incarnation: Incarnation(2), ..peer().node.clone() },
+        role: Role::Node,
+    });
+    let mut sessions = Sessions::default();
+    sessions.register(OLD, &peer(), 7).expect("a new id");
+    sessions.register(NEW, &later, 7).expect("a new id");
+    assert!(sessions.register(NEW, &later, 7).is_none(), "an id is taken once");
+    assert!(matches!(sessions.confirmed(of(NEW, 2)), Confirmation::TakesOver { is_new: true, .. }));
+    assert!(matches!(sessions.confirmed(of(OLD, 1)), Confirmation::Loses));
+    assert_eq!(sessions.withdraw(), Some(later));
 }
 
 #[test]

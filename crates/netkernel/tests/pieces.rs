@@ -97,7 +97,7 @@ async fn pieces_of_an_earlier_instance_are_forgotten() {
     shim.record(&first(CAST, number, 1, 4, b"ol")).await;
     settle().await;
     let mut events = b.kernel.events();
-    let mut successor = Shim::connect_as(&network, &b, "elsewhere", Shim::hello("mallory", 2)).await;
+    let mut successor = Shim::connect_as(&network, &b, "elsewhere", Shim::hello_of("mallory", 2, 8)).await;
     next(&mut events, |event| matches!(event, PeerEvent::Up { .. })).await;
     successor.record(&[define(1, "sink"), last(number, b"d."), shim::cast(1, b"new")].concat()).await;
     assert_eq!(b.casts.recv().await.unwrap().1, "new");

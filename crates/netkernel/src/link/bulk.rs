@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::message::{Control, Message, Piece, Subject};
+use super::message::{Control, Cut, Message, Piece, Subject};
 use crate::node::ServerName;
 use crate::proto::frame::{Flags, Kind};
 use crate::proto::hello::SessionId;
@@ -23,7 +23,7 @@ pub(super) struct Bulk {
 struct Turn {
     server: Option<ServerName>,
     messages: VecDeque<Message>,
-    /// How far the first message has been sent, under which number, and by which session last.
+    /// How far the first message has been sent, under which number, and by which sessions.
     sent: Option<Sent>,
 }
 
@@ -31,7 +31,7 @@ struct Turn {
 struct Sent {
     bytes: usize,
     id: u64,
-    by: SessionId,
+    by: Vec<SessionId>,
 }
 
 impl Bulk {
@@ -109,22 +109,23 @@ impl Bulk {
         }
     }
 
-    /// Drops the messages that a broken session had partly sent: no other can complete them. Gives what tells the
-    /// peer.
-    pub(super) fn session_lost(&mut self, session: SessionId) -> Vec<Control> {
-        let mut resets = Vec::new();
+    /// Drops the messages of which a broken session had sent a part: no other can complete them. Gives each with what
+    /// tells the peer.
+    pub(super) fn session_lost(&mut self, session: SessionId) -> Vec<(Control, Option<Cut>)> {
+        let mut lost = Vec::new();
         for _ in 0..self.turns.len() {
             let Some(turn) = self.turns.pop_front() else { break };
             match &turn.sent {
-                Some(sent) if sent.by == session => {
-                    let reply = turn.messages.front().is_some_and(|message| message.server().is_none());
-                    resets.push(Control::Reset { id: sent.id, reply });
+                Some(sent) if sent.by.contains(&session) => {
+                    let message = turn.messages.front();
+                    let reply = message.is_some_and(|message| message.server().is_none());
+                    lost.push((Control::Reset { id: sent.id, reply }, message.and_then(Message::as_cast)));
                     self.finish(turn);
                 }
                 _ => self.turns.push_back(turn),
             }
         }
-        resets
+        lost
     }
 
     /// Drops the cast that has waited longest, if it began to wait before `before`, and gives it. One that was partly
@@ -172,6 +173,11 @@ impl Bulk {
         self.turns.iter().flat_map(|turn| &turn.messages)
     }
 
+    /// Those of which nothing was sent.
+    pub(super) fn unbegun(&self) -> impl Iterator<Item = &Message> {
+        self.turns.iter().flat_map(|turn| turn.messages.iter().skip(usize::from(turn.sent.is_some())))
+    }
+
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Message> {
         self.turns.iter_mut().flat_map(|turn| &mut turn.messages)
     }
@@ -184,7 +190,11 @@ impl Turn {
         let (start, cast_id) = self.sent.as_ref().map_or((0, cast_id), |sent| (sent.bytes, sent.id));
         let envelope = message.envelope(cast_id, now);
         let end = message.body.len().min(start + bytes_max);
-        self.sent = Some(Sent { bytes: end, id: envelope.id, by: session });
+        let sent = self.sent.get_or_insert_with(|| Sent { bytes: 0, id: envelope.id, by: Vec::new() });
+        sent.bytes = end;
+        if sent.by.last() != Some(&session) {
+            sent.by.push(session);
+        }
         let first = start == 0;
         let mut flags = if first { Flags::FIRST } else { Flags::default() };
         for (set, flag) in [

@@ -39,6 +39,11 @@ impl PendingCalls {
         Ok(())
     }
 
+    /// Takes a call in, however many there are.
+    pub(super) fn insert_beyond(&self, id: CallId, slot: ReplySlot) {
+        self.calls().insert(id, Pending { slot, session: None });
+    }
+
     /// The request is about to be written to a session. False if nobody waits for it any more.
     pub(super) fn written(&self, id: CallId, session: SessionId) -> bool {
         let mut calls = self.calls();
@@ -47,6 +52,11 @@ impl PendingCalls {
             pending.session = Some(session);
             true
         })
+    }
+
+    /// Whether somebody waits for a call.
+    pub(super) fn awaits(&self, id: CallId) -> bool {
+        self.calls().contains_key(&id)
     }
 
     /// Ends a call with its outcome.

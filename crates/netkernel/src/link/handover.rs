@@ -12,6 +12,7 @@ use super::{Link, State, count};
 use crate::net::{Dispatch, DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::Confirmed;
+use crate::proto::credit::Load;
 use crate::proto::hello::{Goaway, SessionId};
 use crate::proto::mark::Predecessor;
 use crate::session::SharedOutlet;
@@ -52,9 +53,10 @@ pub(crate) enum Ended {
 }
 
 impl Link {
-    /// A session is being made: from now on the peer may name it.
-    pub(crate) fn register(&self, id: SessionId, peer: &Arc<Peer>) -> SessionHandle {
-        self.state().sessions.register(id, peer)
+    /// A session with this instance of the peer is being made: from now on the peer may name it. `None` if one of this
+    /// id exists.
+    pub(crate) fn register(&self, id: SessionId, peer: &Arc<Peer>, instance: u64) -> Option<SessionHandle> {
+        self.state().sessions.register(id, peer, instance)
     }
 
     /// A session that was being made will not be.
@@ -67,8 +69,8 @@ impl Link {
         self.state().sessions.has(role)
     }
 
-    /// The session that carries messages now, with its peer.
-    pub(crate) fn present(&self) -> Option<(SessionId, Arc<Peer>)> {
+    /// The session that carries messages now, with its peer and which instance that is.
+    pub(crate) fn present(&self) -> Option<(SessionId, Arc<Peer>, u64)> {
         self.state().sessions.present()
     }
 
@@ -116,18 +118,28 @@ impl Link {
     pub(crate) fn activate(&self, confirmed: Confirmed) -> Activated {
         let mut state = self.state();
         let known_offline = !state.sessions.sending();
-        let Some(Confirmation { peer, known }) = state.sessions.confirmed(confirmed) else {
-            return Activated::default();
+        let (peer, replaced, is_new) = match state.sessions.confirmed(confirmed) {
+            Confirmation::TakesOver { peer, replaced, is_new } => (peer, replaced, is_new),
+            Confirmation::Unknown => return Activated::default(),
+            Confirmation::Loses => {
+                drop(state);
+                count(&self.counters.sessions, 1);
+                self.work.notify_waiters();
+                return Activated::default();
+            }
         };
-        let reconnects = known.is_none() && self.counters.sessions.value() > 0;
-        let same = known.as_ref().is_some_and(|known| known.node.incarnation == peer.node.incarnation);
-        let replaced = known.filter(|_| !same);
+        let reconnects = is_new && replaced.is_none() && self.counters.sessions.value() > 0;
         state.peer = Some(Arc::clone(&peer));
-        // What has waited too long is not sent late; what is left no longer waits.
-        let expired =
-            if known_offline { state.expire(Instant::now(), self.limits.offline_age_max) } else { 0 };
-        drop(state);
-        count(&self.counters.dropped_expired, expired);
+        if known_offline {
+            // What has waited too long is not sent late; what is left no longer waits.
+            self.expire_waiting(&mut state);
+        } else {
+            let State { credit, lanes, .. } = &mut *state;
+            credit.handed_over(lanes.unbegun_casts());
+            lanes.handed_over();
+        }
+        // Those that found no room while there was no session may find some now.
+        self.tell_senders(state);
         if replaced.is_some() {
             // What the earlier instance had begun to send will not be completed by this one.
             self.arriving().clear();
@@ -136,7 +148,7 @@ impl Link {
         count(&self.counters.sessions, 1);
         self.up.send_replace(true);
         self.work.notify_waiters();
-        Activated { replaced, up: (!same).then_some(peer) }
+        Activated { replaced, up: is_new.then_some(peer) }
     }
 
     /// Work for a session's writer, which holds its outlet.
@@ -188,6 +200,7 @@ impl Link {
     pub(crate) fn ended(&self, session: SessionId, clean: bool, promised: bool) -> Ended {
         let mut state = self.state();
         let _closed_unlocked = state.direct.end(session);
+        let carried = state.sessions.owner() == Some(session);
         if !state.sessions.remove(session) {
             return Ended::Continues;
         }
@@ -199,13 +212,16 @@ impl Link {
                 *by = heir;
             }
         } else if !clean {
-            state.sessions.broke(session);
-            let dropped = state.lanes.session_lost(session);
-            state.recount_credit();
-            count(&self.counters.dropped_lost, dropped);
+            let sent_by = state.sessions.broke(session);
+            if sent_by {
+                self.messages_lost(&mut state, session, carried);
+            }
             cancelled.extend(state.inbound.extract_if(|_, (_, by)| *by == session).map(|(_, call)| call.0));
             let alive = state.sessions.ids();
             self.calls.fail_unless(|by| by.is_none_or(|by| alive.contains(&by)), &self.id);
+        }
+        if !state.sessions.awaits_a_predecessor() {
+            state.credit.settled();
         }
         let sending = state.sessions.sending();
         let announced = state.sessions.is_announced();
@@ -221,6 +237,25 @@ impl Link {
             (false, true) => Ended::Awaits,
             (false, false) => Ended::Last,
         }
+    }
+
+    /// A session that messages were sent by broke. What it had begun is dropped and counted; what it had written whole may
+    /// have arrived or not, and is counted as that.
+    fn messages_lost(&self, state: &mut State, session: SessionId, carried: bool) {
+        let cut = state.lanes.session_lost(session, carried);
+        count(&self.counters.dropped_lost, cut.len());
+        for (server, bytes) in cut.iter().filter_map(|cut| cut.as_ref()) {
+            state.credit.refund(server, Load::cast(*bytes));
+        }
+        let unconfirmed = if carried {
+            let waiting = state.lanes.casts().count();
+            let written = state.credit.outstanding().messages.saturating_sub(waiting as u64);
+            state.recount_credit();
+            written
+        } else {
+            state.credit.lost_before()
+        };
+        count(&self.counters.casts_unconfirmed, usize::try_from(unconfirmed).unwrap_or(usize::MAX));
     }
 
     /// No session is left and none has come: what was under way has ended, and what had arrived is handed on now

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::bulk::Bulk;
 use super::calls::PendingCalls;
-use super::message::{Control, MESSAGE_OVERHEAD_BYTES, Message, Piece, Subject};
+use super::message::{Control, Cut, MESSAGE_OVERHEAD_BYTES, Message, Piece, Subject};
 use crate::node::ServerName;
+use crate::proto::credit::Grants;
 use crate::proto::hello::SessionId;
 use crate::proto::pace::{self, Pace};
 
@@ -17,7 +18,12 @@ use crate::proto::pace::{self, Pace};
 #[derive(Debug)]
 pub(super) struct Lanes {
     control: VecDeque<Control>,
-    control_max: usize,
+    /// How many of them answer PINGs, and how many refuse calls: what a peer makes more of than it reads.
+    pongs: usize,
+    verdicts: usize,
+    /// So many of either may wait.
+    answers_max: usize,
+    credit: Grants,
     ahead: VecDeque<Message>,
     ahead_bytes: usize,
     normal: VecDeque<Message>,
@@ -45,11 +51,14 @@ pub(crate) struct Batch {
 }
 
 impl Lanes {
-    /// Empty lanes, in which so many control frames may wait.
-    pub(super) fn new(control_max: usize) -> Self {
+    /// Empty lanes, in which so many answers to one kind of the peer's frames may wait.
+    pub(super) fn new(answers_max: usize) -> Self {
         Self {
             control: VecDeque::new(),
-            control_max,
+            pongs: 0,
+            verdicts: 0,
+            answers_max,
+            credit: Grants::default(),
             ahead: VecDeque::new(),
             ahead_bytes: 0,
             normal: VecDeque::new(),
@@ -76,7 +85,7 @@ impl Lanes {
     /// Control frames that wait; messages and bytes of the normal lane; of the bulk lane.
     pub(super) fn depths(&self) -> (usize, (usize, usize), (usize, usize)) {
         (
-            self.control.len(),
+            self.control.len() + self.credit.len(),
             (self.ahead.len() + self.normal.len(), self.ahead_bytes + self.normal_bytes),
             (self.bulk.messages(), self.bulk.bytes()),
         )
@@ -97,12 +106,17 @@ impl Lanes {
             && self.normal_bytes <= DIRECT_BYTES_MAX
             && self.answer.is_none()
             && self.control.is_empty()
+            && self.credit.is_empty()
             && self.ahead.is_empty()
             && self.bulk.is_empty()
     }
 
     fn has_small(&self) -> bool {
-        self.answer.is_some() || !self.control.is_empty() || !self.ahead.is_empty() || !self.normal.is_empty()
+        self.answer.is_some()
+            || !self.control.is_empty()
+            || !self.credit.is_empty()
+            || !self.ahead.is_empty()
+            || !self.normal.is_empty()
     }
 
     /// The peer has read as far as a milestone: true if bulk may go on.
@@ -148,19 +162,35 @@ impl Lanes {
         self.normal.push_back(message);
     }
 
-    /// Queues a control frame; false if so many wait that the peer must be flooding, and it was dropped.
+    /// Queues a control frame; false if it answers the peer and so many such answers wait that it must be flooding: then
+    /// it was dropped. What this node begins itself is bounded by what it has begun, and credit is one frame a server.
     pub(super) fn control(&mut self, control: Control) -> bool {
-        if let Control::Pong(ping) = control
-            && pace::is_milestone(ping)
-        {
-            self.answer = Some(ping);
-            return true;
+        let waiting = match control {
+            Control::Pong(ping) if pace::is_milestone(ping) => {
+                self.answer = Some(ping);
+                return true;
+            }
+            Control::Credit(grant) => {
+                self.credit.add(grant);
+                return true;
+            }
+            Control::Pong(_) => Some(&mut self.pongs),
+            Control::Refuse(..) => Some(&mut self.verdicts),
+            Control::Ping(_) | Control::Cancel(_) | Control::Reset { .. } => None,
+        };
+        if let Some(waiting) = waiting {
+            if *waiting >= self.answers_max {
+                return false;
+            }
+            *waiting += 1;
         }
-        let room = self.control.len() < self.control_max;
-        if room {
-            self.control.push_back(control);
-        }
-        room
+        self.control.push_back(control);
+        true
+    }
+
+    /// Whether credit for so many servers waits that the peer cannot be reading it.
+    pub(super) fn is_crowded_with_credit(&self) -> bool {
+        self.credit.len() > CREDITED_MAX
     }
 
     /// Moves about [`BATCH_BYTES`] into an empty `batch`: all control frames and what goes ahead, then three parts of
@@ -178,6 +208,10 @@ impl Lanes {
         self.alone = alone;
         batch.control.extend(self.answer.take().map(Control::Pong).map(Control::piece));
         batch.control.extend(self.control.drain(..).map(Control::piece));
+        (self.pongs, self.verdicts) = (0, 0);
+        if !self.credit.is_empty() {
+            batch.control.extend(self.credit.take().map(Control::Credit).map(Control::piece));
+        }
         batch.control.extend(self.ahead.drain(..).map(|message| message.whole(now)));
         self.ahead_bytes = 0;
         let share = if bulk_waits { BATCH_BYTES / 4 * 3 } else { BATCH_BYTES };
@@ -212,22 +246,30 @@ impl Lanes {
         }
     }
 
-    /// A session broke: messages that were partly sent by it cannot be completed by another. Says how many were
-    /// dropped.
-    pub(super) fn session_lost(&mut self, session: SessionId) -> usize {
-        self.pace.clear();
-        let resets = self.bulk.session_lost(session);
-        let dropped = resets.len();
+    /// A further session takes over from the one that carried messages.
+    pub(super) fn handed_over(&mut self) {
+        self.pace.handed_over();
+    }
+
+    /// A session broke, which `carried` messages or had before: those that were partly sent by it cannot be completed by
+    /// another. Gives what was dropped, and which of it were casts.
+    pub(super) fn session_lost(&mut self, session: SessionId, carried: bool) -> Vec<Option<Cut>> {
+        if carried {
+            self.pace.clear();
+        } else {
+            self.pace.lost_before();
+        }
+        let (resets, cut): (Vec<_>, Vec<_>) = self.bulk.session_lost(session).into_iter().unzip();
         for reset in resets {
             self.control(reset);
         }
-        dropped
+        cut
     }
 
     /// The peer's link is lost: control frames and replies concern calls that have ended with it, and a message
     /// that was partly sent cannot be completed. What is left begins to wait for a session now.
     pub(super) fn link_lost(&mut self, now: Instant) -> usize {
-        self.control.clear();
+        self.clear_control();
         self.answer = None;
         self.pace.clear();
         let dropped =
@@ -238,11 +280,10 @@ impl Lanes {
         dropped
     }
 
-    /// Drops what has waited longer than `age` for a session, and calls past the deadlines at which their callers
-    /// left.
-    pub(super) fn expire(&mut self, now: Instant, age: Duration) -> usize {
+    /// Drops what has waited longer than `age` for a session, and calls that nobody waits for any more.
+    pub(super) fn expire(&mut self, now: Instant, age: Duration, calls: &PendingCalls) -> usize {
         self.retain(|message, _| match &message.subject {
-            Subject::Call { deadline, .. } => *deadline > now,
+            Subject::Call { id, deadline, .. } => *deadline > now && calls.awaits(*id),
             _ => message.waiting_since.is_none_or(|since| now.saturating_duration_since(since) <= age),
         })
     }
@@ -260,15 +301,37 @@ impl Lanes {
         Some(message)
     }
 
+    /// Drops calls that nobody waits for any more.
+    pub(super) fn forget_abandoned(&mut self, calls: &PendingCalls) -> usize {
+        self.retain(|message, _| match &message.subject {
+            Subject::Call { id, .. } => calls.awaits(*id),
+            _ => true,
+        })
+    }
+
     /// Drops everything.
     pub(super) fn clear(&mut self) -> usize {
-        self.control.clear();
+        self.clear_control();
         self.retain(|_, _| false)
+    }
+
+    fn clear_control(&mut self) {
+        self.control.clear();
+        (self.pongs, self.verdicts) = (0, 0);
+        self.credit.clear();
     }
 
     /// The casts that wait: their servers and their bodies' bytes.
     pub(super) fn casts(&self) -> impl Iterator<Item = (&ServerName, usize)> {
         let messages = self.ahead.iter().chain(&self.normal).chain(self.bulk.iter());
+        messages
+            .filter(|message| message.is_cast())
+            .filter_map(|message| Some((message.server()?, message.body.len())))
+    }
+
+    /// Those of which nothing was sent.
+    pub(super) fn unbegun_casts(&self) -> impl Iterator<Item = (&ServerName, usize)> {
+        let messages = self.ahead.iter().chain(&self.normal).chain(self.bulk.unbegun());
         messages
             .filter(|message| message.is_cast())
             .filter_map(|message| Some((message.server()?, message.body.len())))
@@ -287,6 +350,8 @@ impl Lanes {
     }
 }
 
+/// Servers that credit may wait for: as many as a session remembers names.
+const CREDITED_MAX: usize = 4_096;
 /// What may wait to go ahead of all others: some hundred of the small messages this is for.
 const AHEAD_BYTES_MAX: usize = 64 * 1_024;
 /// A larger message goes by the bulk lane, in pieces, so that the lanes can take turns.

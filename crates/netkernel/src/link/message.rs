@@ -27,6 +27,9 @@ pub(super) enum Subject {
     Reply { id: CallId, refused: bool },
 }
 
+/// A cast that was cut short: its server and its bytes.
+pub(super) type Cut = (ServerName, usize);
+
 /// A control frame that waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -89,6 +92,11 @@ impl Message {
             Subject::Cast { server } | Subject::Call { server, .. } => Some(server),
             Subject::Reply { .. } => None,
         }
+    }
+
+    /// Its server and its body's bytes, if it is a cast.
+    pub(super) fn as_cast(&self) -> Option<Cut> {
+        self.server().filter(|_| self.is_cast()).map(|server| (server.clone(), self.body.len()))
     }
 
     pub(super) fn is_cast(&self) -> bool {

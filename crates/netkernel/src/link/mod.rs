@@ -79,8 +79,10 @@ struct State {
     /// A writer found nothing to do, and waits to be told.
     idle: bool,
     direct: Direct,
-    /// Senders wait for room.
+    /// Senders wait for room, or readers until credit is sent.
     awaited: bool,
+    /// Calls that wait to be sent, and that their callers have left since such were last dropped.
+    abandoned: usize,
     sessions: Sessions,
     /// Calls of the peer that are being executed here, with the session they are answered by.
     inbound: HashMap<CallId, (Arc<Inbound>, SessionId)>,
@@ -99,9 +101,9 @@ pub(crate) enum Arriving {
 }
 
 impl Link {
-    pub(crate) fn new(node: &NodeId, id: NodeId, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(labels: Labels<'_>, id: NodeId, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
-            counters: Counters::new(Labels::of_peer(node, &id)),
+            counters: Counters::new(labels),
             calls: PendingCalls::new(limits.calls_max),
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
             intake: Mutex::new(Intake::default()),
@@ -117,6 +119,7 @@ impl Link {
                 idle: true,
                 direct: Direct::default(),
                 awaited: false,
+                abandoned: 0,
                 sessions: Sessions::default(),
                 inbound: HashMap::new(),
                 wish: None,
@@ -157,15 +160,38 @@ impl Link {
         }
     }
 
-    /// Queues a control frame; false if so many wait that the peer must be flooding, and it was dropped.
+    /// Queues a control frame; false if so many answers to the peer wait that it must be flooding, and it was dropped.
     pub(crate) fn control(&self, control: Control) -> bool {
         let mut state = self.state();
+        let queued = self.queue_control(&mut state, control);
+        self.wake_writers(state);
+        queued
+    }
+
+    fn queue_control(&self, state: &mut State, control: Control) -> bool {
         let queued = state.lanes.control(control);
         if !queued {
             count(&self.counters.control_dropped, 1);
         }
-        self.wake_writers(state);
         queued
+    }
+
+    /// Waits while credit for so many servers waits to be sent that the peer cannot be reading it: it has to, before more
+    /// of what it sends is read. Cancel safe.
+    pub(crate) async fn credit_room(&self) {
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            {
+                let mut state = self.state();
+                if state.closed || !state.lanes.is_crowded_with_credit() {
+                    return;
+                }
+                state.awaited = true;
+            }
+            room.await;
+        }
     }
 
     /// A reply to a call made here has come. One that nobody waits for is late, and dropped.
@@ -205,16 +231,35 @@ impl Link {
     }
 
     /// Drops what has waited too long for a session.
-    pub(crate) fn expire(&self, now: Instant) {
+    pub(crate) fn expire(&self) {
         let mut state = self.state();
-        if state.sessions.sending() {
-            return;
-        }
-        let dropped = state.expire(now, self.limits.offline_age_max);
-        if dropped > 0 {
-            count(&self.counters.dropped_expired, dropped);
+        if !state.sessions.sending() && self.expire_waiting(&mut state) {
             self.tell_senders(state);
         }
+    }
+
+    /// Drops what has waited too long for a session, and says whether that was anything.
+    fn expire_waiting(&self, state: &mut State) -> bool {
+        let dropped = state.lanes.expire(Instant::now(), self.limits.offline_age_max, &self.calls);
+        state.abandoned = 0;
+        self.dropped_waiting(state, dropped)
+    }
+
+    /// Calls whose callers have left make room. True if there were any.
+    fn forget_abandoned(&self, state: &mut State) -> bool {
+        if std::mem::take(&mut state.abandoned) == 0 {
+            return false;
+        }
+        let dropped = state.lanes.forget_abandoned(&self.calls);
+        self.dropped_waiting(state, dropped)
+    }
+
+    fn dropped_waiting(&self, state: &mut State, dropped: usize) -> bool {
+        if dropped > 0 {
+            state.recount_credit();
+            count(&self.counters.dropped_expired, dropped);
+        }
+        dropped > 0
     }
 
     pub(crate) fn arriving(&self) -> MutexGuard<'_, Reassembly<Arriving>> {
@@ -236,6 +281,11 @@ impl Link {
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.state();
         state.wish.is_none() && state.sessions.len() == 0 && self.visitors.load(Ordering::Relaxed) == 0
+    }
+
+    /// Sessions that exist, those in the making included.
+    pub(crate) fn sessions(&self) -> usize {
+        self.state().sessions.len()
     }
 
     pub(crate) fn set_round_trip(&self, round_trip: Duration) {
@@ -260,15 +310,6 @@ impl Link {
 }
 
 impl State {
-    /// Drops what has waited too long for a session.
-    fn expire(&mut self, now: Instant, age: Duration) -> usize {
-        let dropped = self.lanes.expire(now, age);
-        if dropped > 0 {
-            self.recount_credit();
-        }
-        dropped
-    }
-
     /// What was under way is lost or dropped: only what still waits is to be taken by the peer's mailboxes.
     fn recount_credit(&mut self) {
         self.credit.clear();

@@ -69,6 +69,9 @@ impl Link {
             {
                 return true;
             }
+            if self.forget_abandoned(state) {
+                continue;
+            }
             if self.limits.offline_policy == OfflinePolicy::FailNew {
                 return false;
             }
@@ -144,13 +147,17 @@ impl Link {
         Ok(())
     }
 
-    /// Asks for a sign of life; the slot is filled when it comes.
-    pub(crate) fn ping(&self, id: CallId, slot: ReplySlot) -> Result<(), CallError> {
+    /// Asks for a sign of life; the slot is filled when it comes. A `probe` is asked however many calls are under way.
+    pub(crate) fn ping(&self, id: CallId, slot: ReplySlot, probe: bool) -> Result<(), CallError> {
         let mut state = self.state();
         let Some(session) = state.sessions.owner() else {
             return Err(CallError::NotConnected { node: self.id.clone() });
         };
-        self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
+        if probe {
+            self.calls.insert_beyond(id, slot);
+        } else {
+            self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
+        }
         self.calls.written(id, session);
         state.lanes.control(Control::Ping(id.0));
         self.wake_writers(state);
@@ -160,8 +167,9 @@ impl Link {
     /// The caller no longer waits.
     pub(crate) fn abandon(&self, id: CallId) -> Stage {
         let Some(stage) = self.calls.remove(id) else { return Stage::Sent };
-        if stage == Stage::Sent {
-            self.control(Control::Cancel(id.0));
+        match stage {
+            Stage::Sent => drop(self.control(Control::Cancel(id.0))),
+            Stage::Queued => self.state().abandoned += 1,
         }
         stage
     }

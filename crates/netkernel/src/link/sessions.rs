@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::net::{DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::{Arbiter, Confirmed, Verdict};
-use crate::proto::hello::{Goaway, SessionId};
+use crate::proto::hello::{self, Goaway, SessionId};
 use crate::proto::mark::{PREDECESSORS_MAX, Predecessor};
 
 /// The sessions of one link.
@@ -31,12 +31,14 @@ pub(super) struct Sessions {
     before: Vec<Predecessor>,
     /// Sessions that broke, to tell the peer when the next one is made.
     lost: Vec<SessionId>,
-    /// The peer, while the layers above know it as connected.
-    announced: Option<Arc<Peer>>,
+    /// The peer, while the layers above know it as connected, and which kernel it is.
+    announced: Option<(Arc<Peer>, u64)>,
 }
 
 struct Live {
     peer: Arc<Peer>,
+    /// Which kernel it is: of two that use one id, one is a namesake or a successor of the other.
+    instance: u64,
     /// Nothing more will be read of it.
     drained: CancellationToken,
     kill: Kill,
@@ -95,6 +97,10 @@ impl Kill {
         self.token.cancel();
     }
 
+    fn is_asked(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
     /// Completes when the end is asked for.
     pub(crate) async fn asked(&self) -> DownReason {
         self.token.cancelled().await;
@@ -112,11 +118,20 @@ pub(crate) struct SessionHandle {
 }
 
 /// What became of a session that was confirmed.
-pub(super) struct Confirmation {
-    /// Its peer.
-    pub(super) peer: Arc<Peer>,
-    /// The peer that the layers above knew as connected until now.
-    pub(super) known: Option<Arc<Peer>>,
+pub(super) enum Confirmation {
+    /// Nothing: it was confirmed before, or is over.
+    Unknown,
+    /// It ends.
+    Loses,
+    /// It takes over.
+    TakesOver {
+        /// Its peer.
+        peer: Arc<Peer>,
+        /// An earlier instance of the peer, which the layers above knew as connected until now.
+        replaced: Option<Arc<Peer>>,
+        /// They did not know this instance as connected.
+        is_new: bool,
+    },
 }
 
 impl Sessions {
@@ -132,8 +147,17 @@ impl Sessions {
         self.live.len()
     }
 
-    /// A session is being made: from now on the peer may name it.
-    pub(super) fn register(&mut self, id: SessionId, peer: &Arc<Peer>) -> SessionHandle {
+    /// A session with this instance of the peer is being made: from now on the peer may name it. `None` if one of this
+    /// id exists: it is drawn by the accepting end, which may lie.
+    pub(super) fn register(
+        &mut self,
+        id: SessionId,
+        peer: &Arc<Peer>,
+        instance: u64,
+    ) -> Option<SessionHandle> {
+        if self.live.contains_key(&id) {
+            return None;
+        }
         let handle = SessionHandle {
             id,
             peer: Arc::clone(peer),
@@ -142,12 +166,13 @@ impl Sessions {
         };
         let live = Live {
             peer: Arc::clone(peer),
+            instance,
             drained: handle.drained.clone(),
             kill: handle.kill.clone(),
             part: Part::Waiting,
         };
         self.live.insert(id, live);
-        handle
+        Some(handle)
     }
 
     /// A session is over, or will not be made: nothing more is read of it.
@@ -163,10 +188,10 @@ impl Sessions {
         self.live.values().any(|live| live.peer.role == role)
     }
 
-    /// The session that carries messages now, with its peer.
-    pub(super) fn present(&self) -> Option<(SessionId, Arc<Peer>)> {
+    /// The session that carries messages now, with its peer and which instance that is.
+    pub(super) fn present(&self) -> Option<(SessionId, Arc<Peer>, u64)> {
         let session = self.arbiter.present()?.session;
-        self.live.get(&session).map(|live| (session, Arc::clone(&live.peer)))
+        self.live.get(&session).map(|live| (session, Arc::clone(&live.peer), live.instance))
     }
 
     /// Whether a session would lose against the present one if it were confirmed now.
@@ -191,7 +216,7 @@ impl Sessions {
 
     /// The layers above are about to be told that the peer is not connected any more.
     pub(super) fn withdraw(&mut self) -> Option<Arc<Peer>> {
-        self.announced.take()
+        self.announced.take().map(|(peer, _)| peer)
     }
 
     /// Ends a session at once, and gives what completes when nothing more is read of it.
@@ -206,23 +231,36 @@ impl Sessions {
         self.live.get(&session).map(|live| live.drained.clone())
     }
 
-    /// A session was confirmed at both ends: it takes over, or ends. `None` if it is confirmed already, or over.
-    pub(super) fn confirmed(&mut self, confirmed: Confirmed) -> Option<Confirmation> {
-        let live = self.live.get(&confirmed.session)?;
-        if !matches!(live.part, Part::Waiting) {
-            return None;
+    /// A session was confirmed at both ends: it takes over, or ends.
+    pub(super) fn confirmed(&mut self, confirmed: Confirmed) -> Confirmation {
+        let live = self.live.get(&confirmed.session).filter(|live| matches!(live.part, Part::Waiting));
+        let Some(live) = live else { return Confirmation::Unknown };
+        let (peer, instance) = (Arc::clone(&live.peer), live.instance);
+        if let Some((present, ..)) = self.present().filter(|(.., other)| *other != instance) {
+            if !self.live[&present].kill.is_asked() {
+                // It was not there when the newcomer was let in. When that comes again, it will be found and probed.
+                live.kill.now(DownReason::Restarted);
+                return Confirmation::Loses;
+            }
+            self.over(present);
         }
-        let peer = Arc::clone(&live.peer);
         match self.arbiter.confirmed(confirmed) {
             Verdict::First => self.sends_by(confirmed.session),
             Verdict::Supersedes(loser) => {
                 self.ends(loser, Goaway::Superseded, false);
                 self.sends_by(confirmed.session);
             }
-            Verdict::Loses => self.ends(confirmed.session, Goaway::Superseded, false),
+            Verdict::Loses => {
+                self.ends(confirmed.session, Goaway::Superseded, false);
+                return Confirmation::Loses;
+            }
         }
-        let known = self.announced.replace(Arc::clone(&peer));
-        Some(Confirmation { peer, known })
+        let known = self.announced.replace((Arc::clone(&peer), instance));
+        let replaced = known
+            .as_ref()
+            .filter(|(known, of)| *of != instance || known.node.incarnation != peer.node.incarnation);
+        let (replaced, is_new) = (replaced.map(|(known, _)| Arc::clone(known)), known.is_none());
+        Confirmation::TakesOver { peer, is_new: is_new || replaced.is_some(), replaced }
     }
 
     /// Whether a session sends messages, and its MARK is sent.
@@ -295,6 +333,14 @@ impl Sessions {
         }
     }
 
+    /// Nothing more is sent by a session that was found dead.
+    fn over(&mut self, session: SessionId) {
+        if let Some(live) = self.live.get_mut(&session) {
+            live.part = Part::Ended;
+        }
+        self.stops(session);
+    }
+
     fn stops(&mut self, session: SessionId) {
         self.arbiter.ended(session);
         if self.owner == Some(session) {
@@ -302,17 +348,26 @@ impl Sessions {
         }
     }
 
-    /// A session ended without its GOAWAY.
-    pub(super) fn broke(&mut self, session: SessionId) {
+    /// A session ended without its GOAWAY. True if this node had sent by it.
+    pub(super) fn broke(&mut self, session: SessionId) -> bool {
+        let mut sent_by = false;
         for before in self.before.iter_mut().filter(|before| before.session == session) {
             before.lost = true;
+            sent_by = true;
         }
         self.lost.push(session);
         if self.lost.len() > LOST_MAX {
             self.lost.remove(0);
         }
+        sent_by
+    }
+
+    /// Whether a session that another has taken over from has not ended yet.
+    pub(super) fn awaits_a_predecessor(&self) -> bool {
+        let sent_by = |id: &SessionId| self.before.iter().any(|before| before.session == *id);
+        self.live.keys().any(|id| self.owner != Some(*id) && sent_by(id))
     }
 }
 
-/// Broken sessions remembered for the peer.
-const LOST_MAX: usize = 8;
+/// Broken sessions remembered for the peer: as many as it takes in.
+const LOST_MAX: usize = hello::LOST_MAX;

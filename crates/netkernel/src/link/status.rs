@@ -14,6 +14,7 @@ pub(crate) struct Counters {
     pub(crate) bytes_received: Counter,
     pub(crate) casts_refused: Counter,
     pub(crate) casts_refused_by_peer: Counter,
+    pub(crate) casts_unconfirmed: Counter,
     pub(crate) dropped_full: Counter,
     pub(crate) dropped_expired: Counter,
     pub(crate) dropped_lost: Counter,
@@ -22,8 +23,9 @@ pub(crate) struct Counters {
     pub(crate) control_dropped: Counter,
     pub(crate) sessions: Counter,
     pub(crate) reconnects: Counter,
-    /// Of the messages dropped, those that were reported as an event.
+    /// Of the messages dropped, and of the casts unconfirmed, those that were reported as an event.
     pub(crate) dropped_reported: AtomicU64,
+    pub(crate) unconfirmed_reported: AtomicU64,
 }
 
 /// Adds to a count that is only read for display.
@@ -44,6 +46,7 @@ impl Counters {
             bytes_received: counter("netkernel_bytes_received_total"),
             casts_refused: counter("netkernel_casts_refused_total"),
             casts_refused_by_peer: counter("netkernel_casts_refused_by_peer_total"),
+            casts_unconfirmed: counter("netkernel_casts_unconfirmed_total"),
             dropped_full: dropped("queue_full"),
             dropped_expired: dropped("expired"),
             dropped_lost: dropped("link_lost"),
@@ -53,6 +56,7 @@ impl Counters {
             sessions: counter("netkernel_sessions_total"),
             reconnects: counter("netkernel_reconnects_total"),
             dropped_reported: AtomicU64::new(0),
+            unconfirmed_reported: AtomicU64::new(0),
         }
     }
 
@@ -66,6 +70,7 @@ impl Counters {
             bytes_received: read(&self.bytes_received),
             casts_refused: read(&self.casts_refused),
             casts_refused_by_peer: read(&self.casts_refused_by_peer),
+            casts_unconfirmed: read(&self.casts_unconfirmed),
             messages_dropped: dropped.messages(),
             dropped,
             sessions: read(&self.sessions),
@@ -90,7 +95,13 @@ impl Link {
     /// How many messages were dropped since this was last asked.
     pub(crate) fn newly_dropped(&self) -> u64 {
         let dropped = self.counters.dropped().messages();
-        dropped - self.counters.dropped_reported.swap(dropped, Ordering::Relaxed)
+        dropped.saturating_sub(self.counters.dropped_reported.fetch_max(dropped, Ordering::Relaxed))
+    }
+
+    /// How many casts were written to a session that broke, and may not have arrived, since this was last asked.
+    pub(crate) fn newly_unconfirmed(&self) -> u64 {
+        let casts = self.counters.casts_unconfirmed.value();
+        casts.saturating_sub(self.counters.unconfirmed_reported.fetch_max(casts, Ordering::Relaxed))
     }
 
     pub(crate) fn status(&self) -> PeerStatus {

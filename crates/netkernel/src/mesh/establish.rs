@@ -1,22 +1,20 @@
 //! Making a session, from either end: connection, handshake, the question which instance of a node lives, and the
-//! last two records that confirm it all.
+//! last two records that confirm it all. Before the dialer's record 0 has opened, nothing at the acceptor changes.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use super::net::ping;
+use super::admission::Handshake;
+use super::making::{Making, Opening, Start};
+use super::net::probe;
 use super::shared::{Shared, random};
-use crate::error::{ConnectError, HandshakeError};
-use crate::link::{Activated, Ended, Link, SessionHandle};
-use crate::net::{DownReason, Peer, PeerEvent};
-use crate::node::{Address, Incarnation, Node, NodeId, Role};
+use crate::error::{CallError, ConnectError, HandshakeError};
+use crate::link::Link;
+use crate::net::{DownReason, PeerEvent};
+use crate::node::{Address, Incarnation, Node, NodeId};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{self, Answer, Finish, Hello, SessionId, Welcome};
-use crate::security::Channel;
-use crate::session::{self, Encoder, RecordReader, Session};
 use crate::transport::Connection;
 
 /// What a session is dialed for.
@@ -98,7 +96,7 @@ async fn handshake(
     }
     refuse_self(shared, &welcome.hello)?;
     tracing::trace!(%address, peer = %node.id, "handshake answered");
-    let visit = shared.visit(&node.id);
+    let visit = shared.visit(&node.id, welcome.hello.role);
     let _one_at_a_time = visit.link.dialing.lock().await;
     let confirmed = Confirmed {
         session: welcome.session,
@@ -106,11 +104,12 @@ async fn handshake(
         dialed_by_lower: shared.config.id < node.id,
         connection: counter,
     };
-    settle_incarnations(shared, &visit.link, node.incarnation).await?;
+    settle_instances(shared, &visit.link, &welcome.hello).await?;
     // Of two nodes that dial each other at once, the one whose session will not stay spares both the rest of it. Later
     // than this it must not: the other end uses a session from its FINISH on.
     if purpose == Purpose::This || !visit.link.outranks(confirmed) {
-        confirm_dialed(shared, &visit.link, &welcome, (confirmed, incarnation), channel).await?;
+        let opening = Opening::new(channel);
+        confirm_dialed(shared, &visit.link, &welcome, (confirmed, incarnation), opening).await?;
     }
     Ok(welcome.hello.node)
 }
@@ -120,11 +119,11 @@ async fn confirm_dialed(
     link: &Arc<Link>,
     welcome: &Welcome,
     (confirmed, own): (Confirmed, Incarnation),
-    channel: Channel,
+    opening: Opening,
 ) -> Result<(), HandshakeError> {
-    let mut making = Making::register(shared, link, &welcome.hello, welcome.session, channel);
-    making.send(&Finish::new(link.lost())).await?;
-    match making.receive().await? {
+    let mut making = Making::register(shared, link, &welcome.hello, welcome.session, opening)?;
+    making.opening.send(&Finish::new(link.lost())).await?;
+    match making.opening.receive().await? {
         Answer::Ready { lost } => await_all(link.give_up(&lost)).await,
         Answer::Duplicate(incarnation) => return Err(HandshakeError::DuplicateNode { incarnation }),
         Answer::Myself => return Err(HandshakeError::Myself),
@@ -137,59 +136,82 @@ async fn confirm_dialed(
 pub(super) async fn accept(
     shared: &Arc<Shared>,
     connection: Connection,
-    authentic: &(dyn Fn() + Send + Sync),
+    handshake: &Handshake,
 ) -> Result<(), HandshakeError> {
     let session = SessionId(random().map_err(|_| HandshakeError::Unavailable)?);
     let welcome = Welcome { hello: shared.hello(), session };
     let own = welcome.hello.node.incarnation;
-    let security = &shared.config.security;
-    let (channel, hello) = security.server(connection, hello::encode(&welcome), authentic).await?;
+    let (security, limits) = (&shared.config.security, &shared.config.limits);
+    let authentic = || handshake.set_authentic();
+    let (channel, hello) = security.server(connection, hello::encode(&welcome), &authentic).await?;
     let hello: Hello = hello::decode(&hello).ok_or(HandshakeError::Malformed)?;
-    let visit = shared.visit(&hello.node.id);
+    if !shared.first_messages.is_new(&hello, limits.handshake_whole) {
+        return Err(HandshakeError::Replayed);
+    }
     let confirmed = Confirmed {
         session,
         incarnation: hello.node.incarnation,
         dialed_by_lower: hello.node.id < shared.config.id,
         connection: hello.connection,
     };
-    confirm_accepted(shared, &visit.link, &hello, (confirmed, own), channel).await
-}
-
-async fn confirm_accepted(
-    shared: &Arc<Shared>,
-    link: &Arc<Link>,
-    hello: &Hello,
-    (confirmed, own): (Confirmed, Incarnation),
-    channel: Channel,
-) -> Result<(), HandshakeError> {
-    let mut making = Making::register(shared, link, hello, confirmed.session, channel);
-    let finish: Finish = match making.receive().await {
+    let mut opening = Opening::new(channel);
+    let would_lose = || shared.link(&hello.node.id).is_some_and(|link| link.outranks(confirmed));
+    let finish: Finish = match opening.receive().await {
         // The dialer knows that this session would not stay, and has given it up.
-        Err(HandshakeError::Closed) if link.outranks(confirmed) => return Ok(()),
+        Err(HandshakeError::Closed) if would_lose() => return Ok(()),
         finish => finish?,
     };
     if !finish.is_genuine() {
         return Err(HandshakeError::Malformed);
     }
-    if let Err(error) = admit(shared, link, hello).await {
-        let answer = match &error {
-            HandshakeError::Myself => Answer::Myself,
-            HandshakeError::DuplicateNode { incarnation } => Answer::Duplicate(*incarnation),
-            _ => Answer::Unavailable,
-        };
-        making.send(&answer).await?;
-        return Err(error);
+    handshake.set_confirmed();
+    confirm_accepted(shared, &hello, &finish, (confirmed, own), opening).await
+}
+
+async fn confirm_accepted(
+    shared: &Arc<Shared>,
+    hello: &Hello,
+    finish: &Finish,
+    (confirmed, own): (Confirmed, Incarnation),
+    mut opening: Opening,
+) -> Result<(), HandshakeError> {
+    if let Err(error) = admit(shared, hello) {
+        return refuse(opening, error).await;
     }
+    let visit = shared.visit(&hello.node.id, hello.role);
+    let link = &visit.link;
+    let place = match shared.place(link) {
+        Ok(place) => place,
+        Err(error) => return refuse(opening, error).await,
+    };
+    if let Err(error) = settle_instances(shared, link, hello).await {
+        let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
+        shared.emit(PeerEvent::Duplicate { id, refused });
+        return refuse(opening, error).await;
+    }
+    opening.place = Some(place);
+    let mut making = Making::register(shared, link, hello, confirmed.session, opening)?;
     await_all(link.give_up(&finish.lost)).await;
-    making.send(&Answer::Ready { lost: link.lost() }).await?;
+    making.opening.send(&Answer::Ready { lost: link.lost() }).await?;
     // The first session is used at once. A further one takes over only once the dialer has shown that it knows
     // of it: a firewall that swallows READY must not starve a session that works.
     let start = if link.present().is_none() { Start::Now } else { Start::WhenHeard };
     making.start(own, confirmed, start)
 }
 
-/// Whether a dialer that has proven its keys may have a session.
-async fn admit(shared: &Arc<Shared>, link: &Arc<Link>, hello: &Hello) -> Result<(), HandshakeError> {
+/// Tells a dialer why it is refused.
+async fn refuse(mut opening: Opening, error: HandshakeError) -> Result<(), HandshakeError> {
+    let answer = match &error {
+        HandshakeError::Myself => Answer::Myself,
+        HandshakeError::DuplicateNode { incarnation } => Answer::Duplicate(*incarnation),
+        _ => Answer::Unavailable,
+    };
+    opening.send(&answer).await?;
+    Err(error)
+}
+
+/// Whether a dialer that has proven its keys may have a session, as far as that is known without asking anybody.
+fn admit(shared: &Shared, hello: &Hello) -> Result<(), HandshakeError> {
     match refuse_self(shared, hello) {
         // To one that uses this node's id, the incumbent is this node.
         Err(HandshakeError::DuplicateNode { .. }) => {
@@ -197,144 +219,7 @@ async fn admit(shared: &Arc<Shared>, link: &Arc<Link>, hello: &Hello) -> Result<
         }
         refused => refused?,
     }
-    if shared.latch.is_shut() {
-        return Err(HandshakeError::Unavailable);
-    }
-    let settled = settle_incarnations(shared, link, hello.node.incarnation).await;
-    if settled.is_err() {
-        let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
-        shared.emit(PeerEvent::Duplicate { id, refused });
-    }
-    settled
-}
-
-/// When an accepted or dialed session may take over.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Start {
-    Now,
-    WhenHeard,
-}
-
-/// A session in the making: registered with its link, its keys not yet confirmed.
-struct Making<'a> {
-    shared: &'a Arc<Shared>,
-    link: &'a Arc<Link>,
-    handle: SessionHandle,
-    records: RecordReader,
-    encoder: Encoder,
-    registered: Registered,
-}
-
-/// Takes a session that never began off its link.
-struct Registered {
-    link: Arc<Link>,
-    session: Option<SessionId>,
-}
-
-impl Drop for Registered {
-    fn drop(&mut self) {
-        if let Some(session) = self.session {
-            self.link.unregister(session);
-        }
-    }
-}
-
-impl<'a> Making<'a> {
-    fn register(
-        shared: &'a Arc<Shared>,
-        link: &'a Arc<Link>,
-        hello: &Hello,
-        session: SessionId,
-        channel: Channel,
-    ) -> Self {
-        let peer = Arc::new(Peer { node: hello.node.clone(), role: hello.role });
-        Self {
-            shared,
-            link,
-            handle: link.register(session, &peer),
-            records: RecordReader::new(channel.read, channel.open),
-            encoder: Encoder::new(channel.write, channel.seal),
-            registered: Registered { link: Arc::clone(link), session: Some(session) },
-        }
-    }
-
-    async fn send<T: serde::Serialize>(&mut self, value: &T) -> Result<(), HandshakeError> {
-        let broken = |_| HandshakeError::Authentication;
-        self.encoder.plain(&hello::encode(value)).map_err(broken)?;
-        self.encoder.flush().await.map_err(|_| HandshakeError::Closed)?;
-        Ok(())
-    }
-
-    async fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, HandshakeError> {
-        let (plain, _): (Bytes, usize) = self.records.next().await.map_err(HandshakeError::from)?;
-        hello::decode(&plain).ok_or(HandshakeError::Malformed)
-    }
-
-    /// Runs the session in a task of the kernel.
-    fn start(mut self, own: Incarnation, confirmed: Confirmed, start: Start) -> Result<(), HandshakeError> {
-        let dispatch = self.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
-        self.registered.session = None;
-        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
-        let takes_over = move || {
-            shared.latch.enter(|| announce(&shared, &link, confirmed), || link.end_sessions(true));
-            // This node became a later instance of itself while the session was being made under the earlier.
-            if shared.node().incarnation != own {
-                link.end_sessions(true);
-            }
-        };
-        let activate: session::Activate = match start {
-            Start::Now => {
-                takes_over();
-                Box::new(|| {})
-            }
-            Start::WhenHeard => Box::new(takes_over),
-        };
-        let session = Session {
-            link: Arc::clone(self.link),
-            handle: self.handle,
-            records: self.records,
-            encoder: self.encoder,
-            activate,
-            dispatch,
-            limits: self.shared.config.limits.clone(),
-            epoch: self.shared.epoch,
-        };
-        let span = tracing::info_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
-        self.shared.spawn(live(Arc::clone(self.shared), session).instrument(span));
-        Ok(())
-    }
-}
-
-/// Activates a session and tells the layers above what that changes.
-fn announce(shared: &Shared, link: &Link, confirmed: Confirmed) {
-    let _told_in_order = link.announcing();
-    let Activated { replaced, up } = link.activate(confirmed);
-    for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
-        shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
-    }
-    for peer in up.into_iter().filter(|peer| peer.role != Role::Control) {
-        shared.emit(PeerEvent::Up { peer });
-    }
-}
-
-/// A session's life and what follows its end.
-async fn live(shared: Arc<Shared>, session: Session) {
-    let link = Arc::clone(&session.link);
-    let mut up = link.up.subscribe();
-    let (ended, reason) = session::run(session, &shared.tasks).await;
-    if matches!(ended, Ended::Awaits) {
-        up.mark_unchanged();
-        // The session that supersedes this one is on its way, unless it breaks before it arrives.
-        let _came = tokio::time::timeout(shared.config.limits.handshake_whole, up.changed()).await;
-    }
-    if !matches!(ended, Ended::Continues) {
-        let _told_in_order = link.announcing();
-        let down = link.declare_down(shared.dispatch().as_deref());
-        if let Some(peer) = down.filter(|peer| peer.role != Role::Control) {
-            shared.emit(PeerEvent::Down { peer, reason });
-        }
-    }
-    shared.forget_if_idle(&link);
+    if shared.latch.is_shut() { Err(HandshakeError::Unavailable) } else { Ok(()) }
 }
 
 /// Refuses a peer that is this node, or uses its id.
@@ -348,23 +233,27 @@ fn refuse_self(shared: &Shared, hello: &Hello) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Of two instances of one node only one may have sessions: the one that has them already is probed, and keeps
-/// its place if it answers.
-async fn settle_incarnations(
+/// Of two kernels that use one id only one may have sessions: the one that has them already is probed, and keeps its
+/// place if it answers. Incarnations do not matter here: a kernel's number tells it from all others, whatever run of its
+/// node it says to be.
+async fn settle_instances(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
-    newcomer: Incarnation,
+    newcomer: &Hello,
 ) -> Result<(), HandshakeError> {
-    let Some((session, incumbent)) = link.present() else { return Ok(()) };
-    let incarnation = incumbent.node.incarnation;
-    if incarnation == newcomer {
+    let Some((session, incumbent, instance)) = link.present() else { return Ok(()) };
+    if instance == newcomer.instance {
         return Ok(());
     }
-    if ping(shared, link, shared.config.limits.probe).await.is_ok() {
-        return Err(HandshakeError::DuplicateNode { incarnation });
+    match probe(shared, link, shared.config.limits.probe).await {
+        Ok(_lives) => Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation }),
+        Err(CallError::Timeout { .. }) => {
+            await_all(link.kill(session, DownReason::Restarted)).await;
+            Ok(())
+        }
+        // Its session has ended meanwhile; should it have another, that is found when this one is to take over.
+        Err(_) => Ok(()),
     }
-    await_all(link.kill(session, DownReason::Restarted)).await;
-    Ok(())
 }
 
 async fn await_all(tokens: impl IntoIterator<Item = CancellationToken>) {

@@ -135,6 +135,7 @@ impl Kernel {
         shared.stop.cancel();
         for link in shared.all_links() {
             link.close();
+            shared.report_losses(&link);
         }
         shared.tasks.wait().await;
         shared.forget_all();

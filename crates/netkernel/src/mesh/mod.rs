@@ -1,9 +1,11 @@
 //! All links of a node: who is dialed, who is let in, and how it all ends.
 
 mod acceptor;
+mod admission;
 mod establish;
 mod kernel;
 mod latch;
+mod making;
 mod net;
 mod refused;
 mod shared;

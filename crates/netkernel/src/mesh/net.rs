@@ -92,7 +92,7 @@ impl Net for Kernel {
                 return Ok(Duration::ZERO);
             }
             let (link, _body) = self.shared.outgoing(to, Bytes::new()).map_err(unsent)?;
-            ping(&self.shared, &link, timeout).await
+            ping(&self.shared, &link, timeout, false).await
         })
     }
 
@@ -100,7 +100,7 @@ impl Net for Kernel {
         if *id == self.shared.config.id || self.shared.closing.is_cancelled() {
             return;
         }
-        let visit = self.shared.visit(id);
+        let visit = self.shared.visit(id, Role::Node);
         visit.link.set_wish(address);
         if self.shared.dispatch().is_some() {
             supervisor::begin(&self.shared, &visit.link);
@@ -140,16 +140,26 @@ impl Net for Kernel {
     }
 }
 
+/// Asks an incumbent for a sign of life, however many calls to it are under way: one that has a lot to do is not dead.
+pub(super) async fn probe(
+    shared: &Shared,
+    link: &Arc<Link>,
+    patience: Duration,
+) -> Result<Duration, CallError> {
+    ping(shared, link, patience, true).await
+}
+
 /// Asks a link's session for a sign of life and says how long it took.
-pub(super) async fn ping(
+async fn ping(
     shared: &Shared,
     link: &Arc<Link>,
     timeout: Duration,
+    probe: bool,
 ) -> Result<Duration, CallError> {
     let start = Instant::now();
     let pinged = Call::start(timeout, |slot, _deadline| {
         let id = shared.call_id();
-        link.ping(id, slot)?;
+        link.ping(id, slot, probe)?;
         let link = Arc::clone(link);
         Ok(Box::new(move || link.abandon(id)))
     });

@@ -29,12 +29,14 @@ pub enum RefusedReason {
     Duplicate,
     /// Too many connections were in mid-handshake.
     Crowded,
-    /// This node is shutting down, or does not serve yet.
+    /// This node is shutting down, or has as many sessions as it may.
     Unavailable,
+    /// Its first message came before: it was recorded and played again.
+    Replayed,
 }
 
 impl RefusedReason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Authentication,
         Self::Version,
         Self::Malformed,
@@ -43,6 +45,7 @@ impl RefusedReason {
         Self::Duplicate,
         Self::Crowded,
         Self::Unavailable,
+        Self::Replayed,
     ];
 
     fn of(error: &HandshakeError) -> Self {
@@ -54,6 +57,7 @@ impl RefusedReason {
             HandshakeError::Closed | HandshakeError::Io(_) => Self::Closed,
             HandshakeError::DuplicateNode { .. } | HandshakeError::Myself => Self::Duplicate,
             HandshakeError::Unavailable => Self::Unavailable,
+            HandshakeError::Replayed => Self::Replayed,
         }
     }
 
@@ -69,6 +73,7 @@ impl RefusedReason {
             Self::Duplicate => "duplicate",
             Self::Crowded => "crowded",
             Self::Unavailable => "unavailable",
+            Self::Replayed => "replayed",
         }
     }
 }

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::admission::FirstMessages;
 use super::kernel::BindError;
 use super::latch::Latch;
 use super::refused::Refused;
 use crate::call::CallId;
 use crate::config::Config;
+use crate::error::HandshakeError;
 use crate::events::EventLog;
 use crate::link::Link;
+use crate::metrics::Labels;
 use crate::net::{Dispatch, PeerEvent, PeerStatus};
-use crate::node::{Incarnation, Node, NodeId};
+use crate::node::{Incarnation, Node, NodeId, Role};
 use crate::proto::hello::Hello;
 use crate::transport::Listener;
 
@@ -34,6 +37,10 @@ pub(super) struct Shared {
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     pub(super) refused: Refused,
+    /// First messages of handshakes that came of late.
+    pub(super) first_messages: FirstMessages,
+    /// Places for sessions that are accepted.
+    places: Arc<Semaphore>,
     pub(super) events: EventLog,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
     pub(super) tasks: TaskTracker,
@@ -64,6 +71,8 @@ impl Shared {
             calls: AtomicU64::new(random()? >> 2),
             links: Mutex::new(BTreeMap::new()),
             refused: Refused::new(&config.id),
+            first_messages: FirstMessages::default(),
+            places: Arc::new(Semaphore::new(config.limits.sessions_max)),
             events: EventLog::new(),
             dispatch: OnceLock::new(),
             tasks: TaskTracker::new(),
@@ -146,13 +155,32 @@ impl Shared {
     }
 
     /// The link to a node, made if there is none, and kept as long as the visit lasts.
-    pub(super) fn visit(self: &Arc<Self>, id: &NodeId) -> Visit {
+    pub(super) fn visit(self: &Arc<Self>, id: &NodeId, role: Role) -> Visit {
         let mut links = self.links();
-        let limits = &self.config.limits;
-        let link =
-            links.entry(id.clone()).or_insert_with(|| Link::new(&self.config.id, id.clone(), limits.clone()));
+        let new =
+            || Link::new(Labels::of_peer(&self.config.id, id, role), id.clone(), self.config.limits.clone());
+        let link = links.entry(id.clone()).or_insert_with(new);
         link.visitors.fetch_add(1, Ordering::Relaxed);
         Visit { link: Arc::clone(link), shared: Arc::clone(self) }
+    }
+
+    /// A place for one more session that was accepted.
+    pub(super) fn place(&self, link: &Link) -> Result<Place, HandshakeError> {
+        if link.sessions() >= self.config.limits.sessions_per_peer_max {
+            return Err(HandshakeError::Unavailable);
+        }
+        Arc::clone(&self.places).try_acquire_owned().map_err(|_none| HandshakeError::Unavailable)
+    }
+
+    /// Tells of what was lost on a link since this was last done.
+    pub(super) fn report_losses(&self, link: &Link) {
+        let (messages, casts) = (link.newly_dropped(), link.newly_unconfirmed());
+        if messages > 0 {
+            self.emit(PeerEvent::Dropped { id: link.id().clone(), messages });
+        }
+        if casts > 0 {
+            self.emit(PeerEvent::Unconfirmed { id: link.id().clone(), casts });
+        }
     }
 
     /// Removes a link that nothing keeps.
@@ -162,6 +190,7 @@ impl Shared {
             links.remove(link.id());
             drop(links);
             link.close();
+            self.report_losses(link);
         }
     }
 
@@ -189,6 +218,9 @@ impl Shared {
         CallId(self.calls.fetch_add(1, Ordering::Relaxed) + 1)
     }
 }
+
+/// A place among the sessions that were accepted, given back when it is dropped.
+pub(super) type Place = OwnedSemaphorePermit;
 
 /// Keeps a link while a session or a wish may come of it, and leaves none behind if nothing does.
 pub(super) struct Visit {

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::SemaphorePermit;
+use tokio::sync::{SemaphorePermit, watch};
 use tokio::time::Instant;
 use tracing::Instrument;
 
@@ -37,17 +37,31 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
     let limits = &shared.config.limits;
     let mut backoff = Backoff::new(limits.backoff_first, limits.backoff_max);
     let mut up = link.up.subscribe();
+    // Since when there has been a session, if it is not known to be one that lasts.
+    let mut since: Option<Instant> = None;
     loop {
         // The sender lives in the link, which this function borrows.
         if up.wait_for(|up| !up).await.is_err() {
             return;
+        }
+        if let Some(made) = since.take() {
+            if made.elapsed() >= limits.backoff_max {
+                backoff.reset();
+            // Lost as soon as it was made: the next may fare no better.
+            } else if pause(&mut backoff, &mut up, wish).await {
+                since = Some(Instant::now());
+                continue;
+            }
         }
         // While it waits for its turn the peer may have dialed, and a handshake is spared. Boxed, here and below: what
         // is large would stay a part of this task for as long as the session lives.
         let waiting = Box::pin(turn(shared, link));
         let turn = tokio::select! {
             turn = waiting => turn,
-            _up = up.wait_for(|up| *up) => continue,
+            _up = up.wait_for(|up| *up) => {
+                since = Some(Instant::now());
+                continue;
+            }
         };
         let Some(Wish { address, .. }) = link.wish() else { return };
         let dialing = Box::pin(establish::dial(shared, &address, Some(link.id()), Purpose::Any));
@@ -57,21 +71,29 @@ async fn keep(shared: &Arc<Shared>, link: &Arc<Link>, wish: &Wish) {
         };
         drop(turn);
         match dialed {
-            Ok(_node) => backoff.reset(),
+            Ok(_node) => since = Some(Instant::now()),
             Err(error) => {
-                let wait = backoff.next(random().unwrap_or_default());
-                report(shared, link, &error, backoff.attempt());
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    _up = up.wait_for(|up| *up) => backoff.reset(),
-                    () = wish.changed.notified() => backoff.reset(),
+                report(shared, link, &error, backoff.attempt() + 1);
+                if pause(&mut backoff, &mut up, wish).await {
+                    since = Some(Instant::now());
                 }
-                link.expire(Instant::now());
-                let messages = link.newly_dropped();
-                if messages > 0 {
-                    shared.emit(PeerEvent::Dropped { id: link.id().clone(), messages });
-                }
+                link.expire();
+                shared.report_losses(link);
             }
+        }
+    }
+}
+
+/// Waits before dialing again, for as long as the backoff says or until there is a session, which is true then, or a new
+/// address to try.
+async fn pause(backoff: &mut Backoff, up: &mut watch::Receiver<bool>, wish: &Wish) -> bool {
+    let wait = backoff.next(random().unwrap_or_default());
+    tokio::select! {
+        () = tokio::time::sleep(wait) => false,
+        up = up.wait_for(|up| *up) => up.is_ok(),
+        () = wish.changed.notified() => {
+            backoff.reset();
+            false
         }
     }
 }

@@ -7,16 +7,17 @@ use metrics::{Gauge, gauge};
 
 use super::Labels;
 use crate::net::PeerStatus;
-use crate::node::NodeId;
+use crate::node::{NodeId, Role};
 
-/// Tells what `peers` says, for as long as it is not dropped. Measures of a peer that is gone become zero.
+/// Tells what `peers` says of nodes, for as long as it is not dropped. Measures of one that is gone become zero.
 pub(crate) async fn run(node: NodeId, peers: impl Fn() -> Vec<PeerStatus>) {
     let mut told: BTreeMap<NodeId, Measures> = BTreeMap::new();
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let peers = peers();
+        let mut peers = peers();
+        peers.retain(|peer| peer.role.is_none_or(|role| role == Role::Node));
         told.retain(|id, measures| {
             let known = peers.iter().any(|peer| peer.id == *id);
             if !known {
@@ -35,7 +36,7 @@ struct Measures(Vec<Gauge>);
 
 impl Measures {
     fn new(node: &NodeId, peer: &NodeId) -> Self {
-        let labels = Labels::of_peer(node, peer);
+        let labels = Labels::of_peer(node, peer, Role::Node);
         Self(GAUGES.iter().map(|(name, more, _)| gauge!(*name, labels.with(more))).collect())
     }
 

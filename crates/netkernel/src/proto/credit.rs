@@ -60,6 +60,8 @@ pub(crate) struct Credit {
     spent: BTreeMap<ServerName, Load>,
     /// The sum over all destinations.
     outstanding: Load,
+    /// What of it was written by sessions that another has taken over from, and that have not ended yet.
+    before: BTreeMap<ServerName, Load>,
 }
 
 impl Credit {
@@ -98,11 +100,45 @@ impl Credit {
                 self.spent.remove(server);
             }
         }
+        // Casts for one server are taken in order, across sessions too.
+        if let Some(before) = self.before.get_mut(server) {
+            *before = before.less(load);
+            if before.messages == 0 {
+                self.before.remove(server);
+            }
+        }
+    }
+
+    /// Another session takes over: what was spent, and does not wait here unbegun, was written by those before it.
+    pub(crate) fn handed_over<'a>(&mut self, waiting: impl Iterator<Item = (&'a ServerName, usize)>) {
+        self.before = self.spent.clone();
+        for (server, bytes) in waiting {
+            if let Some(before) = self.before.get_mut(server) {
+                *before = before.less(Load::cast(bytes));
+            }
+        }
+        self.before.retain(|_, before| before.messages > 0);
+    }
+
+    /// The sessions before the present one ended in good order: all that was written by them was read.
+    pub(crate) fn settled(&mut self) {
+        self.before.clear();
+    }
+
+    /// A session before the present one broke: what was written by it and not given back counts no more. Says how
+    /// many casts that are; some of them may have arrived.
+    pub(crate) fn lost_before(&mut self) -> u64 {
+        let before = std::mem::take(&mut self.before);
+        before.into_iter().fold(0, |casts, (server, load)| {
+            self.refund(&server, load);
+            casts + load.messages
+        })
     }
 
     /// The link was lost: what was under way will not be given back.
     pub(crate) fn clear(&mut self) {
         self.spent.clear();
+        self.before.clear();
         self.outstanding = Load::default();
     }
 
@@ -175,18 +211,40 @@ impl Due {
         self.ripe.drain(..).filter_map(grant).collect()
     }
 
-    /// Keeps a grant that could not be sent.
-    pub(crate) fn keep(&mut self, grant: Grant) {
-        let (load, refused) = self.taken.entry(grant.server).or_default();
-        load.add(grant.load);
-        *refused += grant.refused;
-    }
-
     /// All grants: nothing more is read of this session.
     pub(crate) fn rest(&mut self) -> Vec<Grant> {
         self.ripe.clear();
         let taken = std::mem::take(&mut self.taken).into_iter();
         taken.map(|(server, (load, refused))| Grant { server, load, refused }).collect()
+    }
+}
+
+/// Grants that wait to be sent: one for each server, however often more is added to it.
+#[derive(Debug, Default)]
+pub(crate) struct Grants(BTreeMap<ServerName, (Load, u64)>);
+
+impl Grants {
+    pub(crate) fn add(&mut self, grant: Grant) {
+        let (load, refused) = self.0.entry(grant.server).or_default();
+        load.add(grant.load);
+        *refused = refused.saturating_add(grant.refused);
+    }
+
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = Grant> + use<> {
+        let grants = std::mem::take(&mut self.0).into_iter();
+        grants.map(|(server, (load, refused))| Grant { server, load, refused })
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -300,6 +358,37 @@ mod tests {
         }
         assert_eq!(due.ripe().len(), FLOWS_MAX + 1);
         assert!(due.taken.is_empty());
+    }
+
+    #[test]
+    fn grants_for_one_server_wait_as_one() {
+        let mut grants = Grants::default();
+        for refused in [0, 1, 2] {
+            grants.add(Grant { server: server("a"), load: Load::cast(10), refused });
+            grants.add(Grant { server: server("b"), load: Load::cast(1), refused: 0 });
+        }
+        assert_eq!(grants.len(), 2);
+        let told: Vec<_> =
+            grants.take().map(|grant| (grant.server, grant.load.bytes, grant.refused)).collect();
+        assert_eq!(told, [(server("a"), 30, 3), (server("b"), 3, 0)]);
+        assert!(grants.is_empty());
+    }
+
+    #[test]
+    fn a_session_that_another_took_over_from_and_that_breaks_gives_back_what_it_wrote_and_no_more() {
+        let (mut credit, a, b) = (Credit::default(), server("a"), server("b"));
+        (0..10).for_each(|_| credit.overspend(&a, 100));
+        (0..3).for_each(|_| credit.overspend(&b, 7));
+        // Four of them wait, and go by the next session.
+        credit.handed_over([(&a, 100), (&a, 100), (&b, 7), (&b, 7)].into_iter());
+        (0..5).for_each(|_| credit.overspend(&a, 100));
+        credit.refund(&a, Load { messages: 3, bytes: 300 });
+        assert_eq!(credit.lost_before(), 5 + 1);
+        assert_eq!(credit.outstanding(), Load { messages: 7 + 2, bytes: 714 });
+        assert_eq!(credit.lost_before(), 0);
+        credit.handed_over(std::iter::empty());
+        credit.settled();
+        assert_eq!(credit.lost_before(), 0);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //!
 //! Bodies are postcard; a reader ignores bytes after the fields it knows, so later versions may append some.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::node::{Incarnation, Node, Role};
 
@@ -37,6 +39,7 @@ pub(crate) enum Answer {
     /// The session is installed: the dialer may send.
     Ready {
         /// Sessions of the pair that broke at the acceptor, for the dialer to give up too.
+        #[serde(deserialize_with = "few")]
         lost: Vec<SessionId>,
     },
     /// The id already belongs to another live node of this incarnation.
@@ -61,6 +64,7 @@ pub(crate) enum Goaway {
 pub(crate) struct Finish {
     word: [u8; 6],
     /// Sessions of the pair that broke at the dialer, for the acceptor to give up too.
+    #[serde(deserialize_with = "few")]
     pub(crate) lost: Vec<SessionId>,
 }
 
@@ -74,10 +78,58 @@ impl Finish {
     }
 }
 
+/// At most [`LOST_MAX`] sessions: a longer list is refused before it takes room.
+fn few<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<SessionId>, D::Error> {
+    struct Few;
+
+    impl<'de> Visitor<'de> for Few {
+        type Value = Vec<SessionId>;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(formatter, "at most {LOST_MAX} sessions")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut sessions = Vec::new();
+            while let Some(session) = list.next_element()? {
+                if sessions.len() == LOST_MAX {
+                    return Err(A::Error::custom("too many sessions"));
+                }
+                sessions.push(session);
+            }
+            Ok(sessions)
+        }
+    }
+
+    deserializer.deserialize_seq(Few)
+}
+
+/// Broken sessions that one end tells the other of: the last, which are those that may still seem alive there.
+pub(crate) const LOST_MAX: usize = 8;
+
 pub(crate) fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("plain structs always encode")
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::take_from_bytes(bytes).ok().map(|(value, _)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_broken_sessions_are_taken_in_than_are_told() {
+        for count in [0, 1, LOST_MAX] {
+            let finish = Finish::new(vec![SessionId(u64::MAX); count]);
+            assert_eq!(decode(&encode(&finish)), Some(finish));
+            let ready = Answer::Ready { lost: vec![SessionId(7); count] };
+            assert_eq!(decode(&encode(&ready)), Some(ready));
+        }
+        for count in [LOST_MAX + 1, 60_000] {
+            assert_eq!(decode::<Finish>(&encode(&Finish::new(vec![SessionId(1); count]))), None);
+            assert_eq!(decode::<Answer>(&encode(&Answer::Ready { lost: vec![SessionId(1); count] })), None);
+        }
+    }
 }

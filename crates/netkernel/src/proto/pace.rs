@@ -24,6 +24,8 @@ pub(crate) struct Pace {
     /// Bytes before these milestones.
     passed_bytes: usize,
     number: u64,
+    /// The last milestone that was put before the present session took over.
+    handed_over: u64,
     /// The last milestone that was put when the window was made smaller: only those after it tell what came of that.
     judged: u64,
     /// When the peer last told that it has read some.
@@ -50,6 +52,7 @@ impl Default for Pace {
             milestones: VecDeque::new(),
             passed_bytes: 0,
             number: 0,
+            handed_over: 0,
             judged: 0,
             read_at: Duration::ZERO,
             shortest: [None; 2],
@@ -117,6 +120,19 @@ impl Pace {
     /// The session broke: what was under way by it will not be read.
     pub(crate) fn clear(&mut self) {
         *self = Self { number: self.number, judged: self.number, ..Self::default() };
+    }
+
+    /// Another session takes over. The peer goes on to read what was written by the last, unless that breaks.
+    pub(crate) fn handed_over(&mut self) {
+        self.handed_over = self.number;
+    }
+
+    /// A session before the present one broke: what was under way by it will not be read.
+    pub(crate) fn lost_before(&mut self) {
+        while self.milestones.front().is_some_and(|milestone| milestone.number <= self.handed_over) {
+            let Some(milestone) = self.milestones.pop_front() else { break };
+            self.passed_bytes -= milestone.bytes;
+        }
     }
 
     fn adapt(&mut self, milestone: &Milestone, took: Duration, now: Duration) {
@@ -267,6 +283,22 @@ mod tests {
         pace.clear();
         let after = fill(&mut pace, now);
         assert!(!pace.read(before[1], now));
+        assert!(pace.read(after[0], now));
+    }
+
+    #[test]
+    fn a_session_that_another_took_over_from_and_that_breaks_opens_what_it_held_and_no_more() {
+        let (mut pace, now) = (Pace::default(), Duration::ZERO);
+        let before = fill(&mut pace, now);
+        pace.handed_over();
+        assert!(pace.read(before[0], now));
+        let after = fill(&mut pace, now);
+        pace.lost_before();
+        assert!(pace.is_open());
+        assert!(pace.passed_bytes > 0, "what the present session wrote is still under way");
+        fill(&mut pace, now);
+        pace.lost_before();
+        assert!(!pace.is_open(), "it breaks once");
         assert!(pace.read(after[0], now));
     }
 

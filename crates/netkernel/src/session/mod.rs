@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) records: RecordReader,
     pub(crate) encoder: Encoder,
     pub(crate) activate: Activate,
+    /// Tells the layers above of what was lost; called now and then.
+    pub(crate) report: Box<dyn Fn() + Send + Sync>,
     pub(crate) dispatch: Arc<dyn Dispatch>,
     pub(crate) limits: Limits,
     /// When the kernel began: all its sessions look for silence at the same beats.
@@ -42,16 +44,16 @@ pub(crate) struct Session {
 
 /// Runs a session to its end and says why it ended, and whether another was promised in its place.
 pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownReason) {
-    let Session { link, handle, records, encoder, activate, dispatch, limits, epoch } = session;
+    let Session { link, handle, records, encoder, activate, report, dispatch, limits, epoch } = session;
     let heard = Arc::clone(&records.heard);
-    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate);
+    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
     let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), limits.write_stall);
     let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let mut writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
     let end = tokio::select! {
         ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
         reason = handle.kill.asked() => End::broken(reason),
-        reason = silence(&link, handle.id, &heard, &limits, epoch) => End::broken(reason),
+        reason = silence(&link, handle.id, &heard, &limits, (epoch, &*report)) => End::broken(reason),
     };
     // Nothing may touch the link on behalf of this session once its end is known.
     stop(&mut reader).await;
@@ -123,16 +125,18 @@ async fn silence(
     session: SessionId,
     heard: &Heard,
     limits: &Limits,
-    epoch: Instant,
+    (epoch, report): (Instant, &(dyn Fn() + Send + Sync)),
 ) -> DownReason {
     loop {
+        report();
         let held_up = link.held_up(session);
         if held_up >= limits.write_stall {
             return DownReason::Stalled;
         }
         let busy = link.awaits_replies() || !held_up.is_zero();
         let patience = if busy { limits.heartbeat_busy } else { limits.heartbeat_idle };
-        let silence = heard.silence();
+        // One that waits for another session is not read; that one is watched over itself.
+        let silence = if heard.is_held() { Duration::ZERO } else { heard.silence() };
         if silence < patience {
             let wait = (patience - silence).min(limits.heartbeat_busy);
             // Each at a time of its own, the idle sessions of a large mesh would not let the process sleep.
@@ -150,7 +154,7 @@ async fn silence(
             () = stalled(link, session, limits.write_stall) => return DownReason::Stalled,
             () = tokio::time::sleep(answer.max(limits.heartbeat_timeout)) => {}
         }
-        if heard.times() == before {
+        if heard.times() == before && !heard.is_held() {
             return DownReason::Silent;
         }
     }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::records::{ReadError, RecordReader};
+use super::records::{Heard, ReadError, RecordReader};
 use crate::call::{CallId, Responder};
 use crate::link::{Arriving, Begun, Control, Link, SessionHandle, Verdict, count};
 use crate::net::Dispatch;
@@ -40,11 +40,13 @@ pub(super) struct Reader {
     handle: SessionHandle,
     dispatch: Arc<dyn Dispatch>,
     activate: Option<Activate>,
+    heard: Arc<Heard>,
     defined: Defined,
     /// What mailboxes here have taken, to be told to the peer.
     due: Due,
-    /// How long to wait before full mailboxes are offered their casts again.
+    /// How long to wait before full mailboxes are offered their casts again, and until when.
     patience: Duration,
+    offer_at: Option<Instant>,
     gathered: Gathered,
     /// A call has begun by the record that is acted on.
     calls_begun: bool,
@@ -84,15 +86,18 @@ impl Reader {
         handle: SessionHandle,
         dispatch: Arc<dyn Dispatch>,
         activate: Activate,
+        heard: Arc<Heard>,
     ) -> Self {
         Self {
             link,
             handle,
             dispatch,
             activate: Some(activate),
+            heard,
             defined: Defined::default(),
             due: Due::default(),
             patience: OFFER_FIRST,
+            offer_at: None,
             gathered: Gathered::default(),
             calls_begun: false,
             arrived: Instant::now(),
@@ -111,19 +116,23 @@ impl Reader {
     async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
         loop {
             let next = if self.link.holds_casts() {
+                let patience = self.patience;
+                // However much more is read meanwhile.
+                let offer_at = *self.offer_at.get_or_insert_with(|| Instant::now() + patience);
                 tokio::select! {
                     biased;
                     () = self.link.mailbox_room() => {
                         self.offer_again();
                         continue;
                     }
-                    next = records.next() => next,
-                    () = tokio::time::sleep(self.patience) => {
+                    () = tokio::time::sleep_until(offer_at) => {
                         self.offer_again();
                         continue;
                     }
+                    next = records.next() => next,
                 }
             } else {
+                self.offer_at = None;
                 records.next().await
             };
             let (mut record, bytes) = match next {
@@ -137,7 +146,11 @@ impl Reader {
                 activate();
             }
             match self.record(&mut record).await {
-                Ok(None) => self.give_credit(),
+                Ok(None) => {
+                    if self.give_credit() {
+                        self.link.credit_room().await;
+                    }
+                }
                 Ok(Some(goaway)) => return ReaderEnd::Goaway(goaway),
                 Err(violation) => return self.violation(&violation),
             }
@@ -210,15 +223,18 @@ impl Reader {
     fn offer_again(&mut self) {
         let taken = self.link.offer_casts(&*self.dispatch, &mut self.due);
         self.patience = if taken { OFFER_FIRST } else { (self.patience * 2).min(OFFER_MAX) };
+        self.offer_at = None;
         self.give_credit();
     }
 
-    fn give_credit(&mut self) {
-        for grant in self.due.ripe() {
-            if !self.link.control(Control::Credit(grant.clone())) {
-                self.due.keep(grant);
-            }
+    /// Sends the credit that is worth a frame; false if there is none.
+    fn give_credit(&mut self) -> bool {
+        let grants = self.due.ripe();
+        let any = !grants.is_empty();
+        for grant in grants {
+            self.link.control(Control::Credit(grant));
         }
+        any
     }
 
     fn violation(&self, violation: &dyn std::error::Error) -> ReaderEnd {
@@ -248,9 +264,11 @@ impl Reader {
             Kind::Mark => {
                 let before = mark::decode(frame.body).ok_or(Violation::Control)?;
                 self.send_reply();
+                self.heard.hold();
                 for drained in self.link.predecessors(&before, self.handle.id) {
                     drained.cancelled().await;
                 }
+                self.heard.release();
             }
             Kind::Goaway => {
                 let goaway = hello::decode(&frame.body).ok_or(Violation::Control)?;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -36,11 +36,18 @@ pub(super) struct Heard {
     start: Instant,
     last_ms: AtomicU64,
     times: AtomicU64,
+    /// Nothing is read until another session has ended: silence says nothing.
+    held: AtomicBool,
 }
 
 impl Heard {
     fn new() -> Arc<Self> {
-        Arc::new(Self { start: Instant::now(), last_ms: AtomicU64::new(0), times: AtomicU64::new(0) })
+        Arc::new(Self {
+            start: Instant::now(),
+            last_ms: AtomicU64::new(0),
+            times: AtomicU64::new(0),
+            held: AtomicBool::new(false),
+        })
     }
 
     /// Some of what it sent was read.
@@ -48,6 +55,21 @@ impl Heard {
         let elapsed = now.saturating_duration_since(self.start).as_millis();
         self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
         self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nothing will be read for a while.
+    pub(super) fn hold(&self) {
+        self.held.store(true, Ordering::Relaxed);
+    }
+
+    /// It is read again.
+    pub(super) fn release(&self) {
+        self.at(Instant::now());
+        self.held.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
     }
 
     pub(super) fn times(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! A peer that holds the cookie and speaks the protocol by hand, rightly or wrongly as a test wishes.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use netkernel::{
@@ -117,7 +118,7 @@ pub(crate) fn frames(mut record: &[u8]) -> Vec<Came<'_>> {
     frames
 }
 
-fn take_varint(bytes: &mut &[u8]) -> u64 {
+pub(crate) fn take_varint(bytes: &mut &[u8]) -> u64 {
     let mut value = 0;
     for place in 0.. {
         let (first, rest) = bytes.split_first().expect("a whole number");
@@ -139,19 +140,21 @@ pub(crate) fn put_varint(buffer: &mut Vec<u8>, mut value: u64) {
 }
 
 impl Shim {
-    /// What the node `name` of this incarnation says of itself.
+    /// What the node `name` of this incarnation says of itself. Each is that of a later connection.
     pub(crate) fn hello(name: &str, incarnation: u64) -> Vec<u8> {
-        Self::hello_of(name, incarnation, 0)
+        Self::hello_of(name, incarnation, 7)
     }
 
-    /// The same, as its dialer of so many connections before.
-    pub(crate) fn hello_of(name: &str, incarnation: u64, connection: u64) -> Vec<u8> {
+    /// The same, as this instance of it.
+    pub(crate) fn hello_of(name: &str, incarnation: u64, instance: u64) -> Vec<u8> {
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
         let node = Node {
             id: NodeId::new(name).unwrap(),
             address: Address::new(name, 1).unwrap(),
             incarnation: Incarnation(incarnation),
         };
-        let hello = Hello { node, role: Role::Node, instance: 7, connection, features: 0 };
+        let hello = Hello { node, role: Role::Node, instance, connection, features: 0 };
         postcard::to_allocvec(&hello).unwrap()
     }
 

@@ -1,0 +1,171 @@
+//! A session on its way from the handshake to its end: registered with its link, started, watched to the last.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tracing::Instrument;
+
+use super::shared::{Place, Shared};
+use crate::error::HandshakeError;
+use crate::link::{Activated, Ended, Link, SessionHandle};
+use crate::net::{DownReason, Peer, PeerEvent};
+use crate::node::{Incarnation, Role};
+use crate::proto::arbiter::Confirmed;
+use crate::proto::hello::{self, Hello, SessionId};
+use crate::security::Channel;
+use crate::session::{self, Encoder, RecordReader, Session};
+
+/// When an accepted or dialed session may take over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    Now,
+    WhenHeard,
+}
+
+/// A connection whose first two messages have opened: its records confirm the session.
+pub(super) struct Opening {
+    records: RecordReader,
+    encoder: Encoder,
+    /// Its place among the sessions that were accepted.
+    pub(super) place: Option<Place>,
+}
+
+impl Opening {
+    pub(super) fn new(channel: Channel) -> Self {
+        Self {
+            records: RecordReader::new(channel.read, channel.open),
+            encoder: Encoder::new(channel.write, channel.seal),
+            place: None,
+        }
+    }
+
+    pub(super) async fn send<T: serde::Serialize>(&mut self, value: &T) -> Result<(), HandshakeError> {
+        let broken = |_| HandshakeError::Authentication;
+        self.encoder.plain(&hello::encode(value)).map_err(broken)?;
+        self.encoder.flush().await.map_err(|_| HandshakeError::Closed)?;
+        Ok(())
+    }
+
+    pub(super) async fn receive<T: serde::de::DeserializeOwned>(&mut self) -> Result<T, HandshakeError> {
+        let (plain, _): (Bytes, usize) = self.records.next().await.map_err(HandshakeError::from)?;
+        hello::decode(&plain).ok_or(HandshakeError::Malformed)
+    }
+}
+
+/// A session in the making: registered with its link.
+pub(super) struct Making<'a> {
+    shared: &'a Arc<Shared>,
+    link: &'a Arc<Link>,
+    handle: SessionHandle,
+    pub(super) opening: Opening,
+    registered: Registered,
+}
+
+/// Takes a session that never began off its link.
+struct Registered {
+    link: Arc<Link>,
+    session: Option<SessionId>,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(session) = self.session {
+            self.link.unregister(session);
+        }
+    }
+}
+
+impl<'a> Making<'a> {
+    /// Registers a session. One whose id is taken is refused: the accepting end draws it at random, or lies.
+    pub(super) fn register(
+        shared: &'a Arc<Shared>,
+        link: &'a Arc<Link>,
+        hello: &Hello,
+        session: SessionId,
+        opening: Opening,
+    ) -> Result<Self, HandshakeError> {
+        let peer = Arc::new(Peer { node: hello.node.clone(), role: hello.role });
+        let handle = link.register(session, &peer, hello.instance).ok_or(HandshakeError::Malformed)?;
+        let registered = Registered { link: Arc::clone(link), session: Some(session) };
+        Ok(Self { shared, link, handle, opening, registered })
+    }
+
+    /// Runs the session in a task of the kernel.
+    pub(super) fn start(
+        mut self,
+        own: Incarnation,
+        confirmed: Confirmed,
+        start: Start,
+    ) -> Result<(), HandshakeError> {
+        let dispatch = self.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
+        self.registered.session = None;
+        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        let takes_over = move || {
+            shared.latch.enter(|| announce(&shared, &link, confirmed), || link.end_sessions(true));
+            // This node became a later instance of itself while the session was being made under the earlier.
+            if shared.node().incarnation != own {
+                link.end_sessions(true);
+            }
+        };
+        let activate: session::Activate = match start {
+            Start::Now => {
+                takes_over();
+                Box::new(|| {})
+            }
+            Start::WhenHeard => Box::new(takes_over),
+        };
+        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        let session = Session {
+            link: Arc::clone(self.link),
+            handle: self.handle,
+            records: self.opening.records,
+            encoder: self.opening.encoder,
+            activate,
+            report: Box::new(move || shared.report_losses(&link)),
+            dispatch,
+            limits: self.shared.config.limits.clone(),
+            epoch: self.shared.epoch,
+        };
+        let span = tracing::info_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
+        self.shared.spawn(live(Arc::clone(self.shared), session, self.opening.place).instrument(span));
+        Ok(())
+    }
+}
+
+/// Activates a session and tells the layers above what that changes.
+fn announce(shared: &Shared, link: &Link, confirmed: Confirmed) {
+    let _told_in_order = link.announcing();
+    let Activated { replaced, up } = link.activate(confirmed);
+    for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
+        shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
+    }
+    for peer in up.into_iter().filter(|peer| peer.role != Role::Control) {
+        shared.emit(PeerEvent::Up { peer });
+    }
+    shared.report_losses(link);
+}
+
+/// A session's life and what follows its end.
+async fn live(shared: Arc<Shared>, session: Session, place: Option<Place>) {
+    let link = Arc::clone(&session.link);
+    let mut up = link.up.subscribe();
+    let (ended, reason) = session::run(session, &shared.tasks).await;
+    drop(place);
+    if matches!(ended, Ended::Awaits) {
+        up.mark_unchanged();
+        // The session that supersedes this one is on its way, unless it breaks before it arrives.
+        let _came = tokio::time::timeout(shared.config.limits.handshake_whole, up.changed()).await;
+    }
+    if !matches!(ended, Ended::Continues) {
+        let _told_in_order = link.announcing();
+        if let Some(peer) = link.declare_down(shared.dispatch().as_deref()) {
+            // Whatever was written to it may be lost: that is what this says.
+            link.newly_unconfirmed();
+            if peer.role != Role::Control {
+                shared.emit(PeerEvent::Down { peer, reason });
+            }
+        }
+    }
+    shared.report_losses(&link);
+    shared.forget_if_idle(&link);
+}

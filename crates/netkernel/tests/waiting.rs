@@ -1,0 +1,115 @@
+//! What waits to be sent, and who wakes it: senders, bulk, and calls that their callers have left.
+
+mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use common::{SECOND, config, id, next, node, server, settle, start};
+use netkernel::{Address, CallError, MemoryNetwork, Net, OfflinePolicy, PeerEvent, Stage};
+use shim::{CAST, CHUNK, PING, RESET, Shim, control, frames};
+
+/// A cast that finds no room while the peer is away goes as soon as it is back, and not at its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_cast_that_waits_for_room_goes_when_the_peer_comes_back() {
+    let network = MemoryNetwork::new();
+    let a = start(config(&network, "a", 1).offline_queue(0, 0, 30 * SECOND)).await;
+    let address: Address = "b:7".parse().unwrap();
+    a.kernel.connect(&id("b"), &address);
+    let (to, sink) = (id("b"), server("sink"));
+    let casting = async {
+        a.kernel.cast(&to, &sink, Bytes::from("now"), 60 * SECOND).await.unwrap();
+        tokio::time::Instant::now()
+    };
+    let serving = async {
+        settle().await;
+        let mut b = start(config(&network, "b", 1).listen(address.clone())).await;
+        let up = next(&mut b.kernel.events(), |event| matches!(event, PeerEvent::Up { .. })).await;
+        drop(up);
+        let up = tokio::time::Instant::now();
+        assert_eq!(b.casts.recv().await.unwrap().1, "now");
+        up
+    };
+    let (cast, up) = tokio::join!(casting, serving);
+    assert!(cast.saturating_duration_since(up) < SECOND, "it slept on");
+}
+
+/// Bulk waits at a session until the peer has read what went by the one before; that one breaks, and it goes on.
+#[tokio::test(start_paused = true)]
+async fn bulk_held_up_by_an_earlier_session_goes_on_when_that_breaks() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut first = Shim::connect(&network, &b, "a").await;
+    let cast = |to: &str| b.kernel.try_cast(&id("a"), &server(to), vec![0; 600_000].into()).unwrap();
+    cast("one");
+    // All that may be under way is taken, and no milestone is answered.
+    let mut taken = 0;
+    while let Ok(record) = tokio::time::timeout(SECOND / 10, first.next_record()).await {
+        let record = record.unwrap();
+        let bulk = frames(&record).into_iter().filter(|frame| matches!(frame.kind, CAST | CHUNK));
+        taken += bulk.map(|frame| frame.body.len()).sum::<usize>();
+    }
+    assert!(taken > 300_000 && taken < 600_000, "{taken}");
+    cast("other");
+    let mut second = Shim::connect(&network, &b, "a").await;
+    second.record(&control(PING, 1)).await;
+    settle().await;
+    drop(first);
+    let begun = tokio::time::Instant::now();
+    let (mut reset, mut came) = (false, 0);
+    while came < 300_000 {
+        let record = second.next_record().await.unwrap();
+        for frame in frames(&record) {
+            reset |= frame.kind == RESET;
+            came += if matches!(frame.kind, CAST | CHUNK) { frame.body.len() } else { 0 };
+        }
+    }
+    assert!(reset, "the rest of the first message will not come");
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+}
+
+/// A call that is dropped gives its place back, whatever its deadline was.
+#[tokio::test(start_paused = true)]
+async fn calls_that_their_callers_have_left_make_room_at_once() {
+    for policy in [OfflinePolicy::FailNew, OfflinePolicy::DropOldest] {
+        for (count, bytes) in [(1_024, 0), (2, (4 << 20) - 96)] {
+            let network = MemoryNetwork::new();
+            let a = start(config(&network, "a", 1).offline_policy(policy)).await;
+            a.kernel.connect(&id("away"), &"away:1".parse().unwrap());
+            let hour = 3_600 * SECOND;
+            let call = || a.kernel.call(&id("away"), &server("x"), vec![0; bytes].into(), hour);
+            let calls: Vec<_> = (0..count).map(|_| call()).collect();
+            let full = a.kernel.call(&id("away"), &server("x"), vec![0; bytes].into(), hour).await;
+            assert_eq!(full, Err(CallError::Busy { node: id("away") }));
+            drop(calls);
+            let body = Bytes::from(vec![0; 100]);
+            a.kernel.try_cast(&id("away"), &server("sink"), body).expect("there is room again");
+            let status = &a.kernel.peers()[0];
+            assert_eq!((status.queued_messages, status.calls_pending), (1, 0), "{policy:?}");
+            // Without anything new that asks for room, what is left is dropped when the peer is next dialed in vain.
+            drop(call());
+            tokio::time::sleep(10 * SECOND).await;
+            assert_eq!(a.kernel.peers()[0].queued_messages, 1, "{policy:?}");
+        }
+    }
+}
+
+/// Those who time out beside them are told the truth: nothing was sent.
+#[tokio::test(start_paused = true)]
+async fn a_call_that_still_waits_is_not_dropped_with_those_that_were_left() {
+    let network = MemoryNetwork::new();
+    let a = start(config(&network, "a", 1).offline_queue(3, 1 << 20, 30 * SECOND)).await;
+    a.kernel.connect(&id("b"), &"b:7".parse().unwrap());
+    let call = |body: &'static str, timeout| a.kernel.call(&id("b"), &server("echo"), body.into(), timeout);
+    let stays = call("stays", 60 * SECOND);
+    let late = call("late", Duration::from_millis(10)).await;
+    assert_eq!(late, Err(CallError::Timeout { stage: Stage::Queued }));
+    drop(call("left", 60 * SECOND));
+    let more = call("more", 60 * SECOND);
+    let b = start(config(&network, "b", 1).listen("b:7".parse().unwrap())).await;
+    assert_eq!((stays.await.unwrap(), more.await.unwrap()), (Bytes::from("stays"), Bytes::from("more")));
+    drop(b);
+}
