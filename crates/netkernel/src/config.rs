@@ -150,7 +150,8 @@ impl Config {
         self
     }
 
-    /// The bytes of one peer's messages that are still arriving in pieces. Default 8 MiB, two messages of the largest
+    /// The bytes of one peer's messages that are still arriving in pieces, for which up to twice as much is allocated.
+    /// Default 8 MiB, two messages of the largest
     /// size: senders interleave few, and a peer that begins more than it ends is wasting memory. Beyond it, the session
     /// is closed. Must not be less than senders' [`message_bytes_max`](Self::message_bytes_max).
     #[must_use]
@@ -247,7 +248,8 @@ impl Config {
         self
     }
 
-    /// How long to wait before dialing again: from `first`, doubling up to `max`, with jitter. Defaults 100 ms, so that
+    /// How long to wait before dialing again: from `first`, doubling up to `max`, with jitter. A session that has lasted for
+    /// `max` begins anew; one that is lost before is as good as none. Defaults 100 ms, so that
     /// a restart is met at once, and 5 s, so that a host that comes back is noticed soon.
     #[must_use]
     pub fn backoff(mut self, first: Duration, max: Duration) -> Self {

@@ -55,6 +55,7 @@
 //! |---|---|---|
 //! | a cast or call not written when its session is lost | it waits for the next session, up to 30 s or its deadline | [`Dropped::expired`], [`CallError::Timeout`] |
 //! | a cast written when its link is lost | the peer may or may not have it | [`PeerEvent::Down`] |
+//! | a cast written when its session is lost and another goes on | the peer may or may not have it | [`PeerEvent::Unconfirmed`] |
 //! | a large cast partly written when its session is lost | always | [`Dropped::link_lost`] |
 //! | a call written when its link is lost | never sent again | [`CallError::LinkDown`] |
 //! | a reply whose link is lost | its caller has [`CallError::LinkDown`] already | |
@@ -94,7 +95,8 @@
 //! [`Net::peers`] shows for every peer its state, incarnation, round trip, what waits in each lane, credit in use, calls,
 //! what was sent, received and dropped (by reason), and how often it came back; [`Kernel::refused`] the connections
 //! that did not become sessions, by reason. With feature `metrics` the `metrics` facade is told of both, under names that
-//! begin with `netkernel_`: counters as they happen, gauges once a second. Install the recorder before
+//! begin with `netkernel_`: counters as they happen, gauges once a second. Nodes have a label each (`peer`); clients, which
+//! come under ever new ids, share one for their role, and have no gauges. Install the recorder before
 //! [`Kernel::bind`]. Handshakes, links and sessions are `tracing` spans with the fields `node` and `peer`. No name, field
 //! or message contains a cookie, a key or a body.
 //!

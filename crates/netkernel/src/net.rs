@@ -299,7 +299,7 @@ pub struct Queued {
 pub struct Dropped {
     /// Dropped for newer ones while there was no session ([`OfflinePolicy::DropOldest`](crate::OfflinePolicy)).
     pub queue_full: u64,
-    /// They waited too long for a session.
+    /// They waited too long for a session, or were calls that their callers left.
     pub expired: u64,
     /// Partly sent, or replies, when their session was lost.
     pub link_lost: u64,
@@ -307,7 +307,7 @@ pub struct Dropped {
     pub closed: u64,
     /// Replies over a limit; their callers were told.
     pub replies: u64,
-    /// Control frames that a flooding peer left no room for; not counted as messages.
+    /// Answers to a flooding peer that there was no room for; not counted as messages.
     pub control_frames: u64,
 }
 
@@ -397,7 +397,7 @@ pub enum PeerEvent {
     Unreachable {
         /// The node.
         id: NodeId,
-        /// The attempt, counted from 1 since the link was last up.
+        /// The attempt, counted from 1 since the link was last up for a while.
         attempt: u32,
         /// Whether the host is there and says that nobody listens at the address.
         refused: bool,

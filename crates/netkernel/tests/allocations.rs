@@ -1,4 +1,5 @@
-//! What a peer that lies about lengths makes a node allocate: no more than it has sent, and 64 KiB.
+//! What a peer makes a node allocate: no more than it has sent, and 64 KiB, where it lies about lengths; and a few times
+//! what it has sent where it begins what it does not end.
 #![expect(unsafe_code, reason = "a counting allocator is one")]
 
 mod common;
@@ -11,7 +12,7 @@ use std::cell::Cell;
 
 use common::{TestNode, node, settle};
 use netkernel::{MemoryNetwork, Net, Transport};
-use shim::{CAST, CREDIT, FIRST, Shim, WHOLE, define, frame, put_varint};
+use shim::{CAST, CHUNK, CREDIT, FIRST, Shim, WHOLE, define, frame, put_varint};
 use tokio::io::AsyncWriteExt;
 
 thread_local! {
@@ -115,4 +116,53 @@ async fn a_record_or_handshake_that_claims_more_than_comes_allocates_no_more_tha
         })
         .await;
     }
+}
+
+/// A message of which some pieces come: up to twice what came, and three times while its buffer is enlarged.
+#[tokio::test(start_paused = true)]
+async fn an_unfinished_message_takes_up_to_twice_what_came_of_it() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut bad = Shim::connect(&network, &b, "mallory").await;
+    bad.record(&define(1, "sink")).await;
+    let part = vec![0; 60_000];
+    // What the network and the reader keep room for is made before.
+    for _ in 0..5 {
+        bad.record(&frame(0x40, 0, 0, None, &part)).await;
+    }
+    settle().await;
+    let before = LIVE.get();
+    PEAK.set(before);
+    let mut sent = 0;
+    for number in 0..20 {
+        let piece = match number {
+            0 => frame(CAST, FIRST, 1 << 63, Some((1, 0, 4 << 20)), &part),
+            _ => frame(CHUNK, 0, 1 << 63, None, &part),
+        };
+        bad.record(&piece).await;
+        settle().await;
+        sent += piece.len();
+        let (live, peak) = (LIVE.get() - before, PEAK.get() - before);
+        assert!(live <= 2 * sent + 64 * 1_024, "{live} bytes are held of {sent}");
+        assert!(peak <= 3 * sent + 128 * 1_024, "{peak} bytes were held for {sent}");
+    }
+}
+
+/// FINISH names broken sessions, of which there are few: a long list is refused before it is taken in.
+#[tokio::test(start_paused = true)]
+async fn a_long_list_of_broken_sessions_takes_no_more_than_it_sends() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut bad = Shim::unconfirmed(&network, &b, "mallory", Shim::hello("mallory", 1)).await;
+    let mut finish = b"FINISH".to_vec();
+    put_varint(&mut finish, 60_000);
+    finish.resize(finish.len() + 60_000, 1);
+    let record = bad.sealed(&finish);
+    assert_modest("a list of 60,000 sessions", async || {
+        bad.raw(&record).await;
+        // The network in memory keeps it as well.
+        2 * record.len()
+    })
+    .await;
+    assert_eq!(bad.next_record().await, None, "it is refused");
 }

@@ -6,11 +6,14 @@ mod common;
 mod shim;
 
 use bytes::Bytes;
-use common::{SECOND, cookie, id, node, server, settle};
+use common::{SECOND, cookie, id, next, node, server, settle};
 use netkernel::{
-    ConnectError, HandshakeError, MemoryNetwork, Net, Noise, RefusedReason, Security, Transport,
+    CallError, ConnectError, DownReason, HandshakeError, MemoryNetwork, Net, Noise, PeerEvent, RefusedReason,
+    Security, Transport,
 };
-use shim::{CALL, CAST, GOAWAY, PING, REPLY, Shim, WHOLE, control, frame, frames, put_varint};
+use shim::{
+    CALL, CAST, GOAWAY, MARK, PING, REPLY, Shim, WHOLE, cast, control, define, frame, frames, put_varint,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_record_0_that_is_no_finish_confirms_nothing() {
@@ -63,15 +66,15 @@ async fn a_further_session_takes_over_only_when_its_dialer_is_heard_on_it() {
     let network = MemoryNetwork::new();
     let b = node(&network, "b").await;
     let to = id("a");
-    let cast = |body: &'static str| b.kernel.try_cast(&to, &server("sink"), Bytes::from(body)).unwrap();
+    let cast_by = |body: &'static str| b.kernel.try_cast(&to, &server("sink"), Bytes::from(body)).unwrap();
     let mut first = Shim::connect(&network, &b, "a").await;
     let mut second = Shim::connect_as(&network, &b, "a", Shim::hello("a", 1)).await;
     settle().await;
-    cast("by the first");
+    cast_by("by the first");
     assert_eq!(next_cast(&mut first).await.unwrap(), b"by the first");
     second.record(&control(PING, 1)).await;
     settle().await;
-    cast("by the second");
+    cast_by("by the second");
     assert_eq!(next_cast(&mut second).await.unwrap(), b"by the second");
     assert_eq!(next_cast(&mut first).await, None, "the first was ended in favour of the second");
 }
@@ -125,4 +128,61 @@ async fn next_cast(shim: &mut Shim) -> Option<Vec<u8>> {
             return Some(cast.body.to_vec());
         }
     }
+}
+
+/// The accepting end draws the id of a session. One that says the id of a session that exists must not take that one's
+/// place, and its end with it.
+#[tokio::test(start_paused = true)]
+async fn an_acceptor_that_names_a_session_that_exists_takes_nothing_away() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let mut listener = network.host("z").bind(&"z:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_address();
+    let (dialed, first) =
+        tokio::join!(a.kernel.dial(&address, None, SECOND), Shim::accepted(&mut *listener, "z", 77));
+    dialed.unwrap();
+    let mut events = a.kernel.events();
+    let call = a.kernel.call(&id("z"), &server("x"), Bytes::new(), 60 * SECOND);
+    let (dialed, again) =
+        tokio::join!(a.kernel.dial(&address, None, SECOND), Shim::accepted(&mut *listener, "z", 77));
+    let Err(ConnectError::Handshake { source, .. }) = dialed else { panic!("{dialed:?}") };
+    assert!(matches!(source, HandshakeError::Malformed), "{source:?}");
+    drop(again);
+    settle().await;
+    assert_eq!((a.kernel.peers()[0].sessions, a.kernel.peers()[0].connected), (1, true));
+    drop(first);
+    assert_eq!(call.await, Err(CallError::LinkDown));
+    next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+}
+
+/// A session whose MARK makes it wait for an earlier one is not silent: it is not read.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_for_an_earlier_one_is_not_taken_for_silent() {
+    let network = MemoryNetwork::new();
+    let mut b = node(&network, "b").await;
+    let (mut first, session) = Shim::welcomed(&network, &b, "a", Shim::hello("a", 1)).await;
+    first.finish().await.unwrap();
+    first.record(&define(1, "sink")).await;
+    let mut second = Shim::connect(&network, &b, "a").await;
+    let mut mark = Vec::new();
+    put_varint(&mut mark, session);
+    mark.push(0);
+    let marked = frame(MARK, 0, 0, None, &mark);
+    second.record(&[marked, define(1, "sink"), cast(1, b"after")].concat()).await;
+    settle().await;
+    let call = b.kernel.call(&id("a"), &server("x"), Bytes::new(), 60 * SECOND);
+    // As long as a session may take to end.
+    for _ in 0..9 {
+        first.record(&cast(1, b"before")).await;
+        assert_eq!(b.casts.recv().await.unwrap().1, "before");
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(b.kernel.peers()[0].sessions, 2);
+    first.record(&frame(GOAWAY, 0, 0, None, &[0])).await;
+    assert_eq!(b.casts.recv().await.unwrap().1, "after");
+    drop(call);
+    // With nothing to wait for, silence is what it was.
+    let mut events = b.kernel.events();
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::Silent, .. }), "{down:?}");
 }

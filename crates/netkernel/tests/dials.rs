@@ -140,3 +140,30 @@ async fn as_many_dials_as_configured_are_under_way_and_a_further_one_waits_half_
     a.echo(&b, "answered").await.unwrap();
     assert!(begun.elapsed() <= Duration::from_millis(510), "{:?}", begun.elapsed());
 }
+
+/// A peer that takes every connection, makes it a session and hangs up: a node whose limits differ, one that crashes when
+/// it starts, or one that means harm.
+#[tokio::test(start_paused = true)]
+async fn a_peer_whose_sessions_do_not_last_is_dialed_ever_more_rarely() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let mut listener = network.host("z").bind(&"z:0".parse().unwrap()).await.unwrap();
+    a.kernel.connect(&id("z"), &listener.local_address());
+    let mut made = 0;
+    let accepting = async {
+        loop {
+            drop(Shim::accepted(&mut *listener, "z", made).await);
+            made += 1;
+            assert!(made < 1_000, "it is dialed as fast as handshakes go");
+        }
+    };
+    assert!(tokio::time::timeout(60 * SECOND, accepting).await.is_err());
+    assert!((12..30).contains(&made), "{made} sessions in a minute");
+    // One that lasts begins anew: it is made again within the first pause.
+    let lasting = Shim::accepted(&mut *listener, "z", 10_000).await;
+    tokio::time::sleep(6 * SECOND).await;
+    let lost = tokio::time::Instant::now();
+    drop(lasting);
+    Shim::accepted(&mut *listener, "z", 10_001).await;
+    assert!(lost.elapsed() < SECOND / 10, "{:?}", lost.elapsed());
+}

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,8 +14,9 @@ use std::time::Duration;
 use common::{SECOND, TestNode, config, cookie, id, node, settle, start};
 use netkernel::{
     Address, BoxFuture, ConnectError, Connection, HandshakeError, Listener, MemoryHost, MemoryNetwork, Net,
-    Noise, RefusedReason, Transport,
+    Noise, RefusedReason, SendError, Transport,
 };
+use shim::Shim;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 async fn stranger(network: &MemoryNetwork, to: &TestNode) -> Connection {
@@ -52,21 +56,63 @@ async fn garbage_is_answered_by_silence_and_disturbs_nobody() {
     assert_eq!(b.kernel.peers().len(), 1);
 }
 
+/// From as many hosts as it takes for no limit of one of them to matter.
 #[tokio::test(start_paused = true)]
 async fn a_thousand_slow_clients_do_not_keep_a_good_peer_out() {
+    for hosts in [1, 1_000] {
+        let network = MemoryNetwork::new();
+        let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+        let mut slow = Vec::new();
+        for number in 0..1_000 {
+            let host = network.host(format!("slow-{}", number % hosts));
+            slow.push(host.connect(&b.address()).await.unwrap());
+        }
+        let begun = tokio::time::Instant::now();
+        a.kernel.dial(&b.address(), None, SECOND).await.unwrap();
+        assert!(begun.elapsed() < SECOND);
+        tokio::time::sleep(SECOND).await;
+        for connection in &mut slow {
+            assert_eq!(answer(connection).await, b"");
+        }
+        let crowded = b.kernel.refused().into_iter().find(|(reason, _)| *reason == RefusedReason::Crowded);
+        // One of them made room for the good peer.
+        let places = if hosts == 1 { 32 } else { 127 };
+        assert_eq!(crowded, Some((RefusedReason::Crowded, 1_000 - places)));
+    }
+}
+
+/// Who has recorded many nodes' first messages fills every place with them, each of which opens.
+#[tokio::test(start_paused = true)]
+async fn recorded_first_messages_do_not_keep_a_good_peer_out() {
     let network = MemoryNetwork::new();
     let (a, b) = (node(&network, "a").await, node(&network, "b").await);
-    let mut slow = Vec::new();
-    for _ in 0..1_000 {
-        slow.push(stranger(&network, &b).await);
+    let mut replayed = Vec::new();
+    for number in 0..200 {
+        let name = format!("node-{number}");
+        // From here on they do what one can who has no more than the message: nothing.
+        replayed.push(Shim::unconfirmed(&network, &b, &name, Shim::hello(&name, 1)).await);
     }
     let begun = tokio::time::Instant::now();
     a.kernel.dial(&b.address(), None, SECOND).await.unwrap();
-    assert!(begun.elapsed() < SECOND);
-    tokio::time::sleep(SECOND).await;
-    for connection in &mut slow {
-        assert_eq!(answer(connection).await, b"");
-    }
+    assert!(begun.elapsed() < SECOND / 10, "{:?}", begun.elapsed());
+    assert_eq!(b.kernel.peers().len(), 1);
+    drop(replayed);
+}
+
+/// A first message opens, whoever sends it. Until record 0 does, too, no peer is known by it.
+#[tokio::test(start_paused = true)]
+async fn a_first_message_alone_makes_no_peer_known() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut begun = Shim::unconfirmed(&network, &b, "a", Shim::hello("a", 1)).await;
+    settle().await;
+    assert!(b.kernel.peers().is_empty());
+    let cast = || b.kernel.try_cast(&id("a"), &common::server("sink"), "lost".into());
+    assert!(matches!(cast(), Err(SendError::NotConnected { .. })));
+    assert_eq!(begun.finish().await.unwrap()[0], 0, "READY");
+    settle().await;
+    assert_eq!(b.kernel.peers().len(), 1);
+    cast().unwrap();
 }
 
 /// A transport that changes one byte of what its node sends, or keeps a copy of it all.
@@ -186,6 +232,36 @@ async fn a_first_message_of_a_connected_node_played_again_leaves_its_session_und
     assert_eq!((b.kernel.peers().len(), b.sessions(&victim)), (1, 1));
     assert!(futures_none(events.recv()).await, "the layers above were told of something");
     victim.echo(&b, "undisturbed").await.unwrap();
+}
+
+/// The same of a node that is gone: its message takes a place, once in a while, and nothing else.
+#[tokio::test(start_paused = true)]
+async fn a_first_message_played_again_leads_nowhere() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let (victim, sent) = tampered(&network, None).await;
+    victim.kernel.dial(&b.address(), None, SECOND).await.unwrap();
+    let recording = sent.lock().unwrap().clone();
+    let first = 8 + usize::from(u16::from_be_bytes([recording[6], recording[7]]));
+    victim.kernel.shutdown(SECOND).await;
+    settle().await;
+    assert!(b.kernel.peers().is_empty());
+    let replay = async || {
+        let begun = tokio::time::Instant::now();
+        let mut replay = stranger(&network, &b).await;
+        replay.write.write_all(&recording[..first]).await.unwrap();
+        settle().await;
+        assert!(b.kernel.peers().is_empty(), "a peer is known by a message that was played again");
+        assert!(answer(&mut replay).await.len() > 8, "a first message cannot be known for a replay at once");
+        begun.elapsed()
+    };
+    for _ in 0..5 {
+        assert!(replay().await < SECOND / 10, "it held a place");
+    }
+    assert_eq!(b.kernel.refused(), [(RefusedReason::Replayed, 5)]);
+    tokio::time::sleep(4 * SECOND).await;
+    assert!(replay().await <= 3 * SECOND);
+    assert_eq!(b.kernel.refused(), [(RefusedReason::Timeout, 1), (RefusedReason::Replayed, 5)]);
 }
 
 /// Whether a future has nothing to say now.

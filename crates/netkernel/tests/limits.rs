@@ -265,6 +265,37 @@ async fn casts_to_many_full_servers_are_all_kept_within_the_bound_and_none_is_lo
     assert_eq!(b.peers()[0].casts_held, netkernel::Queued::default());
 }
 
+#[tokio::test(start_paused = true)]
+async fn sessions_beyond_the_limits_are_refused_and_a_place_is_given_back() {
+    const UNAVAILABLE: &[u8] = &[3];
+    let network = MemoryNetwork::new();
+    let b = start(config(&network, "b", 1).sessions(2, 8)).await;
+    let answer = async |name: &str| {
+        let mut shim = Shim::unconfirmed(&network, &b, name, Shim::hello(name, 1)).await;
+        (shim.finish().await.unwrap(), shim)
+    };
+    let one = Shim::connect(&network, &b, "one").await;
+    let _other = Shim::connect(&network, &b, "other").await;
+    assert_eq!(answer("third").await.0, UNAVAILABLE);
+    settle().await;
+    assert_eq!(b.kernel.peers().len(), 2, "one that is refused leaves nothing behind");
+    assert_eq!(b.kernel.refused(), [(RefusedReason::Unavailable, 1)]);
+    drop(one);
+    settle().await;
+    assert_eq!(answer("third").await.0[0], 0, "READY");
+
+    let b = start(config(&network, "b", 1).sessions(100, 2)).await;
+    let answer = async || {
+        let mut shim = Shim::unconfirmed(&network, &b, "many", Shim::hello("many", 1)).await;
+        (shim.finish().await.unwrap(), shim)
+    };
+    let sessions = [answer().await, answer().await];
+    assert!(sessions.iter().all(|(answer, _)| answer[0] == 0));
+    assert_eq!(answer().await.0, UNAVAILABLE);
+    assert_eq!(b.kernel.peers()[0].sessions, 2);
+    Shim::connect(&network, &b, "another").await;
+}
+
 #[test]
 fn the_defaults_are_those_of_the_documentation() {
     let shown = format!("{:?}", config(&MemoryNetwork::new(), "a", 1));
@@ -287,6 +318,8 @@ fn the_defaults_are_those_of_the_documentation() {
         "handshake_whole: 3s",
         "handshakes_max: 128",
         "handshakes_per_host_max: 32",
+        "sessions_max: 4096",
+        "sessions_per_peer_max: 8",
         "dials_max: 8",
         "backoff_first: 100ms",
         "backoff_max: 5s",

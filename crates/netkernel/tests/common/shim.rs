@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use netkernel::{
-    Address, Channel, Incarnation, MemoryNetwork, Node, NodeId, Noise, Role, Security, Transport,
+    Address, Channel, Incarnation, Listener, MemoryNetwork, Node, NodeId, Noise, Role, Security, Transport,
 };
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,6 +23,7 @@ pub(crate) const PONG: u8 = 0x08;
 pub(crate) const DEFINE: u8 = 0x09;
 pub(crate) const GOAWAY: u8 = 0x0a;
 pub(crate) const RESET: u8 = 0x0b;
+pub(crate) const MARK: u8 = 0x0c;
 pub(crate) const FIRST: u8 = 1;
 pub(crate) const WHOLE: u8 = 3;
 
@@ -171,10 +172,16 @@ impl Shim {
         hello: Vec<u8>,
     ) -> Self {
         let mut shim = Self::unconfirmed(network, to, host, hello).await;
-        let finish = postcard::to_allocvec(&(*b"FINISH", Vec::<u64>::new())).unwrap();
-        shim.record(&finish).await;
-        shim.next_record().await.expect("READY");
+        let answer = shim.finish().await.expect("an answer");
+        assert_eq!(answer[0], 0, "READY");
         shim
+    }
+
+    /// Confirms a session: the node's answer.
+    pub(crate) async fn finish(&mut self) -> Option<Vec<u8>> {
+        let finish = postcard::to_allocvec(&(*b"FINISH", Vec::<u64>::new())).unwrap();
+        self.record(&finish).await;
+        self.next_record().await
     }
 
     /// A handshake up to the node's answer: it awaits record 0.
@@ -184,10 +191,34 @@ impl Shim {
         host: &str,
         hello: Vec<u8>,
     ) -> Self {
+        Self::welcomed(network, to, host, hello).await.0
+    }
+
+    /// The same, with the id of the session.
+    pub(crate) async fn welcomed(
+        network: &MemoryNetwork,
+        to: &TestNode,
+        host: &str,
+        hello: Vec<u8>,
+    ) -> (Self, u64) {
         let connection = network.host(host).connect(&to.address()).await.unwrap();
         let (channel, welcome) = Noise::new(&cookie(false)).client(connection, hello).await.unwrap();
-        let _welcome: Welcome = postcard::from_bytes(&welcome).unwrap();
-        Self { channel }
+        let welcome: Welcome = postcard::from_bytes(&welcome).unwrap();
+        (Self { channel }, welcome.session)
+    }
+
+    /// The accepting end of a handshake, up to READY, with whoever connects.
+    pub(crate) async fn accepted(listener: &mut dyn Listener, name: &str, session: u64) -> Self {
+        let connection = listener.accept().await.unwrap();
+        let mut welcome = Self::hello(name, 1);
+        put_varint(&mut welcome, session);
+        let noise = Noise::new(&cookie(false));
+        let (channel, _hello) = noise.server(connection, welcome, &|| {}).await.unwrap();
+        let mut shim = Self { channel };
+        if shim.next_record().await.is_some() {
+            shim.record(&[0, 0]).await;
+        }
+        shim
     }
 
     /// Seals a record, without sending it.
