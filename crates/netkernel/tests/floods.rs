@@ -18,7 +18,9 @@ use tokio::sync::mpsc;
 /// The messages that a CREDIT frame gives back, and for which server.
 fn given_back(mut body: &[u8]) -> (u64, String) {
     let messages = shim::take_varint(&mut body);
-    (0..2).for_each(|_| drop(shim::take_varint(&mut body)));
+    for _bytes_and_refused in 0..2 {
+        shim::take_varint(&mut body);
+    }
     (messages, String::from_utf8(body.to_vec()).unwrap())
 }
 

@@ -1,5 +1,4 @@
 //! What is lost is told: as an event, with its number, wherever it is lost.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 #[expect(dead_code, reason = "this file uses a part of it")]
