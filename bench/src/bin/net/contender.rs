@@ -16,9 +16,10 @@ pub enum Contender {
     Erlang,
     Nats,
     Ractor,
+    Kameo,
 }
 
-pub const ALL: [Contender; 8] = [
+pub const ALL: [Contender; 9] = [
     Contender::Sealed,
     Contender::Insecure,
     Contender::Raw,
@@ -27,6 +28,7 @@ pub const ALL: [Contender; 8] = [
     Contender::Erlang,
     Contender::Nats,
     Contender::Ractor,
+    Contender::Kameo,
 ];
 
 impl Contender {
@@ -40,6 +42,7 @@ impl Contender {
             Self::Erlang => "Erlang/OTP",
             Self::Nats => "NATS",
             Self::Ractor => "ractor_cluster 0.16",
+            Self::Kameo => "kameo 0.22 remote",
         }
     }
 
@@ -55,6 +58,9 @@ impl Contender {
             Self::Ractor if !self.program().exists() => Some(
                 "its program (cargo build --release --manifest-path bench/ractor_cluster/Cargo.toml --target-dir bench/target)",
             ),
+            Self::Kameo if !self.program().exists() => Some(
+                "its program (cargo build --release --manifest-path bench/kameo/Cargo.toml --target-dir bench/target)",
+            ),
             Self::Nats if !installed("nats-server") => Some("NATS (Debian: nats-server)"),
             _ => None,
         }
@@ -65,13 +71,14 @@ impl Contender {
         let this = std::env::current_exe().expect("this program has a path");
         match self {
             Self::Ractor => this.with_file_name("clusterluck-bench-ractor-cluster"),
+            Self::Kameo => this.with_file_name("clusterluck-bench-kameo"),
             _ => this,
         }
     }
 
     /// Whether it is another project's: what fails there is a figure of the table, what fails here is a bug.
     fn is_peer(self) -> bool {
-        matches!(self, Self::Erlang | Self::Nats | Self::Ractor)
+        matches!(self, Self::Erlang | Self::Nats | Self::Ractor | Self::Kameo)
     }
 
     pub fn takes(self, job: Job) -> bool {
@@ -142,7 +149,7 @@ pub fn send(contender: Contender, job: Job, address: &str) {
             process::send(async move { drive::run(limit::connect_mux(&address).await, job).await })
         }
         Contender::Nats => process::send(async move { drive::run(nats::connect(&address).await, job).await }),
-        Contender::Erlang | Contender::Ractor => unreachable!("a program of its own"),
+        Contender::Erlang | Contender::Ractor | Contender::Kameo => unreachable!("a program of its own"),
     }
 }
 
@@ -154,6 +161,6 @@ pub fn receive(contender: Contender) {
         Contender::SealedLimit => process::receive(limit::serve_sealed()),
         Contender::Mux => process::receive(limit::serve_mux()),
         Contender::Nats => process::receive(nats::serve()),
-        Contender::Erlang | Contender::Ractor => unreachable!("a program of its own"),
+        Contender::Erlang | Contender::Ractor | Contender::Kameo => unreachable!("a program of its own"),
     }
 }
