@@ -30,16 +30,34 @@ async fn shutdown_sends_what_waits_and_leaves_nothing_behind() {
     assert_eq!(after.unwrap_err(), CallError::ShuttingDown);
 }
 
-/// Fault 26 of the original: a graceful stop with a queued message never ended.
+/// Fault 26 of the original: a graceful stop with a queued message never ended. Here, with a peer that was never there,
+/// one that has gone, and one that neither takes the message nor hangs up: for that one the time runs out.
 #[tokio::test(start_paused = true)]
 async fn fault_26_shutdown_ends_also_when_the_peer_is_away() {
-    let network = MemoryNetwork::new();
-    let a = node(&network, "a").await;
-    a.kernel.connect(&id("b"), &"b:1".parse().unwrap());
-    a.kernel.try_cast(&id("b"), &server("sink"), Bytes::new()).unwrap();
-    settle().await;
-    let stopped = tokio::time::timeout(60 * SECOND, a.kernel.shutdown(5 * SECOND)).await;
-    assert_eq!(stopped, Ok(Stopped::Drained));
+    for (peer, ends, within) in
+        [("never there", Stopped::Drained, 0), ("gone", Stopped::Drained, 0), ("stuck", Stopped::Forced, 5)]
+    {
+        let network = MemoryNetwork::new();
+        let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+        if peer == "never there" {
+            a.kernel.connect(&id("b"), &"b:1".parse().unwrap());
+        } else {
+            a.connect(&b);
+            a.echo(&b, "connected").await.unwrap();
+        }
+        match peer {
+            "gone" => network.cut("a", "b"),
+            "stuck" => network.mute("a", "b"),
+            _ => {}
+        }
+        settle().await;
+        a.kernel.try_cast(&id("b"), &server("sink"), vec![0; 1 << 20].into()).unwrap();
+        settle().await;
+        assert_eq!(a.kernel.peers()[0].queued_messages, 1, "{peer}");
+        let begun = tokio::time::Instant::now();
+        let stopped = tokio::time::timeout(60 * SECOND, a.kernel.shutdown(5 * SECOND)).await;
+        assert_eq!((stopped, begun.elapsed().as_secs()), (Ok(ends), within), "{peer}");
+    }
 }
 
 /// The layers above keep handles of the kernel while they read its events: these must end nonetheless.

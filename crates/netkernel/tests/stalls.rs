@@ -204,7 +204,8 @@ async fn bulk_over_a_slow_line_ends_no_session() {
         // Calls pending at both ends make both ask for signs of life more often.
         let calls = [(&a, b.id()), (&b, a.id())]
             .map(|(from, to)| from.kernel.call(&to, &server("hold"), Bytes::new(), 600 * SECOND));
-        assert_eq!(b.casts.recv().await.unwrap().1, body);
+        let arrived = tokio::time::timeout(300 * SECOND, b.casts.recv()).await.expect("it arrives");
+        assert_eq!(arrived.unwrap().1, body);
         assert!(begun.elapsed().as_secs_f64() > 0.9 * 400_000.0 / a_second as f64, "{:?}", begun.elapsed());
         for node in [&a, &b] {
             assert_eq!(node.kernel.peers()[0].traffic.sessions, 1, "{a_second} bytes a second");

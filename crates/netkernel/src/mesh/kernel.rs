@@ -55,7 +55,8 @@ pub enum BindError {
 /// How a shutdown went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
-    /// Everything queued was sent and every session was closed by both ends.
+    /// Everything queued for connected peers was sent and every session was closed by both ends. What waited for peers that
+    /// were away was dropped.
     Drained,
     /// The time was up; what remained was dropped.
     Forced,
