@@ -73,6 +73,7 @@ async fn replies_to_the_calls_of_one_record_are_written_as_one() {
     shim.record(&define(1, "echo")).await;
     settle().await;
     for calls in [1, 3, 1] {
+        let begun = tokio::time::Instant::now();
         let record: Vec<u8> = (1..=calls).flat_map(|number| call(number, 1, b"hi")).collect();
         shim.record(&record).await;
         let mut replies = 0;
@@ -81,6 +82,7 @@ async fn replies_to_the_calls_of_one_record_are_written_as_one() {
             replies = frames(&record).iter().filter(|frame| frame.kind == REPLY).count();
         }
         assert_eq!(replies as u64, calls);
+        assert!(begun.elapsed() < SECOND / 10, "they waited for a heartbeat to be written with");
     }
 }
 
