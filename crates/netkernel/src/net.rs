@@ -124,8 +124,9 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<Node, ConnectError>>;
 
-    /// Stops keeping a session to this node and ends the one there is. What waits is sent first when `drain` is
-    /// set, else it is dropped and counted.
+    /// Stops keeping a session to this node and ends the one there is. What waits is sent first when `drain` is set, else
+    /// it is dropped and counted. What is sent to the node after that waits for another session, or is dropped and
+    /// counted with the link.
     fn disconnect(&self, id: &NodeId, drain: bool);
 
     /// The peers with a session or a wish for one, ordered by id.

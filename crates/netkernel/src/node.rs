@@ -107,9 +107,27 @@ pub enum NameError {
 
 /// Where a node listens: a host name or IP address, and a port.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
 pub struct Address {
     host: Arc<str>,
     port: u16,
+}
+
+/// An address that was not checked yet.
+#[derive(Deserialize)]
+#[serde(rename = "Address")]
+struct Parts {
+    host: String,
+    port: u16,
+}
+
+/// What comes from elsewhere is checked like what is made here: it is shown in logs and on terminals.
+impl TryFrom<Parts> for Address {
+    type Error = AddressError;
+
+    fn try_from(parts: Parts) -> Result<Self, AddressError> {
+        Self::new(parts.host, parts.port)
+    }
 }
 
 impl Address {
@@ -331,6 +349,17 @@ mod tests {
         assert_eq!(ServerName::new("$gossip").unwrap_err(), NameError::Reserved);
         assert!(ServerName::system("gossip").unwrap().is_system());
         assert!(!ServerName::new("gossip").unwrap().is_system());
+    }
+
+    #[test]
+    fn addresses_from_elsewhere_are_checked() {
+        let address = Address::new("node-1.example", 7_022).unwrap();
+        let bytes = postcard::to_allocvec(&address).unwrap();
+        assert_eq!(postcard::from_bytes::<Address>(&bytes), Ok(address));
+        for host in ["", "a b", "a\n", "\u{1b}[31mred", &"a".repeat(256)] {
+            let bytes = postcard::to_allocvec(&(host, 7_022_u16)).unwrap();
+            assert!(postcard::from_bytes::<Address>(&bytes).is_err(), "{host:?} was taken");
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use common::{SECOND, config, cookie, id, node, server, settle, start};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use netkernel::{Config, MemoryNetwork, Net, Noise, PeerState, RefusedReason, Transport};
+use netkernel::{Config, MemoryNetwork, Net, Noise, PeerState, RefusedReason, Role, Transport};
 use tokio::io::AsyncWriteExt;
 
 /// Every measure by its name and labels, as a recorder keeps them.
@@ -211,4 +211,28 @@ async fn refused_handshakes_are_counted_by_reason() {
         let name = format!("netkernel_handshakes_refused_total{{node=b,reason={reason}}}");
         assert_eq!(seen.get(&name), f64::from(count as u32), "{name}");
     }
+}
+
+/// Clients and command lines come under ever new ids: what is counted of them is counted together.
+#[tokio::test(start_paused = true)]
+async fn peers_that_come_and_go_make_no_series_of_their_own() {
+    let seen = Seen::default();
+    let _recording = metrics::set_default_local_recorder(&seen);
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    for (role, shown) in [(Role::Client, "client"), (Role::Control, "control")] {
+        for number in 0..3 {
+            let name = format!("{shown}-{number}");
+            let security = Noise::new(&cookie(false));
+            let visitor =
+                start(Config::new(id(&name), security).transport(network.host(&name)).role(role)).await;
+            visitor.kernel.dial(&b.address(), None, SECOND).await.unwrap();
+            visitor.echo(&b, "hello").await.unwrap();
+            tokio::time::sleep(2 * SECOND).await;
+        }
+        assert_eq!(seen.get(&format!("netkernel_messages_received_total{{node=b,peer={shown}}}")), 3.0);
+    }
+    let series: Vec<String> = seen.0.lock().unwrap().keys().cloned().collect();
+    assert!(series.iter().all(|name| !name.contains("node=b,peer=client-")), "{series:#?}");
+    assert!(series.iter().all(|name| !name.contains("node=b,peer=control-")), "{series:#?}");
 }

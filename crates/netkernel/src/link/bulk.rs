@@ -173,6 +173,11 @@ impl Bulk {
         self.turns.iter().flat_map(|turn| &turn.messages)
     }
 
+    /// The first for each server.
+    pub(super) fn firsts(&self) -> impl Iterator<Item = &Message> {
+        self.turns.iter().filter_map(|turn| turn.messages.front())
+    }
+
     /// Those of which nothing was sent.
     pub(super) fn unbegun(&self) -> impl Iterator<Item = &Message> {
         self.turns.iter().flat_map(|turn| turn.messages.iter().skip(usize::from(turn.sent.is_some())))

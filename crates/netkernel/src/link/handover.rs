@@ -138,6 +138,7 @@ impl Link {
             credit.handed_over(lanes.unbegun_casts());
             lanes.handed_over();
         }
+        state.lanes.waits_no_more();
         // Those that found no room while there was no session may find some now.
         self.tell_senders(state);
         if replaced.is_some() {
@@ -158,10 +159,12 @@ impl Link {
             return Take::Unwritten;
         }
         let State { sessions, lanes, idle, direct, .. } = &mut *state;
+        let older = !sessions.drains() || lanes.hold_older();
         let waiting = match (lanes.is_ready(), lanes.is_empty()) {
-            (true, _) => Waiting::Ready,
-            (false, false) => Waiting::HeldUp,
-            (false, true) => Waiting::Nothing,
+            (true, _) if older => Waiting::Ready,
+            (true, _) => Waiting::Newer,
+            (false, false) if older => Waiting::HeldUp,
+            (false, _) => Waiting::Nothing,
         };
         match sessions.step(session, waiting) {
             Step::Nothing => {

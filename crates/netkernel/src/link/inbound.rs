@@ -68,7 +68,9 @@ impl ReplySink for Link {
             count(&self.counters.dropped_replies, 1);
             self.queue_control(&mut state, Control::Refuse(id.0, Verdict::NoReply));
         } else {
-            state.lanes.push(Message::new(Subject::Reply { id, refused }, body));
+            let reply = Message::new(Subject::Reply { id, refused }, body);
+            let late = state.sessions.drains();
+            state.lanes.push(if late { reply.waiting_since(Instant::now()) } else { reply });
         }
         let lonely = state.inbound.is_empty();
         self.send(state, lonely);

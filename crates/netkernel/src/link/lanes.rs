@@ -280,6 +280,22 @@ impl Lanes {
         dropped
     }
 
+    /// There is a session: nothing waits for one any more.
+    pub(super) fn waits_no_more(&mut self) {
+        for message in self.ahead.iter_mut().chain(&mut self.normal).chain(self.bulk.iter_mut()) {
+            message.waiting_since = None;
+        }
+    }
+
+    /// Whether any message was queued before those that wait for the next session.
+    pub(super) fn hold_older(&self) -> bool {
+        let older = |message: &Message| message.waiting_since.is_none();
+        // Each queue is in order.
+        self.ahead.front().is_some_and(older)
+            || self.normal.front().is_some_and(older)
+            || self.bulk.firsts().any(older)
+    }
+
     /// Drops what has waited longer than `age` for a session, and calls that nobody waits for any more.
     pub(super) fn expire(&mut self, now: Instant, age: Duration, calls: &PendingCalls) -> usize {
         self.retain(|message, _| match &message.subject {

@@ -310,6 +310,11 @@ impl Link {
 }
 
 impl State {
+    /// Whether what is queued now goes by the present session. One that is ending sends what waited before.
+    fn is_online(&self) -> bool {
+        self.sessions.sending() && !self.sessions.drains()
+    }
+
     /// What was under way is lost or dropped: only what still waits is to be taken by the peer's mailboxes.
     fn recount_credit(&mut self) {
         self.credit.clear();

@@ -21,7 +21,7 @@ impl Link {
     /// Queues a small cast ahead of all that waits, or hands its body back.
     pub(crate) fn try_cast_ahead(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
         let mut state = self.state();
-        if state.closed || !state.sessions.sending() || body.len() > WHOLE_BYTES_MAX {
+        if state.closed || !state.is_online() || body.len() > WHOLE_BYTES_MAX {
             drop(state);
             return self.try_cast(server, body);
         }
@@ -40,7 +40,7 @@ impl Link {
         if state.closed {
             return Err(SendError::NotConnected { node: self.id.clone(), body });
         }
-        let online = state.sessions.sending();
+        let online = state.is_online();
         let admitted = if online {
             state.lanes.bytes() < self.limits.queue_bytes_soft && state.credit.spend(server, body.len())
         } else {
@@ -130,7 +130,7 @@ impl Link {
         if state.closed {
             return Err(CallError::NotConnected { node: self.id.clone() });
         }
-        let online = state.sessions.sending();
+        let online = state.is_online();
         let admitted = if online {
             state.lanes.bytes() + body.len() <= self.limits.queue_bytes_max
         } else {

@@ -66,6 +66,8 @@ pub(super) enum Waiting {
     HeldUp,
     /// Some may be sent now.
     Ready,
+    /// Some may be sent now, but all of them came after the session was told to end.
+    Newer,
 }
 
 /// What a session's writer does next.
@@ -276,13 +278,19 @@ impl Sessions {
             Part::Ended => Step::Gone,
             Part::Sending { mark } => match mark.take() {
                 Some(mark) => Step::Mark(mark),
-                None if waiting == Waiting::Ready => Step::Messages,
+                None if matches!(waiting, Waiting::Ready | Waiting::Newer) => Step::Messages,
                 None => Step::Nothing,
             },
             Part::Ending { drain: true, mark, .. } if waiting == Waiting::Ready => {
                 mark.take().map_or(Step::Messages, Step::Mark)
             }
             Part::Ending { drain: true, .. } if waiting == Waiting::HeldUp => Step::Nothing,
+            // What came later waits for the next session, or this one would not end under a steady sender; one more turn
+            // takes the answers among it along.
+            Part::Ending { drain: drain @ true, mark: None, .. } if waiting == Waiting::Newer => {
+                *drain = false;
+                Step::Messages
+            }
             Part::Ending { goaway, .. } => {
                 let goaway = *goaway;
                 live.part = Part::Ended;
@@ -296,6 +304,12 @@ impl Sessions {
     pub(super) fn peer_ends(&mut self, session: SessionId) {
         self.stops(session);
         self.ends(session, Goaway::Superseded, false);
+    }
+
+    /// Whether the session that takes messages from the lanes ends when it has sent those that waited.
+    pub(super) fn drains(&self) -> bool {
+        let owner = self.owner.and_then(|owner| self.live.get(&owner));
+        owner.is_some_and(|live| matches!(live.part, Part::Ending { drain: true, .. }))
     }
 
     /// Ends all sessions in good order, after what waits has been sent if `drain` is set.
