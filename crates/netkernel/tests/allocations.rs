@@ -9,10 +9,13 @@ mod shim;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::time::Duration;
 
 use common::{TestNode, node, settle};
 use netkernel::{MemoryNetwork, Net, Transport};
-use shim::{CAST, CHUNK, CREDIT, FIRST, Shim, WHOLE, define, frame, put_varint};
+use shim::{
+    CANCEL, CAST, CHUNK, CREDIT, FIRST, PING, RESET, Shim, WHOLE, cast, control, define, frame, put_varint,
+};
 use tokio::io::AsyncWriteExt;
 
 thread_local! {
@@ -165,4 +168,46 @@ async fn a_long_list_of_broken_sessions_takes_no_more_than_it_sends() {
     })
     .await;
     assert_eq!(bad.next_record().await, None, "it is refused");
+}
+
+/// Peers that flood and read nothing: what a node keeps for them is bounded by what it remembers of a session, names most
+/// of all, and not by what they send.
+#[tokio::test(start_paused = true)]
+async fn floods_take_no_memory_however_long_they_last() {
+    for casts in [false, true] {
+        let network = MemoryNetwork::new();
+        let b = node(&network, "b").await;
+        let mut bad = Shim::connect(&network, &b, "mallory").await;
+        settle().await;
+        let (before, mut sent, mut named) = (LIVE.get(), 0, 0);
+        let flooding = async {
+            for round in 0..400_u64 {
+                let mut record = Vec::new();
+                for index in 0..200 {
+                    let id = round * 200 + index;
+                    named += 1;
+                    for kind in [CANCEL, RESET, PING] {
+                        record.extend(control(kind, id));
+                    }
+                    record.extend(define(named, &format!("{named:0200}")));
+                    if casts {
+                        record.extend(cast(named, b""));
+                    }
+                }
+                if !bad.record(&record).await {
+                    return;
+                }
+                sent += record.len();
+                // What either end still holds of a record goes with it.
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(1), flooding).await.is_ok();
+        // One that has casts refused and does not read that is not read either.
+        assert_eq!(ended, !casts);
+        assert!(casts || sent > 16 << 20, "{sent} bytes are no flood");
+        let held = LIVE.get().saturating_sub(before);
+        assert!(held < 4 << 20, "{held} bytes are held after {sent}");
+        assert!(b.kernel.peers()[0].connected, "it was closed, and nothing was tested");
+    }
 }

@@ -257,17 +257,31 @@ fn assert_well_formed(sent: &[Sent]) {
 #[test]
 fn a_session_that_broke_is_named_as_broken_to_the_peer() {
     explore(|| {
-        let link = registered(&[OLD]);
+        let link = registered(&[OLD, NEW]);
         let old = run(&link, OLD);
         assert_eq!(messages(&old), [1, 2]);
-        let mut link = link.lock().unwrap();
-        assert!(link.sessions.remove(OLD));
-        link.sessions.broke(OLD);
+        // While another takes over.
+        let breaks = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                let mut link = link.lock().unwrap();
+                assert!(link.sessions.remove(OLD));
+                assert!(link.sessions.broke(OLD), "it had sent");
+                assert!(!link.sessions.awaits_a_predecessor());
+                link.sessions.present().is_none()
+            })
+        };
+        let mark = {
+            let mut link = link.lock().unwrap();
+            link.sessions.confirmed(confirmed(NEW));
+            link.sessions.step(NEW, Waiting::Nothing)
+        };
+        let first = breaks.join().unwrap();
+        let link = link.lock().unwrap();
         assert_eq!(link.sessions.lost(), [OLD], "in the next handshake");
-        link.sessions.register(NEW, &peer(), 7).expect("a new id");
-        link.sessions.confirmed(confirmed(NEW));
-        let mark = link.sessions.step(NEW, Waiting::Nothing);
-        assert_eq!(mark, Step::Mark(vec![Predecessor { session: OLD, lost: true }]), "and in the next MARK");
+        let before = vec![Predecessor { session: OLD, lost: first }];
+        assert_eq!(mark, Step::Mark(before), "and in the next MARK, if that is put after it");
+        assert_eq!(link.sessions.owner(), Some(NEW));
     });
 }
 

@@ -191,7 +191,7 @@ async fn a_connection_reset_in_mid_record_or_mid_message_leaves_nothing_behind()
 }
 
 #[tokio::test(start_paused = true)]
-async fn floods_of_control_frames_take_no_memory_and_disturb_nobody() {
+async fn floods_of_control_frames_disturb_nobody() {
     let network = MemoryNetwork::new();
     let mut scene = scene(&network).await;
     let mut named = 0;

@@ -27,6 +27,8 @@ pub(super) struct Sessions {
     live: BTreeMap<SessionId, Live>,
     /// The session that takes messages from the lanes.
     owner: Option<SessionId>,
+    /// It ends when it has sent those that waited.
+    draining: bool,
     /// Sessions this node has sent by, the latest last, and whether each broke.
     before: Vec<Predecessor>,
     /// Sessions that broke, to tell the peer when the next one is made.
@@ -289,6 +291,7 @@ impl Sessions {
             // takes the answers among it along.
             Part::Ending { drain: drain @ true, mark: None, .. } if waiting == Waiting::Newer => {
                 *drain = false;
+                self.draining = false;
                 Step::Messages
             }
             Part::Ending { goaway, .. } => {
@@ -308,8 +311,7 @@ impl Sessions {
 
     /// Whether the session that takes messages from the lanes ends when it has sent those that waited.
     pub(super) fn drains(&self) -> bool {
-        let owner = self.owner.and_then(|owner| self.live.get(&owner));
-        owner.is_some_and(|live| matches!(live.part, Part::Ending { drain: true, .. }))
+        self.draining
     }
 
     /// Ends all sessions in good order, after what waits has been sent if `drain` is set.
@@ -333,6 +335,9 @@ impl Sessions {
             Part::Waiting => None,
         };
         live.part = Part::Ending { goaway, drain, mark };
+        if self.owner == Some(session) {
+            self.draining = drain;
+        }
     }
 
     fn sends_by(&mut self, session: SessionId) {
@@ -342,6 +347,7 @@ impl Sessions {
             self.before.remove(0);
         }
         self.owner = Some(session);
+        self.draining = false;
         if let Some(live) = self.live.get_mut(&session) {
             live.part = Part::Sending { mark };
         }
@@ -359,6 +365,7 @@ impl Sessions {
         self.arbiter.ended(session);
         if self.owner == Some(session) {
             self.owner = None;
+            self.draining = false;
         }
     }
 
