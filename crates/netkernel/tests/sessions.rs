@@ -1,20 +1,15 @@
 //! One session per pair: made, kept, replaced and ended.
 
 mod common;
-#[expect(dead_code, reason = "this file uses a part of it")]
-#[path = "common/shim.rs"]
-mod shim;
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, config, cookie, id, next, node, server, settle, start};
 use netkernel::{
     Address, BindError, CallError, ConnectError, DownReason, Executed, HandshakeError, Kernel, MemoryNetwork,
-    Net, Noise, PeerEvent, Stage, Stopped, Transport,
+    Net, Noise, PeerEvent, Stage, Stopped,
 };
-use shim::{CAST, GOAWAY, Shim, credit, frame, frames};
 
 #[tokio::test(start_paused = true)]
 async fn two_nodes_that_dial_each_other_keep_one_session() {
@@ -235,7 +230,7 @@ async fn a_silent_peer_is_noticed() {
     let network = MemoryNetwork::new();
     let a = node(&network, "a").await;
     let frozen = network.host("frozen");
-    let mut listener = Transport::bind(&frozen, &"frozen:0".parse().unwrap()).await.unwrap();
+    let mut listener = netkernel::Transport::bind(&frozen, &"frozen:0".parse().unwrap()).await.unwrap();
     let address = listener.local_address();
     let dialing = a.kernel.dial(&address, None, 60 * SECOND);
     let (dialed, _connection) = tokio::join!(dialing, listener.accept());
@@ -384,70 +379,6 @@ async fn clients_that_reset_at_once_do_not_close_the_door() {
     }
     a.kernel.dial(&address, None, 3 * SECOND).await.unwrap();
     assert_eq!(b.kernel.shutdown(5 * SECOND).await, Stopped::Drained);
-}
-
-/// What was queued before is sent, what is queued after waits for another session: so the end comes.
-#[tokio::test(start_paused = true)]
-async fn a_session_that_drains_ends_under_a_steady_caster() {
-    let network = MemoryNetwork::new();
-    let a = node(&network, "a").await;
-    let mut listener = Transport::bind(&network.host("z"), &"z:0".parse().unwrap()).await.unwrap();
-    let address = listener.local_address();
-    let (dialed, mut slow) =
-        tokio::join!(a.kernel.dial(&address, None, SECOND), Shim::accepted(&mut *listener, "z", 77));
-    dialed.unwrap();
-    let (accepted, before) = (Cell::new(0_u32), Cell::new(0));
-    let casting = async {
-        loop {
-            let mut body = accepted.get().to_be_bytes().to_vec();
-            body.resize(1_000, 0);
-            if a.kernel.cast(&id("z"), &server("x"), body.into(), SECOND).await.is_err() {
-                std::future::pending::<()>().await;
-            }
-            accepted.set(accepted.get() + 1);
-        }
-    };
-    let ending = async {
-        tokio::time::sleep(SECOND).await;
-        before.set(accepted.get());
-        a.kernel.disconnect(&id("z"), true);
-        std::future::pending::<()>().await;
-    };
-    let reading = async {
-        let mut arrived = 0;
-        loop {
-            let record = slow.next_record().await.expect("GOAWAY comes first");
-            let casts = frames(&record).into_iter().filter(|frame| frame.kind == CAST);
-            let casts =
-                casts.inspect(|frame| assert_eq!(frame.body[..4], arrived_bytes(&mut arrived))).count();
-            if frames(&record).iter().any(|frame| frame.kind == GOAWAY) {
-                return arrived;
-            }
-            slow.record(&credit("x", casts as u64, 1_000 * casts as u64)).await;
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    let mut events = a.kernel.events();
-    let arrived = tokio::select! {
-        () = casting => unreachable!("it casts on"),
-        () = ending => unreachable!("it waits"),
-        arrived = tokio::time::timeout(20 * SECOND, reading) => arrived.expect("the session ends"),
-    };
-    assert!(before.get() > 4_000 && arrived >= before.get(), "{arrived} of {}", before.get());
-    slow.record(&frame(GOAWAY, 0, 0, None, &[0])).await;
-    let dropped = next(&mut events, |event| matches!(event, PeerEvent::Dropped { .. })).await;
-    let messages = u64::from(accepted.get() - arrived);
-    assert_eq!(
-        dropped,
-        PeerEvent::Dropped { id: id("z"), messages },
-        "what was queued after is told as dropped"
-    );
-}
-
-/// The number of the next message.
-fn arrived_bytes(arrived: &mut u32) -> [u8; 4] {
-    *arrived += 1;
-    (*arrived - 1).to_be_bytes()
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,17 @@
 //! How a kernel ends: what waits is sent, sessions are closed, tasks and events end.
 
 mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, id, next, node, server, settle};
-use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, Stopped};
+use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, Stopped, Transport};
+use shim::{CAST, GOAWAY, Shim, credit, frame, frames};
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_sends_what_waits_and_leaves_nothing_behind() {
@@ -93,4 +98,68 @@ async fn a_shutdown_without_time_ends_the_events_too() {
     let mut events = a.kernel.events();
     assert_eq!(a.kernel.shutdown(Duration::ZERO).await, Stopped::Forced);
     while events.recv().await.unwrap().is_some() {}
+}
+
+/// What was queued before is sent, what is queued after waits for another session: so the end comes.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_drains_ends_under_a_steady_caster() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let mut listener = Transport::bind(&network.host("z"), &"z:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_address();
+    let (dialed, mut slow) =
+        tokio::join!(a.kernel.dial(&address, None, SECOND), Shim::accepted(&mut *listener, "z", 77));
+    dialed.unwrap();
+    let (accepted, before) = (Cell::new(0_u32), Cell::new(0));
+    let casting = async {
+        loop {
+            let mut body = accepted.get().to_be_bytes().to_vec();
+            body.resize(1_000, 0);
+            if a.kernel.cast(&id("z"), &server("x"), body.into(), SECOND).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            accepted.set(accepted.get() + 1);
+        }
+    };
+    let ending = async {
+        tokio::time::sleep(SECOND).await;
+        before.set(accepted.get());
+        a.kernel.disconnect(&id("z"), true);
+        std::future::pending::<()>().await;
+    };
+    let reading = async {
+        let mut arrived = 0;
+        loop {
+            let record = slow.next_record().await.expect("GOAWAY comes first");
+            let casts = frames(&record).into_iter().filter(|frame| frame.kind == CAST);
+            let casts =
+                casts.inspect(|frame| assert_eq!(frame.body[..4], arrived_bytes(&mut arrived))).count();
+            if frames(&record).iter().any(|frame| frame.kind == GOAWAY) {
+                return arrived;
+            }
+            slow.record(&credit("x", casts as u64, 1_000 * casts as u64)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let mut events = a.kernel.events();
+    let arrived = tokio::select! {
+        () = casting => unreachable!("it casts on"),
+        () = ending => unreachable!("it waits"),
+        arrived = tokio::time::timeout(20 * SECOND, reading) => arrived.expect("the session ends"),
+    };
+    assert!(before.get() > 4_000 && arrived >= before.get(), "{arrived} of {}", before.get());
+    slow.record(&frame(GOAWAY, 0, 0, None, &[0])).await;
+    let dropped = next(&mut events, |event| matches!(event, PeerEvent::Dropped { .. })).await;
+    let messages = u64::from(accepted.get() - arrived);
+    assert_eq!(
+        dropped,
+        PeerEvent::Dropped { id: id("z"), messages },
+        "what was queued after is told as dropped"
+    );
+}
+
+/// The number of the next message.
+fn arrived_bytes(arrived: &mut u32) -> [u8; 4] {
+    *arrived += 1;
+    (*arrived - 1).to_be_bytes()
 }
