@@ -178,12 +178,11 @@ async fn confirm_accepted(
     if let Err(error) = admit(shared, hello) {
         return refuse(opening, error).await;
     }
+    let Some(place) = shared.place() else {
+        return refuse(opening, HandshakeError::Unavailable).await;
+    };
     let visit = shared.visit(&hello.node.id, hello.role);
     let link = &visit.link;
-    let place = match shared.place(link) {
-        Ok(place) => place,
-        Err(error) => return refuse(opening, error).await,
-    };
     if let Err(error) = settle_instances(shared, link, hello).await {
         let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
         shared.emit(PeerEvent::Duplicate { id, refused });
@@ -191,6 +190,11 @@ async fn confirm_accepted(
     }
     opening.place = Some(place);
     let mut making = Making::register(shared, link, hello, confirmed.session, opening)?;
+    // It is one of them by now: of several that come at once each sees the others.
+    if link.sessions() > shared.config.limits.sessions_per_peer_max {
+        making.opening.send(&Answer::Unavailable).await?;
+        return Err(HandshakeError::Unavailable);
+    }
     await_all(link.give_up(&finish.lost)).await;
     making.opening.send(&Answer::Ready { lost: link.lost() }).await?;
     // The first session is used at once. A further one takes over only once the dialer has shown that it knows

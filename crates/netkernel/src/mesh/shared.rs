@@ -15,7 +15,6 @@ use super::latch::Latch;
 use super::refused::Refused;
 use crate::call::CallId;
 use crate::config::Config;
-use crate::error::HandshakeError;
 use crate::events::EventLog;
 use crate::link::Link;
 use crate::metrics::Labels;
@@ -164,12 +163,9 @@ impl Shared {
         Visit { link: Arc::clone(link), shared: Arc::clone(self) }
     }
 
-    /// A place for one more session that was accepted.
-    pub(super) fn place(&self, link: &Link) -> Result<Place, HandshakeError> {
-        if link.sessions() >= self.config.limits.sessions_per_peer_max {
-            return Err(HandshakeError::Unavailable);
-        }
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_none| HandshakeError::Unavailable)
+    /// A place for one more session that was accepted, if there is one.
+    pub(super) fn place(&self) -> Option<Place> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
     }
 
     /// Tells of what was lost on a link since this was last done.
