@@ -47,6 +47,7 @@ pub use events::{Event, Events};
 pub use genserver;
 pub use gossip;
 pub use hashring;
+pub use locate::Replica;
 pub use netkernel;
 pub use vclock;
 

@@ -1,7 +1,7 @@
 //! Keys to nodes, by the ring.
 
 use genserver::{Addr, GenServer, Locate, Located};
-use gossip::RingMember;
+use gossip::{Preference, RingMember};
 use hashring::HashRing;
 
 use crate::client::Client;
@@ -58,6 +58,30 @@ impl Cluster {
     #[must_use]
     pub fn addrs_of_key<S: GenServer>(&self, key: &[u8], count: usize, name: &str) -> Vec<Addr<S>> {
         self.servers().addrs_of_key(self, key, count, name)
+    }
+}
+
+/// A gen_server on one of the nodes that hold a key.
+#[derive(Debug)]
+pub struct Replica<S: GenServer> {
+    /// The gen_server.
+    pub addr: Addr<S>,
+    /// Whether to ask it: its node takes part, is not about to stop, and is not down. One that is not up keeps its place, and
+    /// a caller passes it over for the next.
+    pub up: bool,
+}
+
+impl Cluster {
+    /// Like [`addrs_of_key`](Self::addrs_of_key), each with whether its node is up as far as this one can tell, so that a
+    /// caller need not wait for what most likely does not answer.
+    #[must_use]
+    pub fn replicas_of_key<S: GenServer>(&self, key: &[u8], count: usize, name: &str) -> Vec<Replica<S>> {
+        let view = self.view();
+        let replica = |preference: Preference<'_>| Replica {
+            addr: self.addr(&preference.member.id, name),
+            up: preference.up,
+        };
+        view.preference(key, count).map(replica).collect()
     }
 }
 

@@ -41,6 +41,33 @@ async fn ten_nodes_that_all_meet_at_once_end_in_one_ring() {
     agree(&nodes, 10).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn replicas_say_whether_their_nodes_are_up() {
+    let network = MemoryNetwork::new();
+    let nodes = ring_of(&network, 3).await;
+    serve_echo(&nodes).await;
+    let asking = &nodes[0];
+    let (_, gone) = (asking, nodes[2].id());
+    nodes[2].kernel().shutdown(std::time::Duration::ZERO).await;
+    let mut views = asking.gossip().watch();
+    let is_down = |view: &gossip::View| view.member(&gone).is_some_and(|member| !member.is_up());
+    tokio::time::timeout(10 * SECOND, views.until(is_down)).await.unwrap().unwrap();
+    let mut passed_over = 0;
+    for number in 0..50 {
+        let key = format!("key {number}");
+        let replicas = asking.replicas_of_key::<Echo>(key.as_bytes(), 2, "echo");
+        let located = asking.locate(key.as_bytes(), 2).nodes;
+        for (replica, node) in replicas.iter().zip(&located) {
+            assert_eq!((replica.up, replica.addr.node()), (*node != gone, node));
+        }
+        passed_over += usize::from(!replicas[0].up);
+        let first = replicas.iter().find(|replica| replica.up).expect("another is up");
+        let (from, _) = first.addr.call(Say(key)).await.unwrap();
+        assert_eq!(from, first.addr.node().to_string());
+    }
+    assert!(passed_over > 5);
+}
+
 /// In the original a ring was a server of its own name on every node, beside the server `command`.
 #[tokio::test(start_paused = true)]
 async fn fault_11_a_ring_may_bear_the_name_of_a_server() {

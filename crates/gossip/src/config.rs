@@ -237,11 +237,17 @@ impl Builder {
         if *sync_every < Duration::from_millis(10) {
             return Err(ConfigError::SyncTooOften);
         }
+        if *sync_every > Duration::from_secs(3_600) {
+            return Err(ConfigError::SyncTooSeldom);
+        }
         if let Some(pace) = self.config.detector.pace() {
             pace.check()?;
         }
         if *inbox_frames == 0 {
             return Err(ConfigError::NoInbox);
+        }
+        if *inbox_frames > INBOX_FRAMES_MAX {
+            return Err(ConfigError::InboxTooLarge);
         }
         Ok(self.config)
     }
@@ -272,12 +278,18 @@ pub enum ConfigError {
     /// Comparing so often would keep every node busy with nothing else.
     #[error("sync_every is under 10 ms")]
     SyncTooOften,
+    /// A node that compares itself more seldom stays behind for hours.
+    #[error("sync_every is over an hour")]
+    SyncTooSeldom,
     /// The pace of the failure detector makes no sense.
     #[error(transparent)]
     Pace(#[from] PaceError),
     /// Without room for a frame nothing could arrive.
     #[error("inbox_frames is 0")]
     NoInbox,
+    /// More frames than a node could handle in minutes.
+    #[error("inbox_frames is over {INBOX_FRAMES_MAX}")]
+    InboxTooLarge,
 }
 
 /// Everything that must match because keys would move. Versioned by its label.
@@ -306,3 +318,6 @@ const MEMBERS_MAX: usize = 10_000;
 
 /// What a node of the largest ring may be sent in a second of turmoil.
 const INBOX_FRAMES: usize = 4_096;
+
+/// A minute's work of a busy node.
+const INBOX_FRAMES_MAX: usize = 1 << 20;

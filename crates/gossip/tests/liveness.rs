@@ -251,9 +251,10 @@ fn a_claim_against_a_live_node_is_refuted_and_spreads_no_further() {
     let report =
         Report { id: id(1), incarnation: Incarnation(1), counter: 0, claim: Claim::Down { by: id(2) } };
     ring.give(0, Input::Signal { from: id(2), signal: Signal { talk: Talk::Tell, news: vec![report] } });
-    assert!(ring.ever(Liveness::Down));
+    assert!(ring.ever(Liveness::Suspect));
     ring.run_for(3_000);
     assert!((0..10).all(|of| ring.all_think(of, Liveness::Alive)), "{:?}", ring.seen);
+    assert!(!ring.ever(Liveness::Down), "{:?}", ring.seen);
 }
 
 /// Else it would find out in its own round, which takes a minute here.
@@ -294,14 +295,100 @@ fn a_node_that_missed_a_refutation_is_told_of_it() {
 }
 
 #[test]
-fn the_counter_cannot_be_driven_over_its_end() {
-    let mut ring = Ring::new(3, &Pace::default());
-    let claim = Claim::Suspect { by: id(2), refused: false };
-    let report = Report { id: id(0), incarnation: Incarnation(1), counter: u32::MAX, claim };
-    let signal = Signal { talk: Talk::Tell, news: vec![report] };
-    ring.give(0, Input::Signal { from: id(2), signal: signal.clone() });
-    ring.give(1, Input::Signal { from: id(2), signal });
-    ring.run_for(20_000);
+fn a_counter_that_nobody_reached_by_refuting_says_nothing() {
+    for claim in [Claim::Suspect { by: id(2), refused: false }, Claim::Down { by: id(2) }, Claim::Alive] {
+        let mut ring = Ring::new(3, &Pace::default());
+        let report = Report { id: id(0), incarnation: Incarnation(1), counter: u64::MAX, claim };
+        let signal = Signal { talk: Talk::Tell, news: vec![report] };
+        ring.give(0, Input::Signal { from: id(2), signal: signal.clone() });
+        ring.give(1, Input::Signal { from: id(2), signal });
+        ring.run_for(60_000);
+        assert!(!ring.ever(Liveness::Down) && ring.all_think(0, Liveness::Alive), "{:?}", ring.seen);
+        // And it is still found when it goes.
+        ring.freeze(0);
+        ring.run_for(8_000);
+        assert!(ring.all_think(0, Liveness::Down));
+    }
+}
+
+/// As after a partition: the other side holds for down whom this one hears.
+#[test]
+fn who_is_heard_here_is_asked_before_another_is_believed() {
+    let mut ring = Ring::new(5, &Pace::default());
+    ring.run_for(3_000);
+    let down =
+        |of| Report { id: id(of), incarnation: Incarnation(1), counter: 0, claim: Claim::Down { by: id(4) } };
+    for to in 0..3 {
+        let news = (0..3).filter(|of| *of != to).map(down).collect();
+        ring.give(to, Input::Signal { from: id(4), signal: Signal { talk: Talk::Tell, news } });
+    }
+    ring.run_for(10_000);
+    let by_the_greater_side =
+        ring.seen.iter().filter(|(by, _, liveness, _)| *by < 3 && *liveness == Liveness::Down);
+    assert_eq!(by_the_greater_side.count(), 0, "{:?}", ring.seen);
+    assert!((0..5).all(|of| ring.all_think(of, Liveness::Alive)));
+}
+
+/// A rule in a firewall that refuses looks like a process that ended, but to others it is there.
+#[test]
+fn what_refuses_two_and_answers_the_rest_is_believed_dead_once() {
+    let mut ring = Ring::new(6, &Pace::default());
+    ring.run_for(3_000);
+    for at in [0, 1] {
+        ring.cut.extend([(at, 5), (5, at)]);
+        ring.give(at, Input::Down { id: id(5) });
+        ring.give(5, Input::Down { id: id(at) });
+    }
+    for _ in 0..12 {
+        ring.give(0, Input::Refused { id: id(5) });
+        ring.run_for(100);
+        ring.give(1, Input::Refused { id: id(5) });
+        ring.run_for(5_000);
+        assert!(ring.all_think(5, Liveness::Alive), "{:?}", ring.seen);
+    }
+    let downs = ring.seen.iter().filter(|(.., liveness, _)| *liveness == Liveness::Down);
+    assert!(downs.clone().all(|(by, of, ..)| *by < 2 && *of == 5), "{:?}", ring.seen);
+    assert!(downs.count() <= 2, "{:?}", ring.seen);
+}
+
+/// Whoever is asked to ask and hears nothing says so before the asker decides, or the asker doubts itself for nothing.
+#[test]
+fn that_there_was_no_answer_is_told_in_time_at_every_pace() {
+    // What is left of a probe once the member itself had its time.
+    for (pace, left_ms) in [(Pace::lan(), 500), (Pace::wan(), 800), (Pace::busy(), 500)] {
+        let mut relay = Swim::new(id(0), pace, 1);
+        for other in [1, 2] {
+            relay.handle(Input::Member { id: id(other), incarnation: Incarnation(1) }, 0);
+            relay.handle(Input::Up { id: id(other) }, 0);
+        }
+        let asked = Signal { talk: Talk::PingReq { seq: 7, target: id(2) }, news: Vec::new() };
+        relay.handle(Input::Signal { from: id(1), signal: asked }, 0);
+        let told_ms = (0..left_ms).find(|now_ms| {
+            relay.wake(*now_ms);
+            std::iter::from_fn(|| relay.poll()).any(|output| {
+                matches!(output, Output::Send { to, signal: Signal { talk: Talk::Nack { seq: 7 }, .. } } if to == id(1))
+            })
+        });
+        assert!(told_ms.is_some_and(|told_ms| told_ms <= left_ms / 2), "{told_ms:?} of {left_ms}");
+    }
+}
+
+#[test]
+fn a_pace_without_measure_is_refused() {
+    use std::time::Duration;
+    let hours = Duration::from_secs(7_200);
+    let without = [
+        Pace::lan().probe_every(hours),
+        Pace::lan().probe_every(Duration::MAX).answer_within(hours),
+        Pace::lan().suspicion(Duration::MAX, 6),
+        Pace::lan().suspicion(Duration::from_secs(60), u32::MAX),
+        Pace::lan().indirect_probes(usize::MAX),
+        Pace::lan().confirmations(usize::MAX),
+        Pace::lan().local_health_max(u32::MAX),
+    ];
+    for pace in without {
+        assert!(pace.check().is_err(), "{pace:?}");
+    }
 }
 
 #[test]

@@ -80,6 +80,73 @@ fn only_the_majority_removes_and_the_minority_says_that_it_is_one() {
     world.check().unwrap();
 }
 
+/// Members come back one after the other when a partition heals: the first to do so make a majority of those that are there.
+#[test]
+fn halves_that_find_each_other_again_remove_nobody() {
+    for seed in 0..30 {
+        let mut world = ring(4, seed);
+        world.partition(&BTreeSet::from([0, 1]), false);
+        world.run_for(120_000).unwrap();
+        world.heal();
+        world.run_for(60_000).unwrap();
+        assert!((0..4).all(|ix| members(&world, ix) == 4), "seed {seed}");
+        world.check().unwrap();
+    }
+}
+
+#[test]
+fn a_member_that_never_came_makes_no_majority() {
+    let mut world = ring(4, 7);
+    let nodes = vec![gossip::proto::Insertion::new(NodeId::new("mistyped").unwrap(), address(77))];
+    world.command(0, Command::Insert { nodes, force: false }).unwrap();
+    world.run_for(5_000).unwrap();
+    world.partition(&BTreeSet::from([0, 1]), false);
+    world.run_for(120_000).unwrap();
+    let is_minority = |event: &Event| matches!(event, Event::MinorityPartition { reachable: 2, members: 4 });
+    for ix in 0..4 {
+        assert_eq!(members(&world, ix), 5);
+        assert!(world.events(ix).iter().any(is_minority), "{ix}");
+    }
+}
+
+/// The smaller side holds the greater for down, and says so when it is back.
+#[test]
+fn a_partition_that_heals_makes_nobody_doubt_its_own_side() {
+    for seed in 0..30 {
+        let mut world = ring_under(Never, 5, seed);
+        world.partition(&BTreeSet::from([3, 4]), false);
+        world.run_for(30_000 + 97 * seed).unwrap();
+        let known: Vec<_> = (0..3).map(|ix| world.events(ix).len()).collect();
+        world.heal();
+        world.run_for(30_000).unwrap();
+        for (ix, known) in known.into_iter().enumerate() {
+            let own_side = |id: &NodeId| (0..3).any(|other| world.id(other) == id);
+            let doubts = |event: &&Event| match event {
+                Event::Down { id } => own_side(id),
+                Event::MinorityPartition { .. } => true,
+                _ => false,
+            };
+            let doubted: Vec<_> = world.events(ix)[known..].iter().filter(doubts).collect();
+            assert!(doubted.is_empty(), "seed {seed}, node {ix}: {doubted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_was_stopped_is_not_removed_and_one_that_died_is() {
+    let mut world = ring(5, 9);
+    world.command(3, Command::Stop).unwrap();
+    world.run_for(2_000).unwrap();
+    world.crash(3, Disk::Kept);
+    world.crash(4, Disk::Kept);
+    world.run_for(120_000).unwrap();
+    let (stopped, died) = (world.id(3).clone(), world.id(4).clone());
+    for (ix, machine) in world.running() {
+        let ids: Vec<_> = machine.members().map(|member| member.id).collect();
+        assert!(ids.contains(&stopped) && !ids.contains(&died), "{ix}: {ids:?}");
+    }
+}
+
 /// Removes nobody but one.
 #[derive(Debug)]
 struct Only(NodeId);

@@ -17,7 +17,7 @@ pub(super) fn run(root: &Path, limit: Duration, seed: u32) -> Result<Verdict> {
     let mut next = first;
     while next == first || stopwatch.passed() < limit {
         let mut soak = liveness(root, "run");
-        if let Err(error) = cargo::run(soak.args(["--", "--soak", "1", "--seed", &next.to_string()])) {
+        if let Err(error) = cargo::run(soak.args(["--", "--soak", "24", "--seed", &next.to_string()])) {
             return Ok(Verdict::Failed(format!("seed {next}: {error}")));
         }
         next += 1;

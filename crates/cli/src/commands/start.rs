@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
 use clusterluck::gossip::RingName;
+use clusterluck::gossip::liveness::{Detector, Pace, RemoveAfter};
 use clusterluck::netkernel::{Address, BindError, Cookie, NodeId, Stopped};
 use clusterluck::{Cluster, StartError};
 use serde_json::json;
@@ -77,6 +78,25 @@ pub(crate) struct Start {
     #[arg(long, env = "CLUSTERLUCK_LEAVE_ON_EXIT", value_parser = FalseyValueParser::new())]
     leave_on_exit: bool,
 
+    /// How patient this node is with members that do not answer: lan for one network, wan for slow or lossy lines, busy for
+    /// hosts that stall for seconds
+    #[arg(long, value_enum, default_value_t, env = "CLUSTERLUCK_PACE")]
+    pace: PaceName,
+
+    /// Remove members that have been down for so long, where more than half of the ring is there [default: never]
+    #[arg(long, value_name = "TIME", value_parser = duration, env = "CLUSTERLUCK_REMOVE_AFTER")]
+    remove_after: Option<Duration>,
+
+    /// How many members may be removed for being down in any hour
+    #[arg(
+        long,
+        value_name = "MEMBERS",
+        default_value_t = 1,
+        requires = "remove_after",
+        env = "CLUSTERLUCK_REMOVE_MAX"
+    )]
+    remove_max: usize,
+
     /// How long a stop may take to finish what is under way, the half of it to leave
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, env = "CLUSTERLUCK_GRACE")]
     grace: Duration,
@@ -89,6 +109,25 @@ pub(crate) struct Start {
     /// Dial by way of the demonstration's relay
     #[arg(long, hide = true, value_name = "HOST:PORT")]
     through: Option<Address>,
+}
+
+/// The paces of the failure detector that have a name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+enum PaceName {
+    #[default]
+    Lan,
+    Wan,
+    Busy,
+}
+
+impl From<PaceName> for Pace {
+    fn from(name: PaceName) -> Self {
+        match name {
+            PaceName::Lan => Self::lan(),
+            PaceName::Wan => Self::wan(),
+            PaceName::Busy => Self::busy(),
+        }
+    }
 }
 
 impl Start {
@@ -130,6 +169,10 @@ impl Start {
 
     async fn start(&self, cookie: Option<Cookie>) -> Result<Cluster> {
         let mut builder = Cluster::builder(self.id.as_str()).listen(self.listen.to_string());
+        builder = builder.detector(Detector::swim(self.pace.into()));
+        if let Some(after) = self.remove_after {
+            builder = builder.removal(RemoveAfter { after, max_per_hour: self.remove_max });
+        }
         if let Some(cookie) = cookie {
             builder = builder.cookie(cookie);
         }

@@ -93,6 +93,27 @@ async fn a_node_that_leaves_on_exit_is_no_member_any_more() {
     assert_eq!(one.data(&["has", "n2"]).await, false);
 }
 
+/// Not before all who went away at the same time would be known to have: some 14 s of three nodes.
+#[tokio::test]
+async fn a_member_that_died_is_removed_in_time_where_that_was_asked_for() {
+    let place = Place::new();
+    let asked = ["--pace", "lan", "--remove-after", "1s", "--remove-max", "2"];
+    let one = place.node("n1", &asked).await;
+    let seed = format!("127.0.0.1:{}", one.port);
+    let two = place.node("n2", &[&asked[..], &["--meet", &seed]].concat()).await;
+    let three = place.node("n3", &["--meet", &seed]).await;
+    for node in [&one, &two] {
+        eventually("they know each other", async || node.data(&["members"]).await[2]["liveness"] == "alive")
+            .await;
+    }
+    three.signal(Signal::KILL);
+    for node in [&one, &two] {
+        eventually("n3 is removed", async || node.data(&["has", "n3"]).await == false).await;
+    }
+    let refused = place.run(&["start", "n4", "--remove-max", "2"]).await;
+    assert!(!refused.success && refused.out.contains("--remove-after"), "{refused:?}");
+}
+
 #[tokio::test]
 async fn a_second_signal_ends_a_node_that_cannot_finish() {
     let place = Place::new();

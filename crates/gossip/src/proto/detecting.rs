@@ -1,6 +1,8 @@
 //! How a machine uses its failure detector: it tells it who the members are, carries its messages, and draws the
 //! consequences that the removal policy wants.
 
+use std::time::Duration;
+
 use netkernel::NodeId;
 
 use crate::event::{Cause, Event};
@@ -42,7 +44,10 @@ impl Machine {
             }
             None => {
                 self.detect(Input::Gone { id: id.clone() }, now);
-                self.outages.removed(id, now.mono_ms);
+                self.outages.gone(id);
+                if self.roster.get(id).and_then(Entry::removal).is_some_and(|(by, _)| by != id) {
+                    self.outages.removed(id, now.mono_ms);
+                }
             }
         }
     }
@@ -82,7 +87,7 @@ impl Machine {
         match (now, address, run) {
             (Liveness::Suspect, ..) => self.emit(Event::Suspect { id }),
             (Liveness::Down, ..) => {
-                let members: Vec<_> = self.roster.members().map(|(id, _)| id.clone()).collect();
+                let members = self.must_acknowledge();
                 self.outages.went_down(&id, members.into_iter());
                 self.emit(Event::Down { id });
             }
@@ -95,13 +100,17 @@ impl Machine {
 
     /// Asks the policy, while there is a reason to.
     pub(super) fn consider_removals(&mut self, now: Now) {
-        self.outages.count(now.mono_ms, (3 * self.settings.sync_ms).max(GAP_MS));
+        self.outages.count(now.mono_ms, self.settings.sync_ms.saturating_mul(3).max(GAP_MS));
         if self.outages.is_over() || !self.writer.is_settled() || self.stopping.is_some() {
             return;
         }
-        let is_before = |id: &NodeId| *id < self.settings.id && self.detector.liveness(id) != Liveness::Down;
-        let rank = self.roster.members().filter(|(id, _)| is_before(id)).count();
-        let outage = self.outages.outage(rank);
+        let heard = self.must_acknowledge();
+        let is_before =
+            |id: &&NodeId| **id < self.settings.id && self.detector.liveness(id) != Liveness::Down;
+        let rank = heard.iter().filter(is_before).count();
+        let settled = Duration::from_millis(self.detector.settled_ms(heard.len()));
+        self.outages.heard(heard.into_iter());
+        let outage = self.outages.outage(rank, |id| self.detector.has_stopped(id), settled);
         let mut ids = self.settings.removal.remove(&outage);
         ids.retain(|id| self.detector.liveness(id) == Liveness::Down && self.is_member(id));
         if !ids.is_empty() {

@@ -59,6 +59,7 @@ impl Machine {
             Message::YouAreRemoved { record, covered, floor } => {
                 self.on_removed(from, record.as_deref(), &covered, floor.as_deref(), now);
             }
+            Message::Goodbye if self.is_of_earlier_run(from, &header) || !self.is_member(from) => {}
             Message::Goodbye => {
                 self.links.set_down(from);
                 self.place(from);
@@ -67,6 +68,12 @@ impl Machine {
             }
             message => self.on_message(from, &header, message, now),
         }
+    }
+
+    /// Whether a later run of the sender is known than the one that speaks.
+    fn is_of_earlier_run(&self, from: &NodeId, header: &Header) -> bool {
+        let known = self.roster.get(from).and_then(Entry::own);
+        known.is_some_and(|own| own.incarnation > header.incarnation)
     }
 
     /// Whether the frame is of another ring or of one that places keys differently; says so if it is.
@@ -223,8 +230,7 @@ impl Machine {
 
     /// A node that runs under a lower incarnation than is known of it has to learn that.
     pub(super) fn tell_of_itself(&mut self, from: &NodeId, header: &Header) {
-        let known = self.roster.get(from).and_then(Entry::own);
-        if known.is_some_and(|own| own.incarnation > header.incarnation) {
+        if self.is_of_earlier_run(from, header) {
             let record = self.roster.get(from).map(|entry| entry.record().clone());
             self.send(from, &Message::Rumor { records: record.into_iter().collect(), facts: Vec::new() });
         }

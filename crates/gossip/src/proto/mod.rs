@@ -11,7 +11,7 @@
 //!   ┌────────────────────────▼───────────────────────────┐
 //!   │ machine   frames    judge the sender, merge, answer│
 //!   │           membership  meet, invite, leave, evict   │
-//!   │           drafts      what a local write means     │
+//!   │           asked, drafts   what a local write means │
 //!   │           writing     on disk before it is told    │
 //!   │           detecting   who is alive, what follows   │
 //!   ├────────────────────────────────────────────────────┤
@@ -25,6 +25,7 @@
 
 mod affiliation;
 mod allowance;
+mod asked;
 mod capacity;
 mod circle;
 mod commands;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
+use crate::liveness::Detector;
 use crate::proto::{Command, Protocols, Settings};
 
 use super::network::Ix;
@@ -45,6 +46,8 @@ struct Cast {
     later: usize,
     frame_bytes_max: Option<usize>,
     has_foreign: bool,
+    /// Whether they find out who is alive.
+    detects: bool,
     start: Start,
 }
 
@@ -64,6 +67,7 @@ impl Cast {
         let later = world.random.below(8) as usize;
         let frame_bytes_max = world.random.percent(30).then(|| 1_500 + world.random.below(3_000) as usize);
         let has_foreign = world.random.percent(40);
+        let detects = world.random.percent(30);
         let start = match world.random.below(100) {
             0..50 => Start::Chain,
             50..75 => Start::AtOnce,
@@ -78,7 +82,7 @@ impl Cast {
             (Fault::TwoRings, start == Start::Apart),
         ];
         counted.iter().filter(|(_, is_there)| *is_there).for_each(|(fault, _)| faults.count(*fault));
-        Self { nodes, old: (nodes * 2 / 3).max(4), later, frame_bytes_max, has_foreign, start }
+        Self { nodes, old: (nodes * 2 / 3).max(4), later, frame_bytes_max, has_foreign, detects, start }
     }
 
     fn tune(&self, ix: usize, settings: &mut Settings) {
@@ -86,6 +90,9 @@ impl Cast {
         settings.floor_ms = FLOOR_MS;
         if let Some(most) = self.frame_bytes_max {
             settings.frame_bytes_max = most;
+        }
+        if self.detects {
+            settings.detector = Detector::default();
         }
         if ix % 8 == self.later {
             settings.protocols = Protocols { oldest: 1, newest: 2 };

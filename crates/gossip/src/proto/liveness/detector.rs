@@ -125,6 +125,17 @@ pub trait FailureDetector: fmt::Debug + Send {
 
     /// What is thought of a node now; nodes that are not watched are [`Liveness::Alive`].
     fn liveness(&self, id: &NodeId) -> Liveness;
+
+    /// Whether a node that is down said goodbye. A detector that does not tell says no.
+    fn has_stopped(&self, _id: &NodeId) -> bool {
+        false
+    }
+
+    /// After how many milliseconds, from when the first of many that went away at once is found to be down, all of them are,
+    /// in a ring of so many members.
+    fn settled_ms(&self, _members: usize) -> u64 {
+        0
+    }
 }
 
 /// Detects nothing: every member is alive. For clusters whose platform knows better, and for tests.

@@ -95,7 +95,7 @@ mod tests {
         NodeId::new(name).unwrap()
     }
 
-    fn report(counter: u32, claim: Claim) -> Report {
+    fn report(counter: u64, claim: Claim) -> Report {
         Report { id: id("x"), incarnation: Incarnation(1), counter, claim }
     }
 

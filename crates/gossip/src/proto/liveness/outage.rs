@@ -1,6 +1,6 @@
 //! Keeps the books of an outage: who is down for how long, and how much of the ring as it stood before is left.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use netkernel::NodeId;
@@ -10,14 +10,15 @@ use super::policy::{Absent, Outage};
 /// The books of one node.
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
-    /// The members when the first of those down went down; empty while none is.
+    /// The members that had been heard from when the first of those down went down, and who was heard from since, while
+    /// this was the greater side; empty while none is down.
     before: BTreeSet<NodeId>,
     /// Those of them that were removed while they were down.
     lost: BTreeSet<NodeId>,
-    /// Who is down, and for how many milliseconds this node has seen it so while it ran.
+    /// Who is down, and for how many milliseconds this node has seen it so while it ran on the greater side.
     down: BTreeMap<NodeId, u64>,
-    /// When members were removed while they were down.
-    removed_ms: VecDeque<u64>,
+    /// When members were found to have been removed by others.
+    removed_ms: BTreeMap<NodeId, u64>,
     counted_ms: u64,
     in_minority: bool,
 }
@@ -31,7 +32,7 @@ pub(crate) struct Crossing {
 }
 
 impl Outages {
-    /// A member went down, while the ring had these members.
+    /// A member went down, while these members of the ring had been heard from.
     pub(crate) fn went_down(&mut self, id: &NodeId, members: impl Iterator<Item = NodeId>) {
         if self.down.is_empty() {
             self.before = members.collect();
@@ -45,9 +46,18 @@ impl Outages {
         self.end_if_over();
     }
 
+    /// These members are heard from. On the greater side of an outage they count from now on as if they had been there
+    /// before: a ring in which one member is away for weeks grows all the same.
+    pub(crate) fn heard(&mut self, members: impl Iterator<Item = NodeId>) {
+        if !self.down.is_empty() && !self.in_minority {
+            let down = &self.down;
+            self.before.extend(members.filter(|id| !down.contains_key(id)));
+        }
+    }
+
     /// A node is no member any more. If it was down it stays among those that were there before: removing members that
     /// cannot be reached makes nobody a majority.
-    pub(crate) fn removed(&mut self, id: &NodeId, now_ms: u64) {
+    pub(crate) fn gone(&mut self, id: &NodeId) {
         if self.lost.contains(id) {
             return;
         }
@@ -55,12 +65,15 @@ impl Outages {
             self.before.remove(id);
         } else {
             self.lost.insert(id.clone());
-            if self.removed_ms.len() == REMOVED_MAX {
-                self.removed_ms.pop_front();
-            }
-            self.removed_ms.push_back(now_ms);
         }
         self.end_if_over();
+    }
+
+    /// A node was removed by another, as this node finds now.
+    pub(crate) fn removed(&mut self, id: &NodeId, now_ms: u64) {
+        if self.removed_ms.len() < REMOVED_MAX {
+            self.removed_ms.entry(id.clone()).or_insert(now_ms);
+        }
     }
 
     /// This node is in no ring any more.
@@ -80,21 +93,30 @@ impl Outages {
     }
 
     /// Counts the time since the last call. After a gap, for which this node did not run, it knows nothing of that time
-    /// and starts over.
+    /// and starts over; so it does on the smaller side, for when that is over members come back one after the other.
     pub(crate) fn count(&mut self, now_ms: u64, gap_ms: u64) {
         let passed_ms = now_ms.saturating_sub(self.counted_ms);
         self.counted_ms = now_ms;
         for down_ms in self.down.values_mut() {
-            *down_ms = if passed_ms > gap_ms { 0 } else { *down_ms + passed_ms };
+            let knows_nothing = passed_ms > gap_ms || self.in_minority;
+            *down_ms = if knows_nothing { 0 } else { *down_ms + passed_ms };
         }
-        while self.removed_ms.front().is_some_and(|at| at + HOUR_MS <= now_ms) {
-            self.removed_ms.pop_front();
-        }
+        self.removed_ms.retain(|_, at| now_ms < *at + HOUR_MS);
     }
 
-    /// What a policy is told; `rank` is this node's place among those that are up.
-    pub(crate) fn outage(&self, rank: usize) -> Outage {
-        let absent = |(id, ms): (&NodeId, &u64)| Absent { id: id.clone(), since: Duration::from_millis(*ms) };
+    /// What a policy is told; `rank` is this node's place among those that are up, `has_stopped` says who said goodbye, and
+    /// after `settled` all who are away are known to be.
+    pub(crate) fn outage(
+        &self,
+        rank: usize,
+        has_stopped: impl Fn(&NodeId) -> bool,
+        settled: Duration,
+    ) -> Outage {
+        let absent = |(id, ms): (&NodeId, &u64)| Absent {
+            id: id.clone(),
+            since: Duration::from_millis(*ms),
+            has_stopped: has_stopped(id),
+        };
         let (reachable, members) = self.reachable();
         Outage {
             members,
@@ -102,6 +124,7 @@ impl Outages {
             down: self.down.iter().map(absent).collect(),
             rank,
             removed: self.removed_ms.len(),
+            settled,
         }
     }
 
@@ -143,17 +166,30 @@ mod tests {
         ["a", "b", "c", "d", "e"].into_iter().map(id)
     }
 
+    fn told(outages: &Outages) -> Outage {
+        outages.outage(0, |_| false, Duration::ZERO)
+    }
+
+    fn count_to(outages: &mut Outages, seconds: std::ops::RangeInclusive<u64>) {
+        seconds.for_each(|second| {
+            outages.crossing();
+            outages.count(second * 1_000, GAP_MS);
+        });
+    }
+
     #[test]
     fn removing_who_cannot_be_reached_makes_no_majority() {
         let mut outages = Outages::default();
         ["c", "d", "e"].iter().for_each(|name| outages.went_down(&id(name), ring()));
         let crossing = outages.crossing().unwrap();
         assert!(crossing.into_minority && (crossing.reachable, crossing.members) == (2, 5));
-        outages.removed(&id("c"), 0);
-        outages.removed(&id("d"), 0);
-        let outage = outages.outage(0);
-        assert_eq!((outage.reachable, outage.members, outage.removed), (2, 5, 2));
-        assert!(!outage.is_majority());
+        outages.gone(&id("c"));
+        outages.gone(&id("d"));
+        assert_eq!((told(&outages).reachable, told(&outages).members), (2, 5));
+        assert!(!told(&outages).is_majority());
+        // Nor does who comes meanwhile.
+        outages.heard(["f", "g", "h"].into_iter().map(id));
+        assert_eq!((told(&outages).reachable, told(&outages).members), (2, 5));
     }
 
     #[test]
@@ -163,31 +199,56 @@ mod tests {
         assert_eq!(outages.crossing(), None);
         outages.came_back(&id("c"));
         outages.went_down(&id("b"), ["a", "b"].into_iter().map(id));
-        assert_eq!(outages.outage(0).members, 2);
+        assert_eq!(told(&outages).members, 2);
         assert!(outages.crossing().unwrap().into_minority);
         outages.came_back(&id("b"));
         assert!(!outages.crossing().unwrap().into_minority);
     }
 
     #[test]
-    fn time_in_which_this_node_stood_still_is_no_absence_of_others() {
+    fn a_ring_of_which_one_is_away_for_long_grows_on_the_greater_side() {
         let mut outages = Outages::default();
-        outages.went_down(&id("c"), ring());
-        outages.count(0, GAP_MS);
-        (1..=599).for_each(|second| outages.count(second * 1_000, GAP_MS));
-        assert_eq!(outages.outage(0).down[0].since.as_secs(), 599);
-        outages.count(5_000_000, GAP_MS);
-        assert_eq!(outages.outage(0).down[0].since.as_secs(), 0);
+        outages.went_down(&id("e"), ring());
+        let grown = || ring().chain((0..45).map(|number| id(&format!("n{number:02}"))));
+        outages.heard(grown());
+        assert_eq!((told(&outages).reachable, told(&outages).members), (49, 50));
+        // What was half of the old ring is no majority of the new one.
+        grown().skip(3).for_each(|id| outages.went_down(&id, grown()));
+        assert!(outages.crossing().unwrap().into_minority);
     }
 
     #[test]
-    fn removals_count_for_an_hour() {
+    fn time_in_which_this_node_stood_still_is_no_absence_of_others() {
+        let mut outages = Outages::default();
+        outages.went_down(&id("c"), ring());
+        count_to(&mut outages, 0..=599);
+        assert_eq!(told(&outages).down[0].since.as_secs(), 599);
+        outages.count(5_000_000, GAP_MS);
+        assert_eq!(told(&outages).down[0].since.as_secs(), 0);
+    }
+
+    #[test]
+    fn time_on_the_smaller_side_is_no_absence_of_others() {
+        let mut outages = Outages::default();
+        ["c", "d", "e"].iter().for_each(|name| outages.went_down(&id(name), ring()));
+        count_to(&mut outages, 0..=3_600);
+        outages.came_back(&id("c"));
+        assert!(!outages.crossing().unwrap().into_minority);
+        assert!(told(&outages).down.iter().all(|absent| absent.since.is_zero()));
+        count_to(&mut outages, 3_601..=3_620);
+        assert_eq!(told(&outages).down[0].since.as_secs(), 20);
+    }
+
+    #[test]
+    fn removals_count_for_an_hour_and_once() {
         let mut outages = Outages::default();
         outages.went_down(&id("c"), ring());
         outages.removed(&id("c"), 1_000);
+        outages.removed(&id("c"), 2_000);
+        outages.gone(&id("c"));
         outages.count(3_600_000, GAP_MS);
-        assert_eq!(outages.outage(0).removed, 1);
+        assert_eq!(told(&outages).removed, 1);
         outages.count(3_601_000, GAP_MS);
-        assert_eq!(outages.outage(0).removed, 0);
+        assert_eq!(told(&outages).removed, 0);
     }
 }

@@ -135,6 +135,12 @@ impl Pace {
         if self.suspicion_ms == 0 || self.suspicion_factor == 0 {
             return Err(PaceError::NoTimeToRefute);
         }
+        if self.interval_ms > HOUR_MS || self.suspicion_ms.saturating_mul(self.suspicion_factor) > HOUR_MS {
+            return Err(PaceError::TooSlow);
+        }
+        if self.indirect > OTHERS_MAX || self.confirmations > OTHERS_MAX || self.health_max > HEALTH_MAX {
+            return Err(PaceError::TooMany);
+        }
         Ok(())
     }
 
@@ -173,6 +179,14 @@ pub enum PaceError {
         /// The pause between probes, in milliseconds.
         interval_ms: u64,
     },
+    /// A pause or a suspicion is longer than an hour.
+    #[error("a pause between probes, or a suspicion, of over an hour finds nobody in time")]
+    TooSlow,
+    /// More others are asked or waited for than one probe may concern, or a node may slow down too far.
+    #[error(
+        "a probe asks or waits for at most {OTHERS_MAX} others, and slows down to a {HEALTH_MAX}th at most"
+    )]
+    TooMany,
     /// A suspicion of no time cannot be refuted.
     #[error("a suspicion that lasts no time cannot be refuted")]
     NoTimeToRefute,
@@ -181,6 +195,15 @@ pub enum PaceError {
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX / 1_024)
 }
+
+/// What is down for longer than this is found by people.
+const HOUR_MS: u64 = 3_600_000;
+
+/// Others that one probe concerns.
+const OTHERS_MAX: usize = 64;
+
+/// How far a node may slow down.
+const HEALTH_MAX: u32 = 64;
 
 /// A hundred probes a second and node are for tests.
 const INTERVAL_MIN_MS: u64 = 10;

@@ -13,7 +13,7 @@ use crate::proto::random::Random;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) incarnation: Incarnation,
-    pub(super) counter: u32,
+    pub(super) counter: u64,
     pub(super) state: State,
     /// Whether a session is up.
     pub(super) linked: bool,
@@ -52,6 +52,24 @@ impl Peer {
 
     pub(super) fn is_down(&self) -> bool {
         matches!(self.state, State::Down { .. })
+    }
+
+    /// Whether this node, which has a session with it, has no reason to doubt it, or only since a moment ago: that another
+    /// does not find it says most likely something of that other, as after a partition.
+    pub(super) fn is_trusted(&self, moment_ms: u64, now_ms: u64) -> bool {
+        self.linked
+            && match &self.state {
+                State::Alive => true,
+                State::Suspect(suspicion) => {
+                    !suspicion.is_brief() && suspicion.is_younger_than(moment_ms, now_ms)
+                }
+                State::Down { .. } => false,
+            }
+    }
+
+    /// Whether it is being asked whether it is there, because another holds it for down.
+    pub(super) fn is_verified(&self) -> bool {
+        self.linked && matches!(&self.state, State::Suspect(suspicion) if suspicion.is_brief())
     }
 
     /// What is held against it, for itself to refute.

@@ -9,7 +9,8 @@ use netkernel::NodeId;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outage {
-    /// How many members the ring had when the first of them went down, this node included.
+    /// How many members had been heard from when the first of them went down, this node included, and who was heard from
+    /// since, while more than half were there.
     pub members: usize,
     /// How many of those are not down now, this node included.
     pub reachable: usize,
@@ -17,8 +18,12 @@ pub struct Outage {
     pub down: Vec<Absent>,
     /// How many members with lower ids are not down: nodes of one policy act one after the other by this.
     pub rank: usize,
-    /// How many members were removed while they were down, in the last hour, by anyone.
+    /// How many members others removed in the last hour, as far as this node has seen. Whom it finds removed when it starts
+    /// counts as removed then.
     pub removed: usize,
+    /// How long it takes, after the first is found to be down, until all who are away are: the longest suspicion of a ring of
+    /// this size, and a round of questions. Before that a side of a partition does not know yet that it is one.
+    pub settled: Duration,
 }
 
 /// A member that is down.
@@ -27,13 +32,17 @@ pub struct Outage {
 pub struct Absent {
     /// The member.
     pub id: NodeId,
-    /// For how long this node has seen it down without a break in its own running.
+    /// For how long this node has seen it down, without a break in its own running, while more than half of the ring was
+    /// there.
     pub since: Duration,
+    /// Whether it said goodbye: someone stopped it, and most likely will start it again.
+    pub has_stopped: bool,
 }
 
 impl Outage {
     /// Whether more than half of the ring as it stood before the outage can be reached from here. At most one side of
-    /// a partition can say so.
+    /// a partition can say so, once both have [settled](Self::settled). What stood before is remembered in memory: a node
+    /// that starts during an outage takes the members it knows then for all there were.
     #[must_use]
     pub fn is_majority(&self) -> bool {
         self.reachable * 2 > self.members
@@ -58,7 +67,7 @@ impl Outage {
 /// }
 /// ```
 pub trait RemovalPolicy: fmt::Debug + Send + Sync {
-    /// The members to remove now. Asked about once a second while any member is down.
+    /// The members to remove now. Asked once for each `sync_every` while any member is down and nothing waits for the disk.
     fn remove(&self, outage: &Outage) -> Vec<NodeId>;
 }
 
@@ -74,14 +83,16 @@ impl RemovalPolicy for Never {
 }
 
 /// Removes members that have been down for so long, on the side of a partition that holds the majority of the ring as
-/// it stood before, and no more than so many an hour in the whole ring. On any other side it removes nobody.
+/// it stood before, and no more than so many an hour in the whole ring. On any other side it removes nobody, and the time
+/// spent there counts for nothing. Members that said goodbye stay, however long they are away: whoever stops a node for good
+/// lets it leave.
 ///
 /// A removed node that comes back is told, and stays out until it is inserted again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RemoveAfter {
-    /// How long a member has to be down.
+    /// How long a member has to be down; not less than the outage needs to [settle](Outage::settled).
     pub after: Duration,
-    /// How many may be removed in any hour. What is beyond waits.
+    /// How many may be removed in any hour, those counted that were removed by hand. What is beyond waits.
     pub max_per_hour: usize,
 }
 
@@ -92,8 +103,9 @@ impl RemovalPolicy for RemoveAfter {
         }
         // The reachable member of the lowest id acts; should it not, the next does a little later.
         let rank = u32::try_from(outage.rank).unwrap_or(u32::MAX);
-        let after = self.after.saturating_add(TURN.saturating_mul(rank));
-        let mut due: Vec<_> = outage.down.iter().filter(|absent| absent.since >= after).collect();
+        let after = self.after.max(outage.settled).saturating_add(TURN.saturating_mul(rank));
+        let is_due = |absent: &&Absent| absent.since >= after && !absent.has_stopped;
+        let mut due: Vec<_> = outage.down.iter().filter(is_due).collect();
         due.sort_by(|a, b| b.since.cmp(&a.since).then_with(|| a.id.cmp(&b.id)));
         let left = self.max_per_hour.saturating_sub(outage.removed);
         due.into_iter().take(left).map(|absent| absent.id.clone()).collect()
@@ -111,9 +123,11 @@ mod tests {
         let absent = |(id, since): &(&str, u64)| Absent {
             id: NodeId::new(*id).unwrap(),
             since: Duration::from_secs(*since),
+            has_stopped: false,
         };
         let down: Vec<_> = down.iter().map(absent).collect();
-        Outage { members, reachable: members - down.len(), down, rank: 0, removed: 0 }
+        let (reachable, settled) = (members - down.len(), Duration::from_secs(25));
+        Outage { members, reachable, down, rank: 0, removed: 0, settled }
     }
 
     fn policy() -> RemoveAfter {
@@ -127,6 +141,20 @@ mod tests {
     #[test]
     fn only_who_was_down_long_enough_is_removed() {
         assert_eq!(removed(&outage(5, &[("x", 599), ("y", 600)])), ["y"]);
+    }
+
+    #[test]
+    fn who_said_goodbye_stays() {
+        let mut outage = outage(5, &[("x", 9_999), ("y", 9_999)]);
+        outage.down[0].has_stopped = true;
+        assert_eq!(removed(&outage), ["y"]);
+    }
+
+    #[test]
+    fn nobody_is_removed_before_all_who_are_away_are_known() {
+        let hasty = RemoveAfter { after: Duration::ZERO, max_per_hour: 9 };
+        assert!(hasty.remove(&outage(5, &[("x", 24)])).is_empty());
+        assert_eq!(hasty.remove(&outage(5, &[("x", 25)])).len(), 1);
     }
 
     #[test]

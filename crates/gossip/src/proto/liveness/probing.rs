@@ -108,6 +108,12 @@ impl Swim {
         }
     }
 
+    /// Asks a member at once, beside whose turn it is.
+    pub(super) fn ask(&mut self, id: &NodeId) {
+        let seq = self.probes.next_seq();
+        self.send(id, Talk::Ping { seq });
+    }
+
     fn next_target(&mut self) -> Option<NodeId> {
         while let Some(id) = self.probes.hurried.pop_front() {
             if self.peers.get(&id).is_some_and(|peer| !peer.is_down()) {
@@ -222,8 +228,10 @@ impl Swim {
             return;
         }
         let own = self.probes.next_seq();
-        // Early enough that the asker hears it before it decides.
-        let nack_at_ms = self.pace.lifeguard.then_some(now_ms + self.pace.timeout_ms / 5 * 4);
+        // Early enough that the asker hears it before it decides: it has waited for `timeout` already, and there are two ways.
+        let left_ms = self.pace.interval_ms.saturating_sub(self.pace.timeout_ms);
+        let nack_in_ms = (self.pace.timeout_ms / 5 * 4).min(left_ms / 3);
+        let nack_at_ms = self.pace.lifeguard.then_some(now_ms + nack_in_ms);
         let ends_ms = now_ms + self.pace.interval_ms;
         let relay = Relay { target: target.clone(), asker: asker.clone(), seq, nack_at_ms, ends_ms };
         self.probes.relayed.insert(own, relay);

@@ -49,7 +49,7 @@ pub struct Report {
     /// Its run. A report of another run than the one known says nothing of the node.
     pub incarnation: Incarnation,
     /// How often that run has refuted a claim. It starts at 0 with each run and is never stored.
-    pub counter: u32,
+    pub counter: u64,
     /// What is said.
     pub claim: Claim,
 }
@@ -76,7 +76,7 @@ pub enum Claim {
 
 impl Report {
     /// The claim's weight at one counter.
-    pub(super) fn rank(&self) -> (Incarnation, u32, u8) {
+    pub(super) fn rank(&self) -> (Incarnation, u64, u8) {
         let claim = match self.claim {
             Claim::Alive => 0,
             Claim::Suspect { .. } => 1,

@@ -14,6 +14,7 @@ pub(super) struct Suspicion {
     max_ms: u64,
     /// Confirmations that make it as impatient as it gets.
     enough: usize,
+    is_brief: bool,
     by: BTreeSet<NodeId>,
     /// Those of them that saw the session close and the address refuse.
     refused: BTreeSet<NodeId>,
@@ -29,6 +30,20 @@ impl Suspicion {
             min_ms: pace.suspicion_min_ms(members),
             max_ms: pace.suspicion_max_ms(members),
             enough,
+            is_brief: false,
+            by: BTreeSet::from([by]),
+            refused: BTreeSet::new(),
+        }
+    }
+
+    /// `by` holds it for down already: it is refuted by one answer, or not.
+    pub(super) fn brief(by: NodeId, answer_ms: u64, now_ms: u64) -> Self {
+        Self {
+            since_ms: now_ms,
+            min_ms: answer_ms,
+            max_ms: answer_ms,
+            enough: 0,
+            is_brief: true,
             by: BTreeSet::from([by]),
             refused: BTreeSet::new(),
         }
@@ -62,6 +77,16 @@ impl Suspicion {
         let confirmed = (self.by.len() as f64).ln() / (self.enough as f64 + 1.0).ln();
         let saved = (self.max_ms - self.min_ms) as f64 * confirmed.min(1.0);
         self.since_ms + self.max_ms - saved as u64
+    }
+
+    /// Whether it began within so many milliseconds, and might be nothing.
+    pub(super) fn is_younger_than(&self, ms: u64, now_ms: u64) -> bool {
+        now_ms < self.since_ms.saturating_add(ms)
+    }
+
+    /// Whether it ends when one answer is late.
+    pub(super) fn is_brief(&self) -> bool {
+        self.is_brief
     }
 
     /// The time of this node stood still.

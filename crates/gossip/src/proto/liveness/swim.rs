@@ -21,7 +21,7 @@ pub struct Swim {
     pub(super) me: NodeId,
     incarnation: Incarnation,
     /// How often this run has refuted a claim.
-    counter: u32,
+    counter: u64,
     pub(super) peers: Peers,
     pub(super) probes: Probes,
     pub(super) health: Health,
@@ -187,16 +187,30 @@ impl Swim {
             return self.refute(&report);
         }
         let Some(peer) = self.peers.get_mut(&report.id) else { return };
-        if report.incarnation != peer.incarnation || report.counter < peer.counter {
+        if report.incarnation != peer.incarnation || !is_next(peer.counter, report.counter) {
             return;
         }
         let is_newer = report.counter > peer.counter;
         match &report.claim {
             Claim::Alive if is_newer => {
                 peer.counter = report.counter;
+                // It is there though this node has no session with it: what refuses that stands between the two.
+                peer.was_linked &= peer.linked;
                 self.change(&report.id, State::Alive);
                 self.news.add(report);
             }
+            // What says goodbye is believed: it will not answer.
+            Claim::Down { by }
+                if self.pace.lifeguard
+                    && *by != report.id
+                    && peer.is_trusted(self.pace.timeout_ms, now_ms) =>
+            {
+                let (id, by) = (report.id.clone(), by.clone());
+                peer.counter = report.counter;
+                self.verify(&id, by, now_ms);
+            }
+            // Being verified.
+            Claim::Down { .. } if !is_newer && peer.is_verified() => {}
             Claim::Down { by } if is_newer || !peer.is_down() => {
                 peer.counter = report.counter;
                 let state = State::Down { by: by.clone() };
@@ -236,6 +250,21 @@ impl Swim {
         worth_telling
     }
 
+    /// Another holds a member for down that this node has a session with and no reason to doubt. It is asked, and if it does
+    /// not answer in the time for an answer, it is down.
+    fn verify(&mut self, id: &NodeId, by: NodeId, now_ms: u64) {
+        self.forget_timer(id);
+        let suspicion = Suspicion::brief(by.clone(), self.health.stretch(self.pace.timeout_ms), now_ms);
+        let (ends_ms, claim) = (suspicion.ends_ms(), Claim::Suspect { by, refused: false });
+        self.change(id, State::Suspect(Box::new(suspicion)));
+        self.timers.insert((ends_ms, id.clone()));
+        if let Some(peer) = self.peers.get(id) {
+            let (incarnation, counter) = (peer.incarnation, peer.counter);
+            self.news.add(Report { id: id.clone(), incarnation, counter, claim });
+        }
+        self.ask(id);
+    }
+
     /// Two who saw a session close and the address refuse are enough, or this node alone where there is no other.
     fn check_refusals(&mut self, id: &NodeId) {
         let needed = if self.peers.members() == 2 { 1 } else { 2 };
@@ -262,7 +291,7 @@ impl Swim {
     /// Says that this node is there, above what was said of it.
     fn refute(&mut self, report: &Report) {
         let is_claim = report.claim != Claim::Alive && report.incarnation == self.incarnation;
-        if is_claim && report.counter >= self.counter && !self.stopping {
+        if is_claim && is_next(self.counter, report.counter) && !self.stopping {
             self.counter = report.counter.saturating_add(1);
             self.health.worse(1);
             self.say_alive();
@@ -391,7 +420,24 @@ impl FailureDetector for Swim {
     fn liveness(&self, id: &NodeId) -> Liveness {
         self.peers.get(id).map_or(Liveness::Alive, super::peers::Peer::liveness)
     }
+
+    fn has_stopped(&self, id: &NodeId) -> bool {
+        self.peers.get(id).is_some_and(|peer| matches!(&peer.state, State::Down { by } if by == id))
+    }
+
+    fn settled_ms(&self, members: usize) -> u64 {
+        self.pace.suspicion_max_ms(members).saturating_add(2 * self.pace.interval_ms)
+    }
 }
+
+/// Whether a counter may follow a known one. The next is one above; one that is far above was never reached by refuting, and
+/// taken for true it would leave no room to refute any more.
+fn is_next(known: u64, said: u64) -> bool {
+    said.checked_sub(known).is_some_and(|leap| leap <= LEAP_MAX)
+}
+
+/// A refutation a second takes a hundred years to get so far.
+const LEAP_MAX: u64 = u32::MAX as u64;
 
 /// The pause between rounds of telling.
 const TELL_MS: u64 = 100;

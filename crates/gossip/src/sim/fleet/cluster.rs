@@ -1,12 +1,15 @@
 //! The nodes, their links, and how their time passes.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use netkernel::{Address, NodeId};
 
 use super::{Spread, Traffic};
+use crate::event::Event;
+use crate::liveness::{Never, RemovalPolicy};
 use crate::proto::{
     Action, Calm, Command, DialError, DialId, ImageId, Input, Insertion, Machine, Now, Random, Settings,
     Token,
@@ -18,39 +21,45 @@ use crate::view::{Member, Status};
 /// So many nodes, each with a machine of its own.
 #[derive(Debug)]
 pub struct Fleet {
-    nodes: Vec<Node>,
+    pub(super) nodes: Vec<Node>,
     /// Which node is where, by port.
     ports: BTreeMap<u16, usize>,
-    links: Links,
-    random: Random,
-    now_us: u64,
+    pub(super) links: Links,
+    pub(super) random: Random,
+    pub(super) now_us: u64,
     queue: BinaryHeap<Reverse<Entry>>,
     next: u64,
     traffic: Traffic,
     /// The node that everyone is to hear of, and when each has.
     awaited: Option<(NodeId, BTreeSet<usize>)>,
+    /// The one side of a partition; empty if there is none.
+    pub(super) apart: BTreeSet<usize>,
+    removals: u64,
 }
 
 #[derive(Debug)]
-struct Node {
+pub(super) struct Node {
     id: NodeId,
-    machine: Machine,
+    pub(super) machine: Machine,
     wished: BTreeSet<usize>,
     /// When the machine is woken.
-    wake_ms: Option<u64>,
+    pub(super) wake_ms: Option<u64>,
     /// Until when its network card is busy with what it sent.
     sending_until_us: u64,
+    /// What waits until it runs again, while it stands still.
+    pub(super) waiting: Option<VecDeque<Input>>,
 }
 
 /// Something that happens at a time.
 #[derive(Debug, PartialEq, Eq)]
-enum Happening {
+pub(super) enum Happening {
     Arrive { from: usize, to: usize, connection: u32, bytes: Bytes },
     Wake { node: usize },
     Break { a: usize, b: usize, connection: u32 },
     Connect { from: usize, to: usize },
     Dialed { node: usize, dial: DialId, to: Option<usize> },
     Stored { node: usize, image: ImageId },
+    Resume { node: usize },
 }
 
 /// An entry of the queue, ordered by time and then by when it was put there.
@@ -74,6 +83,13 @@ impl Fleet {
     /// Nodes of one ring that all know each other and have a session with each other. `loss` is in percent of packets.
     #[must_use]
     pub fn settled(nodes: usize, loss: u64, seed: u64) -> Self {
+        Self::settled_under(&(Arc::new(Never) as Arc<dyn RemovalPolicy>), nodes, loss, seed)
+    }
+
+    /// The same, under this removal policy.
+    #[must_use]
+    pub fn settled_under(policy: &Arc<dyn RemovalPolicy>, nodes: usize, loss: u64, seed: u64) -> Self {
+        let settings = |ix| Settings { removal: Arc::clone(policy), ..settings(ix) };
         let settings: Vec<_> = (0..nodes).map(settings).collect();
         let calm = Calm::new(ring(), &settings, time(0));
         let mut fleet = Self::new(Links::new(nodes, loss, DELAY_MS), seed);
@@ -153,6 +169,12 @@ impl Fleet {
         self.traffic
     }
 
+    /// How often a node saw a member removed.
+    #[must_use]
+    pub fn removals(&self) -> u64 {
+        self.removals
+    }
+
     /// Whether every node has heard from all, and all have the same.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -176,13 +198,15 @@ impl Fleet {
             next: 0,
             traffic: Traffic::default(),
             awaited: None,
+            apart: BTreeSet::new(),
+            removals: 0,
         }
     }
 
     fn add(&mut self, settings: Settings, machine: Machine) {
         self.ports.insert(settings.address.port(), self.nodes.len());
-        let (wished, wake_ms, sending_until_us) = (BTreeSet::new(), None, 0);
-        self.nodes.push(Node { id: settings.id, machine, wished, wake_ms, sending_until_us });
+        let (wished, wake_ms, sending_until_us, waiting) = Default::default();
+        self.nodes.push(Node { id: settings.id, machine, wished, wake_ms, sending_until_us, waiting });
     }
 
     fn wait(&mut self, began_us: u64, holds: impl Fn(&Self) -> bool) -> Option<u64> {
@@ -195,12 +219,12 @@ impl Fleet {
         None
     }
 
-    fn at(&mut self, at_us: u64, happening: Happening) {
+    pub(super) fn at(&mut self, at_us: u64, happening: Happening) {
         self.next += 1;
         self.queue.push(Reverse(Entry(at_us, self.next, happening)));
     }
 
-    fn time(&self) -> Now {
+    pub(super) fn time(&self) -> Now {
         time(self.now_us / 1_000)
     }
 
@@ -210,8 +234,11 @@ impl Fleet {
         self.give(node, Input::Command { token, command });
     }
 
-    fn give(&mut self, node: usize, input: Input) {
+    pub(super) fn give(&mut self, node: usize, input: Input) {
         let now = self.time();
+        if let Some(waiting) = &mut self.nodes[node].waiting {
+            return waiting.push_back(input);
+        }
         self.nodes[node].machine.handle(input, now);
         self.carry_out(node);
     }
@@ -226,7 +253,8 @@ impl Fleet {
             }
             Happening::Wake { node } => {
                 let now = self.time();
-                if self.nodes[node].wake_ms.take_if(|at| *at <= now.mono_ms).is_some() {
+                let runs = self.nodes[node].waiting.is_none();
+                if runs && self.nodes[node].wake_ms.take_if(|at| *at <= now.mono_ms).is_some() {
                     self.nodes[node].machine.wake(now);
                     self.carry_out(node);
                 }
@@ -241,7 +269,10 @@ impl Fleet {
             }
             Happening::Connect { from, to } => {
                 if self.nodes[from].wished.contains(&to) {
-                    self.link(from, to);
+                    match self.is_cut(from, to) {
+                        true => self.at(self.now_us + REDIAL_US, Happening::Connect { from, to }),
+                        false => self.link(from, to),
+                    }
                 }
             }
             Happening::Dialed { node, dial, to } => {
@@ -256,6 +287,7 @@ impl Fleet {
                 self.give(node, Input::Dialed { dial, result });
             }
             Happening::Stored { node, image } => self.give(node, Input::Stored { image, result: Ok(()) }),
+            Happening::Resume { node } => self.resume(node),
         }
     }
 
@@ -273,7 +305,7 @@ impl Fleet {
     }
 
     /// Sees to it that a node is woken when it wants to be.
-    fn rouse(&mut self, node: usize) {
+    pub(super) fn rouse(&mut self, node: usize) {
         let Some(due_ms) = self.nodes[node].machine.deadline_ms() else { return };
         let at_ms = due_ms.max(self.now_us / 1_000 + 1);
         if self.nodes[node].wake_ms.is_none_or(|wake_ms| at_ms < wake_ms) {
@@ -282,7 +314,7 @@ impl Fleet {
         }
     }
 
-    fn carry_out(&mut self, node: usize) {
+    pub(super) fn carry_out(&mut self, node: usize) {
         while let Some(action) = self.nodes[node].machine.poll_action() {
             self.act(node, action);
         }
@@ -313,6 +345,7 @@ impl Fleet {
                 let took_us = 1_000 + self.random.below(STORE_SPREAD_US);
                 self.at(self.now_us + took_us, Happening::Stored { node, image });
             }
+            Action::Emit(Event::Removed { .. }) => self.removals += 1,
             Action::Publish(_) => {
                 if let Some((id, left)) = &mut self.awaited
                     && self.nodes[node].machine.is_member(id)
@@ -329,6 +362,9 @@ impl Fleet {
             return;
         }
         self.traffic.count(&bytes);
+        if self.is_cut(from, to) {
+            return;
+        }
         let sender = &mut self.nodes[from];
         sender.sending_until_us = sender.sending_until_us.max(self.now_us) + bytes.len() as u64 / BYTES_A_US;
         match self.links.send(from, to, sender.sending_until_us, &mut self.random) {
@@ -385,6 +421,9 @@ const AFTERMATH_MS: u64 = 1_000;
 
 /// A write takes 1 to 10 ms.
 const STORE_SPREAD_US: u64 = 9_000;
+
+/// The pause between dials of a node that does not answer.
+const REDIAL_US: u64 = 5_000_000;
 
 /// What a network card of 1 Gbit/s sends in a microsecond.
 const BYTES_A_US: u64 = 125;

@@ -16,6 +16,7 @@
 
 mod cluster;
 mod traffic;
+mod weather;
 
 pub use cluster::Fleet;
 pub use traffic::Traffic;

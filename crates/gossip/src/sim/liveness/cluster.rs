@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::time::Duration;
 
 use netkernel::{Incarnation, NodeId};
 
@@ -329,7 +330,8 @@ impl Cluster {
             }
             node.outages.count(now_ms, GAP_MS);
             if !node.outages.is_over() {
-                self.measured.removals += policy.remove(&node.outages.outage(0)).len() as u64;
+                let outage = node.outages.outage(0, |_| false, Duration::ZERO);
+                self.measured.removals += policy.remove(&outage).len() as u64;
             }
         }
         self.at(self.now_us + 1_000_000, Happening::Consider);
@@ -377,14 +379,14 @@ const PATIENCE_US: u64 = 120_000_000;
 /// How often that is looked for.
 const LOOK_US: u64 = 10_000;
 
-/// What waits for one node at most.
-const INBOX_MAX: usize = 1_024;
+/// What waits for one node at most: ten seconds' work of a slow one.
+const INBOX_MAX: usize = 256;
 
 /// One message of a healthy node: ten thousand a second.
 const SERVICE_US: u64 = 100;
 
-/// One message of a slow node: fifty a second.
-const SLOW_US: u64 = 20_000;
+/// One message of a slow node: twenty-five a second, where a quiet ring sends it three to five.
+const SLOW_US: u64 = 40_000;
 
 /// A node that was not asked for so long stood still.
 const GAP_MS: u64 = 10_000;

@@ -83,7 +83,7 @@ impl Trial {
         self
     }
 
-    /// So many nodes of a hundred take 20 ms for each message.
+    /// So many nodes of a hundred take 40 ms for each message.
     pub fn slow(mut self, percent: u64) -> Self {
         self.slow = percent.min(100);
         self
