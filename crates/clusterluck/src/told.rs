@@ -90,6 +90,7 @@ fn of_ring(event: &RingEvent) -> Told {
         RingEvent::Converged { members } => Told::of("converged").with("members", members),
         RingEvent::BadFrame { id, error } => Told::about("bad_frame", id).with("error", error),
         RingEvent::NotStored { reason } => Told::of("not_stored").with("reason", reason),
+        RingEvent::RingCrowded { points } => Told::of("ring_crowded").with("points", points),
         RingEvent::RingRefused { error } => Told::of("ring_refused").with("error", error),
         // Of a layer newer than this list.
         other => Told::of("ring_event").with("event", &format_args!("{other:?}")),
@@ -113,6 +114,8 @@ fn of_link(event: &PeerEvent) -> Told {
         PeerEvent::Unreachable { id, attempt, refused } => {
             Told::about("link_unreachable", id).with("attempt", attempt).with("refused", refused)
         }
+        PeerEvent::Dropped { id, messages } => Told::about("messages_dropped", id).with("count", messages),
+        PeerEvent::Unconfirmed { id, casts } => Told::about("casts_unconfirmed", id).with("count", casts),
         other => Told::of("link_event").with("event", &format_args!("{other:?}")),
     }
 }
