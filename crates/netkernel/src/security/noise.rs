@@ -40,8 +40,10 @@ impl Noise {
     /// Security for the holders of this cookie.
     #[must_use]
     pub fn new(cookie: &Cookie) -> Self {
-        let psk = blake3::derive_key("clusterluck netkernel v1 psk", cookie.secret());
-        Self { psk: Zeroizing::new(psk) }
+        let mut derived = blake3::derive_key("clusterluck netkernel v1 psk", cookie.secret());
+        let psk = Zeroizing::new(derived);
+        derived.zeroize();
+        Self { psk }
     }
 
     fn builder<'a>(&'a self, prologue: &'a [u8]) -> Result<Builder<'a>, HandshakeError> {
