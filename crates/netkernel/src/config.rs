@@ -1,4 +1,4 @@
-//! Every setting of a kernel, each with its reason.
+//! The settings of a kernel, each with its reason.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,6 +10,11 @@ use crate::security::Security;
 use crate::transport::{Tcp, Transport};
 
 /// How a kernel is set up. Security has no default: it is the one choice that must be made.
+///
+/// What both ends of a session have to agree on, and what no deployment has a reason to change, is no setting: the credit
+/// of a server (4,096 casts or 2 MiB) and of a link (16 MiB), 4,096 names and 1,024 unfinished messages a session, 64 KiB
+/// that may go ahead, pieces of 60 KiB at most, how much bulk may be under way (64 KiB to 16 MiB, as its way is), and the
+/// turns of those who dial at once. The [wire format](crate::wire_v1) says what of this a peer can rely on.
 #[derive(Clone)]
 pub struct Config {
     pub(crate) id: NodeId,
@@ -230,11 +235,14 @@ impl Config {
     /// When to ask a silent peer for a sign of life: after `idle`, or after `busy` while calls wait for it; and
     /// how long it may take to give one before the session is closed. Defaults 15 s, for judging nodes is the business
     /// of gossip and an idle session should cost little; 2 s, for then somebody waits; and 5 s. All sessions of a kernel
-    /// are looked at together, every half of `busy`.
+    /// are looked at together, every half of `busy`. `idle` and `busy` are at least 20 ms.
+    ///
+    /// Calls are those made by [`Net::call`](crate::Net::call): what layers above wait for without one, as monitors do,
+    /// makes no link busy. A peer that is never silent is asked every `idle` as well, for the time that its answer takes.
     #[must_use]
     pub fn heartbeat(mut self, idle: Duration, busy: Duration, timeout: Duration) -> Self {
-        self.limits.heartbeat_idle = idle;
-        self.limits.heartbeat_busy = busy;
+        self.limits.heartbeat_idle = idle.max(HEARTBEAT_MIN);
+        self.limits.heartbeat_busy = busy.max(HEARTBEAT_MIN);
         self.limits.heartbeat_timeout = timeout;
         self
     }
@@ -269,6 +277,9 @@ pub enum OfflinePolicy {
     /// The oldest cast that waits is dropped for it, and counted.
     DropOldest,
 }
+
+/// More often, looking for silence would be all that a node does.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(20);
 
 /// The reasons stand with the setters.
 impl Default for Limits {

@@ -25,8 +25,9 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// This node, with its present incarnation.
     fn local(&self) -> Node;
 
-    /// Makes this node a new instance of itself: sessions under the old incarnation are closed in good order
-    /// and made again. Incarnations only grow; a lower one is ignored.
+    /// Makes this node a new instance of itself: sessions with nodes under the old incarnation are closed in good order
+    /// and made again. Those of clients and command lines, which know no incarnations, go on. Incarnations only grow; a
+    /// lower one is ignored.
     fn set_incarnation(&self, incarnation: Incarnation);
 
     /// Queues a message, or hands it back at once.
@@ -38,7 +39,8 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
 
     /// Queues a small message ahead of everything that waits for its node, or hands it back at once: for protocols
     /// that take a message's delay for its sender's death. It keeps no order with other messages, and at most 64 KiB
-    /// wait so for one node. A network without such a way sends it as [`try_cast`](Net::try_cast) does.
+    /// wait so for one node. It waits for no credit either: casts that a full server has yet to take are not held there
+    /// beyond twice what credit allows, but refused and counted. A network without such a way sends it as [`try_cast`](Net::try_cast) does.
     ///
     /// # Errors
     ///
@@ -112,7 +114,8 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// node there is an error. The session is kept only while in use unless [`connect`](Net::connect) is called too.
     ///
     /// A node that is bound but does not serve yet lets connections wait: dialing it takes until it serves, and ends
-    /// with a timeout if that comes first.
+    /// with a timeout if that comes first, or the time that a handshake may take at all
+    /// ([`Config::handshake_time`](crate::Config::handshake_time)).
     ///
     /// # Errors
     ///
@@ -146,7 +149,7 @@ pub(crate) async fn outcomes(calls: Vec<(NodeId, Call)>) -> Vec<(NodeId, Result<
 }
 
 /// Receives what arrives. All methods run on the session's reader: they hand the message on and return, and
-/// never block or decode a body.
+/// never block or decode a body. One that panics ends the session, which is then made again.
 pub trait Dispatch: Send + Sync + 'static {
     /// A message for a server.
     ///
@@ -247,7 +250,8 @@ pub struct PeerStatus {
     pub connected: bool,
     /// Sessions that exist, those that are being made or ended included.
     pub sessions: usize,
-    /// The last round trip measured on the session.
+    /// The last round trip measured: by [`Net::ping`], or by the heartbeats that the session, silent or not, is asked for
+    /// every [`heartbeat`](crate::Config::heartbeat) `idle`. None until the first is answered.
     pub round_trip: Option<Duration>,
     /// Messages waiting to be written.
     pub queued_messages: usize,
@@ -394,7 +398,8 @@ pub enum PeerEvent {
         /// How many were written and not reported as taken, since the last such event.
         casts: u64,
     },
-    /// Nothing could be reached at a node's address; it will be tried again.
+    /// No session could be made to the node: nobody answered at its address, or whoever did would not make one or is
+    /// another (the log says which, as [`ConnectError`] does to those who dial). It will be tried again.
     Unreachable {
         /// The node.
         id: NodeId,

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
 
 use std::cell::RefCell;
 use std::fmt::{self, Write};
@@ -10,6 +13,7 @@ use std::sync::Once;
 
 use common::{SECOND, id, node, settle, start};
 use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, Transport};
+use shim::{Shim, cast};
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -169,6 +173,24 @@ async fn a_flood_of_refused_connections_writes_few_lines_that_account_for_all() 
     let (late, rest) = told("message=connections refused");
     assert!(lines >= 1 && late >= 1 && lines + late <= 5, "{lines} and {late} lines");
     assert_eq!(lines + more + rest, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_broken_sessions_writes_few_lines_that_account_for_all() {
+    Everything::listen();
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    for number in 0..200 {
+        let mut peer = Shim::connect(&network, &b, &format!("peer-{number}")).await;
+        // A server that was never named.
+        peer.record(&cast(77, b"body")).await;
+        settle().await;
+    }
+    tokio::time::sleep(25 * SECOND).await;
+    let (lines, more) = told("message=session closed: the peer broke the protocol");
+    let (late, rest) = told("message=sessions closed: their peers broke the protocol");
+    assert!(lines >= 1 && lines + late <= 4, "{lines} and {late} lines");
+    assert_eq!(lines + more + rest, 200);
 }
 
 /// A line says what happened and why, each once.

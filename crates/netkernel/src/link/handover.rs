@@ -216,6 +216,7 @@ impl Link {
             }
         } else if !clean {
             let sent_by = state.sessions.broke(session);
+            state.round_trip.session_lost();
             if sent_by {
                 self.messages_lost(&mut state, session, carried);
             }
@@ -270,6 +271,7 @@ impl Link {
         }
         let peer = state.sessions.withdraw()?;
         let dropped = state.lanes.link_lost(Instant::now());
+        state.round_trip.session_lost();
         state.recount_credit();
         let inbound = std::mem::take(&mut state.inbound);
         self.tell_senders(state);

@@ -2,6 +2,7 @@
 //! whole; one that does not loses what exceeds it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
@@ -181,7 +182,11 @@ impl Link {
 
     /// The link is lost: what no mailbox takes now is dropped, so that nothing arrives after its end.
     pub(super) fn end_intake(&self, dispatch: &dyn Dispatch) {
-        self.offer_casts(dispatch, &mut Due::default());
+        // Whatever the layer above does, the link's end is told.
+        let offer = || self.offer_casts(dispatch, &mut Due::default());
+        if catch_unwind(AssertUnwindSafe(offer)).is_err() {
+            tracing::error!(peer = %self.id, "the layer above panicked at casts held for its servers");
+        }
         let left = std::mem::take(&mut *self.intake());
         self.parked.store(0, Ordering::Relaxed);
         if left.messages > 0 {

@@ -124,7 +124,7 @@ impl Message {
             }
             Subject::Call { id, server, deadline } => {
                 let left = deadline.saturating_duration_since(now).as_millis();
-                // Rounded up, so that no call arrives with the 0 that means "no deadline".
+                // Rounded up: 0 would say that it is over, and a part of a millisecond is left.
                 let ttl_ms = u64::try_from(left).unwrap_or(u64::MAX).saturating_add(1);
                 let head = Head { ttl_ms, ..head };
                 Envelope { kind: Kind::Call, id: id.0, refused: false, server: Some(server), head }

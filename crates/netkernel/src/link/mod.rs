@@ -10,6 +10,7 @@ mod intake;
 mod lanes;
 mod message;
 mod outgoing;
+mod round_trip;
 mod sessions;
 mod status;
 mod wish;
@@ -35,6 +36,7 @@ use self::calls::PendingCalls;
 use self::direct::Direct;
 use self::intake::{Bell, Intake};
 use self::lanes::Lanes;
+use self::round_trip::RoundTrip;
 use self::sessions::Sessions;
 use crate::call::{CallId, Inbound};
 use crate::config::Limits;
@@ -61,7 +63,8 @@ pub(crate) struct Link {
     announcing: Mutex<()>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
     pub(crate) dialing: tokio::sync::Mutex<()>,
-    /// How many tasks are about to give this link a session or a wish; changed under the lock of all links.
+    /// How many tasks are about to give this link a session or a wish; made more under the lock of all links, under which
+    /// it is also forgotten.
     pub(crate) visitors: AtomicUsize,
     /// Wakes the writers: there is something to take, or a session's part has changed.
     pub(crate) work: Notify,
@@ -89,7 +92,7 @@ struct State {
     wish: Option<Wish>,
     /// The last peer a session was made with.
     peer: Option<Arc<Peer>>,
-    round_trip: Option<Duration>,
+    round_trip: RoundTrip,
     closed: bool,
 }
 
@@ -124,7 +127,7 @@ impl Link {
                 inbound: HashMap::new(),
                 wish: None,
                 peer: None,
-                round_trip: None,
+                round_trip: RoundTrip::default(),
                 closed: false,
             }),
             limits,
@@ -289,7 +292,26 @@ impl Link {
     }
 
     pub(crate) fn set_round_trip(&self, round_trip: Duration) {
-        self.state().round_trip = Some(round_trip);
+        self.state().round_trip.set(round_trip);
+    }
+
+    /// Asks for a sign of life that nobody awaits, and measures how long it takes.
+    pub(crate) fn heartbeat(&self) {
+        let mut state = self.state();
+        state.round_trip.ping(Instant::now());
+        state.lanes.control(Control::Ping(HEARTBEAT));
+        self.wake_writers(state);
+    }
+
+    /// The peer has given a sign of life that it was asked for.
+    pub(crate) fn heartbeat_answered(&self) {
+        self.state().round_trip.pong(Instant::now());
+    }
+
+    /// Whether no heartbeat was sent for so long by the session, which carries messages.
+    pub(crate) fn heartbeat_due(&self, session: SessionId, every: Duration) -> bool {
+        let state = self.state();
+        state.sessions.owner() == Some(session) && state.round_trip.is_due(Instant::now(), every)
     }
 
     /// Gives up everything that waits: the link is being removed or the kernel has stopped.
@@ -308,6 +330,9 @@ impl Link {
         self.work.notify_waiters();
     }
 }
+
+/// The number of PINGs that nobody awaits: any frame is a sign of life.
+pub(crate) const HEARTBEAT: u64 = 0;
 
 impl State {
     /// Whether what is queued now goes by the present session. One that is ending sends what waited before.

@@ -128,7 +128,7 @@ impl Link {
             },
             connected,
             sessions,
-            round_trip: state.round_trip.filter(|_| connected),
+            round_trip: state.round_trip.took().filter(|_| connected),
             queued_messages: state.lanes.messages(),
             queued_bytes: state.lanes.bytes(),
             queued_control: control,

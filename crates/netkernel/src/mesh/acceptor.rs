@@ -23,6 +23,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
             () = shared.closing.cancelled() => return,
             _ = overdue.tick() => {
                 shared.refused.tell_overdue();
+                shared.violations.tell_overdue();
                 continue;
             }
             accepted = listener.accept() => accepted,

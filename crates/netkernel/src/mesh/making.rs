@@ -122,6 +122,7 @@ impl<'a> Making<'a> {
             encoder: self.opening.encoder,
             activate,
             report: Box::new(move || shared.report_losses(&link)),
+            violations: Arc::clone(&self.shared.violations),
             dispatch,
             limits: self.shared.config.limits.clone(),
             epoch: self.shared.epoch,

@@ -21,6 +21,7 @@ use crate::metrics::Labels;
 use crate::net::{Dispatch, PeerEvent, PeerStatus};
 use crate::node::{Incarnation, Node, NodeId, Role};
 use crate::proto::hello::Hello;
+use crate::session::Violations;
 use crate::transport::Listener;
 
 /// What the handle and all tasks share.
@@ -36,6 +37,7 @@ pub(super) struct Shared {
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     pub(super) refused: Refused,
+    pub(super) violations: Arc<Violations>,
     /// First messages of handshakes that came of late.
     pub(super) first_messages: FirstMessages,
     /// Places for sessions that are accepted.
@@ -70,6 +72,7 @@ impl Shared {
             calls: AtomicU64::new(random()? >> 2),
             links: Mutex::new(BTreeMap::new()),
             refused: Refused::new(&config.id),
+            violations: Arc::new(Violations::new()),
             first_messages: FirstMessages::default(),
             places: Arc::new(Semaphore::new(config.limits.sessions_max)),
             events: EventLog::new(),

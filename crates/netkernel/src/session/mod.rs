@@ -4,6 +4,7 @@ mod encoder;
 mod outlet;
 mod reader;
 mod records;
+mod violations;
 mod writer;
 
 use std::sync::Arc;
@@ -19,11 +20,13 @@ pub(crate) use encoder::Encoder;
 pub(crate) use outlet::{Outlet, SharedOutlet};
 pub(crate) use reader::Activate;
 pub(crate) use records::RecordReader;
+pub(crate) use violations::Violations;
 
 use self::reader::{Reader, ReaderEnd};
 use self::writer::WriterEnd;
+use crate::call::deadline_after;
 use crate::config::Limits;
-use crate::link::{Control, Ended, Link, SessionHandle};
+use crate::link::{Ended, Link, SessionHandle};
 use crate::net::{Dispatch, DownReason};
 use crate::proto::hello::{Goaway, SessionId};
 
@@ -36,6 +39,7 @@ pub(crate) struct Session {
     pub(crate) activate: Activate,
     /// Tells the layers above of what was lost; called now and then.
     pub(crate) report: Box<dyn Fn() + Send + Sync>,
+    pub(crate) violations: Arc<Violations>,
     pub(crate) dispatch: Arc<dyn Dispatch>,
     pub(crate) limits: Limits,
     /// When the kernel began: all its sessions look for silence at the same beats.
@@ -44,9 +48,11 @@ pub(crate) struct Session {
 
 /// Runs a session to its end and says why it ended, and whether another was promised in its place.
 pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownReason) {
-    let Session { link, handle, records, encoder, activate, report, dispatch, limits, epoch } = session;
+    let Session { link, handle, records, encoder, activate, report, violations, dispatch, limits, epoch } =
+        session;
     let heard = Arc::clone(&records.heard);
-    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
+    let told = (Arc::clone(&heard), violations);
+    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, told);
     let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), limits.write_stall);
     let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let mut writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
@@ -98,7 +104,14 @@ async fn both_ends(
     writer: &mut AbortOnDropHandle<WriterEnd>,
     patience: Duration,
 ) -> (ReaderEnd, WriterEnd) {
-    let read = |end: Result<ReaderEnd, JoinError>| end.unwrap_or(ReaderEnd::Lost);
+    let read = |end: Result<ReaderEnd, JoinError>| {
+        end.unwrap_or_else(|error| {
+            if error.is_panic() {
+                tracing::error!("session closed: the layer above panicked at what arrived");
+            }
+            ReaderEnd::Lost
+        })
+    };
     let written = |end: Result<WriterEnd, JoinError>| end.unwrap_or(WriterEnd::Lost);
     tokio::select! {
         end = &mut *reader => match read(end) {
@@ -140,13 +153,19 @@ async fn silence(
         if silence < patience {
             let wait = (patience - silence).min(limits.heartbeat_busy);
             // Each at a time of its own, the idle sessions of a large mesh would not let the process sleep.
-            tokio::time::sleep_until(next_beat(epoch, Instant::now() + wait, limits.heartbeat_busy / 2))
-                .await;
+            let beat = limits.heartbeat_busy.min(limits.heartbeat_idle) / 2;
+            tokio::time::sleep_until(next_beat(epoch, deadline_after(wait), beat)).await;
+            // One that is never silent is asked now and then, too: the answers tell how far the peer is. One that is silent
+            // is not, for it may hear us without being heard, and would take us for alive so much longer.
+            let heard_of_late = heard.silence() < limits.heartbeat_busy;
+            if heard_of_late && link.heartbeat_due(session, limits.heartbeat_idle) {
+                link.heartbeat();
+            }
             continue;
         }
         // Counted, not timed: the answer may come within the very tick of the clock in which the question was put.
         let before = heard.times();
-        link.control(Control::Ping(HEARTBEAT));
+        link.heartbeat();
         // The peer answers after it has read what is under way. How long that may take is not a matter of heartbeats.
         let behind_bulk = link.is_behind_bulk(session);
         let answer = if behind_bulk { limits.write_stall } else { Duration::ZERO };
@@ -176,7 +195,10 @@ fn next_beat(epoch: Instant, at: Instant, beat: Duration) -> Instant {
     let into_beat_ns = at.saturating_duration_since(epoch).as_nanos().checked_rem(beat.as_nanos());
     match into_beat_ns {
         None | Some(0) => at,
-        Some(ns) => at + beat - Duration::from_nanos(u64::try_from(ns).unwrap_or_default()),
+        Some(ns) => {
+            let into_beat = Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX));
+            at.checked_add(beat.saturating_sub(into_beat)).unwrap_or(at)
+        }
     }
 }
 
@@ -190,8 +212,6 @@ async fn stop<T>(task: &mut AbortOnDropHandle<T>) {
 /// A session that has had nothing to do for so long gives the room of its buffers back: rarely enough that busy ones
 /// keep theirs.
 const REST_AFTER: Duration = Duration::from_secs(1);
-/// The id of pings that nobody awaits: any frame is a sign of life.
-const HEARTBEAT: u64 = 0;
 
 #[cfg(test)]
 mod tests {
@@ -205,6 +225,8 @@ mod tests {
         assert_eq!([0, 1, 499, 500, 501].map(|ms| beat_after(ms).as_millis()), [0, 500, 500, 500, 1_000]);
         let at = epoch + Duration::from_millis(7);
         assert_eq!(next_beat(epoch, at, Duration::ZERO), at, "a heartbeat of no time has no beats");
+        let decades = deadline_after(Duration::MAX);
+        assert_eq!(next_beat(epoch, decades, Duration::MAX), decades, "a beat the clock does not reach");
         assert_eq!(next_beat(at, epoch, beat), epoch, "the kernel began before its sessions");
     }
 }

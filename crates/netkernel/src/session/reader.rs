@@ -8,9 +8,10 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::Violations;
 use super::records::{Heard, ReadError, RecordReader};
 use crate::call::{CallId, Responder};
-use crate::link::{Arriving, Begun, Control, Link, SessionHandle, Verdict, count};
+use crate::link::{Arriving, Begun, Control, HEARTBEAT, Link, SessionHandle, Verdict, count};
 use crate::net::Dispatch;
 use crate::node::{Role, ServerName};
 use crate::proto::credit::{Due, Grant, Load};
@@ -41,6 +42,7 @@ pub(super) struct Reader {
     dispatch: Arc<dyn Dispatch>,
     activate: Option<Activate>,
     heard: Arc<Heard>,
+    violations: Arc<Violations>,
     defined: Defined,
     /// What mailboxes here have taken, to be told to the peer.
     due: Due,
@@ -86,7 +88,7 @@ impl Reader {
         handle: SessionHandle,
         dispatch: Arc<dyn Dispatch>,
         activate: Activate,
-        heard: Arc<Heard>,
+        (heard, violations): (Arc<Heard>, Arc<Violations>),
     ) -> Self {
         Self {
             link,
@@ -94,6 +96,7 @@ impl Reader {
             dispatch,
             activate: Some(activate),
             heard,
+            violations,
             defined: Defined::default(),
             due: Due::default(),
             patience: OFFER_FIRST,
@@ -238,7 +241,7 @@ impl Reader {
     }
 
     fn violation(&self, violation: &dyn std::error::Error) -> ReaderEnd {
-        tracing::warn!(peer = %self.link.id(), %violation, "session closed: the peer broke the protocol");
+        self.violations.tell(self.link.id(), violation);
         ReaderEnd::Protocol
     }
 
@@ -259,6 +262,7 @@ impl Reader {
                 let _queued = self.link.control(Control::Pong(frame.id));
             }
             Kind::Pong if pace::is_milestone(frame.id) => self.link.milestone_read(frame.id),
+            Kind::Pong if frame.id == HEARTBEAT => self.link.heartbeat_answered(),
             Kind::Pong => self.link.replied(CallId(frame.id), Ok(Bytes::new())),
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {
