@@ -396,3 +396,38 @@ fn what_is_known_of_a_later_run_is_asked_for_once() {
     hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![own], facts: Vec::new() });
     assert!(!asks(&mut hand));
 }
+
+/// A removal whose tombstone was collected elsewhere comes back in the past of a later membership that knew nothing of it.
+/// Here that replaces the tombstone, and whoever has the membership must hear of the removal all the same.
+#[test]
+fn a_removal_that_was_replaced_by_way_of_a_floor_is_told() {
+    let mut hand = Hand::founder("a");
+    hand.hear("b", vec![dot(1)], &Message::Rumor { records: vec![record("b")], facts: Vec::new() });
+    hand.ask(Command::Remove { ids: vec![id("b")], force: false });
+    let removed = hand.machine.records().find(|record| record.id == id("b")).cloned().unwrap();
+    let removal = *removed.versions.siblings().next().unwrap().0;
+    let again = Dot::new(Actor(8), 1).unwrap();
+    let (mut past, _) = removed.versions.into_parts();
+    past.witness(again);
+    let mut standing = record_by("b", again).versions.values().next().unwrap().standing.clone();
+    let Standing::Member(membership) = &mut standing else { unreachable!("a member") };
+    membership.incarnation = Incarnation(9);
+    let version = Version { standing, stamp: Stamp::default(), by: id("b"), extension: Bytes::new() };
+    let versions = Versions::from_parts(past, [(again, version)]).unwrap();
+    let came_back = Record { versions, ..record("b") };
+    let from_c = Dot::new(Actor(9), 1).unwrap();
+    let records = vec![record_by("c", from_c), came_back.clone()];
+    hand.hear("c", vec![from_c], &Message::Rumor { records, facts: Vec::new() });
+    hand.sent();
+    let told = |hand: &mut Hand, seen: Vec<Dot>| {
+        let owns =
+            hand.machine.records().filter_map(|record| Some((record.id.clone(), record.own.as_ref()?.age())));
+        let digest = Digest { owns: owns.collect(), context: seen.into_iter().collect() };
+        hand.hear("c", vec![from_c], &Message::Digest(digest));
+        let sent = hand.sent();
+        sent.iter()
+            .any(|message| matches!(message, Message::Delta(delta) if delta.records.contains(&came_back)))
+    };
+    assert!(told(&mut hand, vec![dot(1), from_c, again]));
+    assert!(!told(&mut hand, vec![dot(1), from_c, again, removal]));
+}

@@ -18,12 +18,14 @@ pub(crate) struct Entry {
     record: Record,
     /// What an earlier removal of the node left.
     floor: Option<Arc<Floor>>,
+    /// Removals that something replaced here.
+    owed: Vec<Dot>,
     rules: Rules,
 }
 
 impl Entry {
     pub(crate) fn new(record: Record) -> Self {
-        Self { record, floor: None, rules: Rules::default() }
+        Self { record, floor: None, owed: Vec::new(), rules: Rules::default() }
     }
 
     /// The same entry in a roster with this floor and these rules.
@@ -39,6 +41,26 @@ impl Entry {
         retired.iter().for_each(|actor| {
             self.record.versions.retire(actor);
         });
+        self.owed.retain(|dot| !seen.is_retired(dot.actor, dot.counter()));
+    }
+
+    /// Removals that something replaced here: whoever has not seen one of them is told the record.
+    pub(crate) fn owed(&self) -> &[Dot] {
+        &self.owed
+    }
+
+    /// Takes note of the removals that this replaced of an entry before it.
+    pub(crate) fn owe_what_replaced(&mut self, before: &Self) {
+        let is_replaced = |(dot, version): &(&Dot, &Version)| {
+            matches!(version.standing, Standing::Removed { .. }) && self.versions().get(dot).is_none()
+        };
+        let replaced = before.versions().siblings().filter(is_replaced).map(|(dot, _)| *dot);
+        let mut owed: Vec<_> = before.owed.iter().copied().chain(replaced).collect();
+        owed.sort_unstable();
+        owed.dedup();
+        let over = owed.len().saturating_sub(OWED_MAX);
+        owed.drain(..over);
+        self.owed = owed;
     }
 
     pub(crate) fn record(&self) -> &Record {
@@ -186,3 +208,6 @@ impl Entry {
         }
     }
 }
+
+/// Replaced removals remembered of one node; of older ones everyone has heard.
+const OWED_MAX: usize = 16;

@@ -174,11 +174,15 @@ impl Roster {
 
     /// The records of which a node with this digest has not seen everything, by id.
     pub(crate) fn records_for<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a Record> {
-        let is_news = |entry: &&Entry| {
-            let unseen = |(dot, _): (&Dot, &Version)| !digest.context.contains(dot);
+        let is_news = move |entry: &&Entry| {
+            let unseen = move |(dot, _): (&Dot, &Version)| !digest.context.contains(dot);
             entry.versions().siblings().any(unseen) || lacks_own(digest, entry)
         };
-        self.iter().map(|(_, entry)| entry).filter(move |entry| is_news(entry)).map(Entry::record)
+        let entries = || self.iter().map(|(_, entry)| entry);
+        let owes = move |entry: &&Entry| entry.owed().iter().any(|dot| !digest.context.contains(dot));
+        // These stay news until all was told, so they must not take the place of what is wholly new.
+        let owing = entries().filter(move |entry| !is_news(entry) && owes(entry));
+        entries().filter(move |entry| is_news(entry)).chain(owing).map(Entry::record)
     }
 
     /// The floors whose tombstones a node with this context has not seen.
@@ -208,13 +212,22 @@ impl Roster {
             return Err(Unmerged::TooLarge);
         }
         record.versions.siblings().for_each(|(dot, _)| self.seen.insert(*dot));
-        match entry {
+        match entry.map(|entry| self.owing(entry)) {
             // What it had was replaced by something that was seen and is gone: by a removal that was collected.
             Some(entry) if entry.versions().is_empty() => self.take(&record.id),
             Some(entry) => self.put(entry),
             None => {}
         }
         Ok(news)
+    }
+
+    /// The entry with the removals of which it is the only trace here. The record that replaced one may owe that to a floor
+    /// elsewhere; whoever has its versions, and has not seen the removal, would hear of it from nobody here.
+    fn owing(&self, mut entry: Entry) -> Entry {
+        if let Some(before) = self.get(&entry.record().id) {
+            entry.owe_what_replaced(before);
+        }
+        entry
     }
 
     /// What merging the record would make of its entry, `None` if nothing of it counts, and what would be new.
