@@ -43,6 +43,9 @@ async fn prometheus_collects_what_the_command_shows() {
         "# TYPE clusterluck_link_messages_sent counter",
         "clusterluck_link_messages_sent_total{peer=\"n2\"} ",
         "clusterluck_ring_members 2.0",
+        "clusterluck_gossip_tombstones_overdue 0.0",
+        "clusterluck_gossip_stores_failed_total 0.0",
+        "clusterluck_gossip_divergences_total 0.0",
         "clusterluck_server_messages_handled_total{server=\"echo\"} 0.0",
         "# EOF",
     ] {

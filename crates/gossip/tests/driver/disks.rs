@@ -156,20 +156,30 @@ async fn started(network: &MemoryNetwork, tiny: &Tiny) -> TestNode {
     start_with(network, "a", config(), Arc::new(FileStore::new(tiny.path().join("state")))).await
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_real_disk_that_is_full_is_survived() {
-    let Some(tiny) = Tiny::mount() else { return skipped() };
-    let network = MemoryNetwork::new();
-    let a = started(&network, &tiny).await;
-    let b = start(&network, "b", "ring").await;
+/// A node on that file system, and another that it has met.
+async fn two(network: &MemoryNetwork, tiny: &Tiny) -> (TestNode, TestNode) {
+    let (a, b) = (started(network, tiny).await, start(network, "b", "ring").await);
     a.gossip.meet(&b.address()).await.unwrap();
     b.knows(2).await;
-    tiny.fill();
+    (a, b)
+}
+
+/// What `a` cannot store is told to nobody, and it hears what `b` writes.
+async fn tells_nobody_and_listens(a: &TestNode, b: &TestNode) {
     let refused = a.gossip.update(&b.id(), 7).await;
     assert!(matches!(refused, Err(UpdateError::Unavailable(Unavailable::NotStored { .. }))), "{refused:?}");
     let operation = b.gossip.update(&a.id(), 40).await.unwrap();
     b.gossip.propagated(operation, Reach::All, 5 * SECOND).await.unwrap();
     assert_eq!(b.gossip.view().member(&b.id()).unwrap().weight, hashring::WEIGHT_DEFAULT);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_real_disk_that_is_full_is_survived() {
+    let Some(tiny) = Tiny::mount() else { return skipped() };
+    let network = MemoryNetwork::new();
+    let (a, b) = two(&network, &tiny).await;
+    tiny.fill();
+    tells_nobody_and_listens(&a, &b).await;
     tiny.empty();
     a.gossip.update(&b.id(), 9).await.unwrap();
     b.until(|view| view.member(&id("b")).is_some_and(|member| member.weight == 9)).await;
@@ -196,21 +206,14 @@ async fn a_real_folder_that_cannot_be_written_refuses_the_start() {
 async fn a_real_folder_that_becomes_read_only_is_survived() {
     let Some(tiny) = Tiny::mount() else { return skipped() };
     let network = MemoryNetwork::new();
-    let a = started(&network, &tiny).await;
-    let b = start(&network, "b", "ring").await;
-    a.gossip.meet(&b.address()).await.unwrap();
-    b.knows(2).await;
+    let (a, b) = two(&network, &tiny).await;
     // As a file system does of itself when its device fails. What is open for writing keeps the kernel from it.
     if !tiny.mounted("remount,ro") {
         return skipped();
     }
     let mut events = a.gossip.events();
-    let refused = a.gossip.update(&b.id(), 7).await;
-    assert!(matches!(refused, Err(UpdateError::Unavailable(Unavailable::NotStored { .. }))), "{refused:?}");
+    tells_nobody_and_listens(&a, &b).await;
     next(&mut events, |event| matches!(event, Event::NotStored { .. })).await;
-    let operation = b.gossip.update(&a.id(), 40).await.unwrap();
-    b.gossip.propagated(operation, Reach::All, 5 * SECOND).await.unwrap();
-    assert_eq!(b.gossip.view().member(&b.id()).unwrap().weight, hashring::WEIGHT_DEFAULT);
     tokio::time::sleep(3 * SECOND).await;
     assert!(a.gossip.report().stats.failed_stores > 0);
     assert!(tiny.mounted("remount,rw"));
