@@ -2,7 +2,8 @@
 
 use crate::proto::{Overdue, Stats};
 
-/// What a node has counted since it started, and what it waits for; at most a second old.
+/// What a node has counted since it started, and what it waits for, as of the last comparison: while it is in a ring, no
+/// older than `sync_every`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {

@@ -87,7 +87,7 @@ impl Machine {
         match (now, address, run) {
             (Liveness::Suspect, ..) => self.emit(Event::Suspect { id }),
             (Liveness::Down, ..) => {
-                let members = self.must_acknowledge();
+                let members: Vec<_> = self.heard_members().cloned().collect();
                 self.outages.went_down(&id, members.into_iter());
                 self.emit(Event::Down { id });
             }
@@ -104,7 +104,7 @@ impl Machine {
         if self.outages.is_over() || !self.writer.is_settled() || self.stopping.is_some() {
             return;
         }
-        let heard = self.must_acknowledge();
+        let heard: Vec<_> = self.heard_members().cloned().collect();
         let is_before =
             |id: &&NodeId| **id < self.settings.id && self.detector.liveness(id) != Liveness::Down;
         let rank = heard.iter().filter(is_before).count();

@@ -18,7 +18,8 @@ pub(crate) struct Entry {
     record: Record,
     /// What an earlier removal of the node left.
     floor: Option<Arc<Floor>>,
-    /// Removals that something replaced here.
+    /// Removals that something replaced here. Not stored: what a restart forgets of them, the comparison of what is there
+    /// finds.
     owed: Vec<Dot>,
     rules: Rules,
 }
