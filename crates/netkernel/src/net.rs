@@ -149,7 +149,8 @@ pub(crate) async fn outcomes(calls: Vec<(NodeId, Call)>) -> Vec<(NodeId, Result<
 }
 
 /// Receives what arrives. All methods run on the session's reader: they hand the message on and return, and
-/// never block or decode a body. One that panics ends the session, which is then made again.
+/// never block or decode a body. They may use the [`Net`] meanwhile: none of its locks is held. One that panics ends the
+/// session, which is then made again.
 pub trait Dispatch: Send + Sync + 'static {
     /// A message for a server.
     ///

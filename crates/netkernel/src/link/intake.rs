@@ -46,6 +46,22 @@ impl Intake {
         (self.messages, self.bytes)
     }
 
+    /// Takes the first casts of a server out. Its entry stays, so that what comes meanwhile waits behind them.
+    fn take_first(&mut self, server: &ServerName) -> Option<Group> {
+        self.waiting.get_mut(server)?.pop_front()
+    }
+
+    /// Puts back what is left of casts that were taken out, after so many of these bytes were taken by their server.
+    fn put_back(&mut self, server: &ServerName, left: Group, (messages, bytes): (usize, usize)) {
+        self.messages -= messages;
+        self.bytes -= bytes;
+        if !left.bodies.is_empty() {
+            self.waiting.entry(server.clone()).or_default().push_front(left);
+        } else if self.waiting.get(server).is_some_and(VecDeque::is_empty) {
+            self.waiting.remove(server);
+        }
+    }
+
     fn add(&mut self, from: &Arc<Peer>, server: &ServerName, body: &Bytes, bytes_max: usize) -> bool {
         let groups = self.waiting.entry(server.clone()).or_default();
         let waiting: usize = groups.iter().map(|group| group.bodies.len()).sum();
@@ -65,30 +81,6 @@ impl Intake {
         }
         true
     }
-
-    /// Offers every server what waits for it, until it takes no more.
-    fn offer(&mut self, dispatch: &dyn Dispatch, due: &mut Due, waker: &Waker) -> Offered {
-        let mut offered = Offered::default();
-        self.waiting.retain(|server, groups| {
-            while let Some(group) = groups.front_mut() {
-                let accepted = dispatch.casts(&group.from, server, &group.bodies);
-                let taken = accepted.messages.min(group.bodies.len());
-                due.took(server, Load::casts(&group.bodies[..taken]), accepted.refused as u64);
-                self.messages -= taken;
-                self.bytes -= group.bodies[..taken].iter().map(cost_bytes).sum::<usize>();
-                offered.refused += accepted.refused;
-                offered.any |= taken > 0;
-                group.bodies.drain(..taken);
-                if let Some(next) = group.bodies.first() {
-                    dispatch.wake_with_room(server, next, waker);
-                    return true;
-                }
-                groups.pop_front();
-            }
-            false
-        });
-        offered
-    }
 }
 
 /// What a cast that waits takes, so that empty ones are bounded, too.
@@ -96,11 +88,30 @@ fn cost_bytes(body: &Bytes) -> usize {
     body.len() + MESSAGE_OVERHEAD_BYTES
 }
 
-/// What became of an offer.
-#[derive(Default)]
-struct Offered {
-    any: bool,
-    refused: usize,
+/// Casts that their server is being offered: taken out, for the layer above may ask for anything meanwhile. What it leaves
+/// goes back to the front, also when it panics.
+struct OnOffer<'a> {
+    link: &'a Link,
+    server: &'a ServerName,
+    group: Group,
+    taken: (usize, usize),
+}
+
+impl OnOffer<'_> {
+    fn took(&mut self, messages: usize) {
+        let bytes = self.group.bodies.drain(..messages).map(|body| cost_bytes(&body)).sum::<usize>();
+        self.taken = (self.taken.0 + messages, self.taken.1 + bytes);
+    }
+}
+
+impl Drop for OnOffer<'_> {
+    fn drop(&mut self) {
+        let left =
+            Group { from: Arc::clone(&self.group.from), bodies: std::mem::take(&mut self.group.bodies) };
+        let mut intake = self.link.intake();
+        intake.put_back(self.server, left, self.taken);
+        self.link.parked.store(intake.messages, Ordering::Relaxed);
+    }
 }
 
 impl Link {
@@ -171,13 +182,39 @@ impl Link {
         self.holds_casts() && self.intake().waiting.contains_key(server)
     }
 
-    /// Offers the servers what waits for them. True if any was taken.
+    /// Offers the servers what waits for them, until they take no more. True if any was taken.
     pub(crate) fn offer_casts(&self, dispatch: &dyn Dispatch, due: &mut Due) -> bool {
-        let mut intake = self.intake();
-        let offered = intake.offer(dispatch, due, &self.mailboxes_waker());
-        self.parked.store(intake.messages, Ordering::Relaxed);
-        count(&self.counters.casts_refused, offered.refused);
-        offered.any
+        // Two readers that offered side by side could hand a server its casts out of order.
+        let _one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
+        let servers: Vec<ServerName> = self.intake().waiting.keys().cloned().collect();
+        let mut any = false;
+        for server in &servers {
+            while let Some(group) = self.take_first(server) {
+                let mut offer = OnOffer { link: self, server, group, taken: (0, 0) };
+                any |= self.offer(dispatch, &mut offer, due);
+                if let Some(next) = offer.group.bodies.first() {
+                    dispatch.wake_with_room(server, next, &self.mailboxes_waker());
+                    break;
+                }
+            }
+        }
+        any
+    }
+
+    /// By itself, so that the lock is given back before anything is done with them.
+    fn take_first(&self, server: &ServerName) -> Option<Group> {
+        self.intake().take_first(server)
+    }
+
+    /// Offers a server some of its casts. True if any was taken.
+    fn offer(&self, dispatch: &dyn Dispatch, offer: &mut OnOffer<'_>, due: &mut Due) -> bool {
+        let bodies = &offer.group.bodies;
+        let accepted = dispatch.casts(&offer.group.from, offer.server, bodies);
+        let taken = accepted.messages.min(bodies.len());
+        due.took(offer.server, Load::casts(&bodies[..taken]), accepted.refused as u64);
+        count(&self.counters.casts_refused, accepted.refused);
+        offer.took(taken);
+        taken > 0
     }
 
     /// The link is lost: what no mailbox takes now is dropped, so that nothing arrives after its end.

@@ -59,6 +59,8 @@ pub(crate) struct Link {
     /// The peer's casts that wait for room in their mailboxes, and how many they are.
     intake: Mutex<Intake>,
     parked: AtomicUsize,
+    /// Held while they are offered.
+    offering: Mutex<()>,
     mailboxes: Arc<Bell>,
     announcing: Mutex<()>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
@@ -111,6 +113,7 @@ impl Link {
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
             intake: Mutex::new(Intake::default()),
             parked: AtomicUsize::new(0),
+            offering: Mutex::new(()),
             mailboxes: Arc::default(),
             announcing: Mutex::new(()),
             dialing: tokio::sync::Mutex::new(()),
