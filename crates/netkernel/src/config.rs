@@ -235,10 +235,13 @@ impl Config {
     /// When to ask a silent peer for a sign of life: after `idle`, or after `busy` while calls wait for it; and
     /// how long it may take to give one before the session is closed. Defaults 15 s, for judging nodes is the business
     /// of gossip and an idle session should cost little; 2 s, for then somebody waits; and 5 s. All sessions of a kernel
-    /// are looked at together, every half of `busy`. `idle` and `busy` are at least 20 ms.
+    /// are looked at together: at beats of half of the shortest of the three, from 10 ms to a second, while a call waits or
+    /// a peer was asked, and at every other beat otherwise. Each time may take so much longer. `idle` and `busy` are at
+    /// least 20 ms.
     ///
     /// Calls are those made by [`Net::call`](crate::Net::call): what layers above wait for without one, as monitors do,
-    /// makes no link busy. A peer that is never silent is asked every `idle` as well, for the time that its answer takes.
+    /// makes no link busy. A peer that is never silent is asked as well, soon and then every four times `idle`, for the time
+    /// that its answer takes.
     #[must_use]
     pub fn heartbeat(mut self, idle: Duration, busy: Duration, timeout: Duration) -> Self {
         self.limits.heartbeat_idle = idle.max(HEARTBEAT_MIN);

@@ -95,9 +95,9 @@
 //! [`Net::peers`] shows for every peer its state, incarnation, round trip, what waits in each lane, credit in use, calls,
 //! what was sent, received and dropped (by reason), and how often it came back; [`Kernel::refused`] the connections
 //! that did not become sessions, by reason. With feature `metrics` the `metrics` facade is told of both, under names that
-//! begin with `netkernel_`: counters as they happen, gauges once a second. Nodes have a label each (`peer`); clients, which
+//! begin with `netkernel_`: counters as they happen, gauges every five seconds. Nodes have a label each (`peer`); clients, which
 //! come under ever new ids, share one for their role, and have no gauges. Install the recorder before
-//! [`Kernel::bind`]. Handshakes, links and sessions are `tracing` spans with the fields `node` and `peer`. No name, field
+//! [`Kernel::bind`]. Handshakes (at level info), links and sessions (at debug) are `tracing` spans with the fields `node` and `peer`. No name, field
 //! or message contains a cookie, a key or a body.
 //!
 //! # Features

@@ -251,8 +251,8 @@ pub struct PeerStatus {
     pub connected: bool,
     /// Sessions that exist, those that are being made or ended included.
     pub sessions: usize,
-    /// The last round trip measured: by [`Net::ping`], or by the heartbeats that the session, silent or not, is asked for
-    /// every [`heartbeat`](crate::Config::heartbeat) `idle`. None until the first is answered.
+    /// The last round trip measured: by [`Net::ping`], or by a [heartbeat](crate::Config::heartbeat), of which a session that is
+    /// never silent is sent one soon after it began and then one each four times `idle`. None until the first is answered.
     pub round_trip: Option<Duration>,
     /// Messages waiting to be written.
     pub queued_messages: usize,

@@ -7,13 +7,14 @@ mod shim;
 
 use std::time::Duration;
 
-use common::{SECOND, config, node, start};
-use netkernel::{MemoryNetwork, Net};
+use bytes::Bytes;
+use common::{SECOND, config, node, server, start};
+use netkernel::{CallError, MemoryNetwork, Net};
 use shim::{PING, PONG, Shim, control, frames};
 use tokio::time::Instant;
 
-/// Nobody asks for it, and the session may never be silent: its round trip is known soon after it is up, and again every
-/// time that heartbeats are due.
+/// Nobody asks for it, and the session may never be silent: its round trip is known soon after it is up, and again with
+/// every heartbeat, or once a minute.
 #[tokio::test(start_paused = true)]
 async fn a_session_knows_its_round_trip_be_it_idle_or_busy() {
     for busy in [false, true] {
@@ -22,7 +23,7 @@ async fn a_session_knows_its_round_trip_be_it_idle_or_busy() {
         let mut peer = Shim::connect(&network, &b, "peer").await;
         let begun = Instant::now();
         let mut asked = Vec::new();
-        for number in 1..=40 {
+        for number in 1..=70 {
             // Heartbeats come at whole seconds.
             let until = begun + number * SECOND + Duration::from_millis(300);
             while let Ok(record) = tokio::time::timeout_at(until, peer.next_record()).await {
@@ -41,7 +42,10 @@ async fn a_session_knows_its_round_trip_be_it_idle_or_busy() {
             assert_eq!(b.kernel.peers()[0].round_trip, expected, "busy {busy}, after {number} s");
         }
         let first_by = if busy { 4 } else { 18 };
-        assert!(asked[0] <= first_by * SECOND && (2..=4).contains(&asked.len()), "busy {busy}: {asked:?}");
+        assert!(
+            asked[0] <= first_by * SECOND && (if busy { 2..=2 } else { 3..=5 }).contains(&asked.len()),
+            "busy {busy}: {asked:?}"
+        );
     }
 }
 
@@ -62,4 +66,24 @@ async fn heartbeats_of_any_times_end_no_session() {
             assert_eq!((traffic.sessions, traffic.reconnects), (1, 0), "{idle:?}, {busy:?}");
         }
     }
+}
+
+/// A session that was well a moment ago, and would be asked in an hour.
+#[tokio::test(start_paused = true)]
+async fn a_call_made_to_a_peer_that_has_fallen_silent_ends_the_session() {
+    let network = MemoryNetwork::new();
+    let hour = 3_600 * SECOND;
+    let a = start(config(&network, "a", 1).heartbeat(hour, 2 * SECOND, 5 * SECOND)).await;
+    let b = start(config(&network, "b", 1).heartbeat(hour, 2 * SECOND, 5 * SECOND)).await;
+    a.connect(&b);
+    a.echo(&b, "text").await.unwrap();
+    tokio::time::sleep(60 * SECOND).await;
+    network.mute("a", "b");
+    tokio::time::sleep(60 * SECOND).await;
+    assert!(a.kernel.peers()[0].connected, "nobody has asked");
+    let called = Instant::now();
+    let call = a.kernel.call(&b.id(), &server("echo"), Bytes::from("x"), hour).await;
+    assert!(matches!(call, Err(CallError::LinkDown)), "{call:?}");
+    // It was silent for longer than two seconds, is looked at within two, and has five.
+    assert!(called.elapsed() <= 8 * SECOND, "it took {:?}", called.elapsed());
 }

@@ -102,7 +102,7 @@ async fn what_the_facade_is_told_is_what_snapshots_show() {
     a.echo(&b, "again").await.unwrap();
     let held = a.kernel.call(&b.id(), &server("hold"), Bytes::new(), 60 * SECOND);
     let _responder = b.held.recv().await.unwrap();
-    tokio::time::sleep(2 * SECOND).await;
+    tokio::time::sleep(6 * SECOND).await;
 
     let status = &a.kernel.peers()[0];
     assert_eq!((status.state, status.sessions, status.calls_pending), (PeerState::Connected, 1, 1));
@@ -156,16 +156,16 @@ async fn drops_are_told_by_reason_and_a_peer_that_is_gone_measures_nothing() {
     for _ in 0..3 {
         a.kernel.try_cast(&id("away"), &server("sink"), Bytes::new()).unwrap();
     }
-    tokio::time::sleep(2 * SECOND).await;
+    tokio::time::sleep(6 * SECOND).await;
     assert_eq!(a.kernel.peers()[0].state, PeerState::Away);
     assert_eq!(seen.get("netkernel_queued_messages{node=a,peer=away,lane=normal}"), 3.0);
     tokio::time::sleep(40 * SECOND).await;
     assert_eq!(seen.get("netkernel_messages_dropped_total{node=a,peer=away,reason=expired}"), 3.0);
     a.kernel.try_cast(&id("away"), &server("sink"), Bytes::new()).unwrap();
-    tokio::time::sleep(2 * SECOND).await;
+    tokio::time::sleep(6 * SECOND).await;
     assert_eq!(seen.get("netkernel_queued_messages{node=a,peer=away,lane=normal}"), 1.0);
     a.kernel.disconnect(&id("away"), false);
-    tokio::time::sleep(2 * SECOND).await;
+    tokio::time::sleep(6 * SECOND).await;
     assert_eq!(seen.get("netkernel_messages_dropped_total{node=a,peer=away,reason=closed}"), 1.0);
     assert_eq!(seen.get("netkernel_queued_messages{node=a,peer=away,lane=normal}"), 0.0);
 }
@@ -228,7 +228,7 @@ async fn peers_that_come_and_go_make_no_series_of_their_own() {
                 start(Config::new(id(&name), security).transport(network.host(&name)).role(role)).await;
             visitor.kernel.dial(&b.address(), None, SECOND).await.unwrap();
             visitor.echo(&b, "hello").await.unwrap();
-            tokio::time::sleep(2 * SECOND).await;
+            tokio::time::sleep(6 * SECOND).await;
         }
         assert_eq!(seen.get(&format!("netkernel_messages_received_total{{node=b,peer={shown}}}")), 3.0);
     }

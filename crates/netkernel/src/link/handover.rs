@@ -166,6 +166,10 @@ impl Link {
             (false, false) if older => Waiting::HeldUp,
             (false, _) => Waiting::Nothing,
         };
+        if waiting == Waiting::HeldUp {
+            // For how long is what tells a slow peer from a stuck one.
+            self.draw_attention();
+        }
         match sessions.step(session, waiting) {
             Step::Nothing => {
                 *idle = true;

@@ -66,6 +66,7 @@ impl ReplySink for Link {
         if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
             tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
             count(&self.counters.dropped_replies, 1);
+            self.draw_attention();
             self.queue_control(&mut state, Control::Refuse(id.0, Verdict::NoReply));
         } else {
             let reply = Message::new(Subject::Reply { id, refused }, body);

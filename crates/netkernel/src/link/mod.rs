@@ -16,7 +16,7 @@ mod status;
 mod wish;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(crate) use handover::{Activated, Ended, Take};
 pub(crate) use inbound::Begun;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
-pub(crate) use sessions::SessionHandle;
+pub(crate) use sessions::{Kill, SessionHandle};
 pub(crate) use status::{Counters, count};
 pub(crate) use wish::Wish;
 
@@ -47,6 +47,7 @@ use crate::node::{NodeId, ServerName};
 use crate::proto::credit::Credit;
 use crate::proto::hello::SessionId;
 use crate::proto::reassembly::{Reassembly, ReassemblyError};
+use crate::proto::silence::Standing;
 
 /// One peer.
 pub(crate) struct Link {
@@ -75,6 +76,8 @@ pub(crate) struct Link {
     /// Whether a session carries messages now.
     pub(crate) up: watch::Sender<bool>,
     pub(crate) counters: Counters,
+    /// Something has happened for which the sessions are to be looked at before their time.
+    attention: AtomicBool,
 }
 
 struct State {
@@ -109,6 +112,7 @@ impl Link {
     pub(crate) fn new(labels: Labels<'_>, id: NodeId, limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(labels),
+            attention: AtomicBool::new(false),
             calls: PendingCalls::new(limits.calls_max),
             arriving: Mutex::new(Reassembly::new(limits.message_bytes_max, limits.reassembly_bytes_max)),
             intake: Mutex::new(Intake::default()),
@@ -213,22 +217,36 @@ impl Link {
         }
     }
 
-    /// For how long a session's bulk has waited for the peer to read what it was sent before.
-    pub(crate) fn held_up(&self, session: SessionId) -> Duration {
+    /// How a session stands towards its peer, but for what was heard of it.
+    pub(crate) fn standing(&self, session: SessionId, now: Instant) -> Standing {
         let state = self.state();
         let carries = state.sessions.owner() == Some(session);
-        if carries { state.lanes.held_up(Instant::now()) } else { Duration::ZERO }
+        let held_up = if carries { state.lanes.held_up(now) } else { Duration::ZERO };
+        Standing {
+            awaits_replies: !self.calls.is_empty(),
+            held_up,
+            is_behind_bulk: carries && state.lanes.is_behind_bulk(),
+            heartbeat_is_due: carries && state.round_trip.is_due(now, self.limits.heartbeat_idle),
+            ..Standing::default()
+        }
     }
 
-    /// Whether the peer reads bulk of a session before what is sent by it now.
-    pub(crate) fn is_behind_bulk(&self, session: SessionId) -> bool {
-        let state = self.state();
-        state.sessions.owner() == Some(session) && state.lanes.is_behind_bulk()
+    /// Sees to it that the sessions are looked at soon.
+    fn draw_attention(&self) {
+        // Mostly it is drawn already, and a store would take the line from whoever else reads it.
+        if !self.attention.load(Ordering::Relaxed) {
+            self.attention.store(true, Ordering::Relaxed);
+        }
     }
 
-    /// Whether calls made here wait for the peer.
-    pub(crate) fn awaits_replies(&self) -> bool {
-        !self.calls.is_empty()
+    /// Whether the sessions are to be looked at soon.
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed)
+    }
+
+    /// They are being looked at now.
+    pub(crate) fn gets_attention(&self) {
+        self.attention.store(false, Ordering::Relaxed);
     }
 
     /// Whether more than one call made here waits for the peer.
@@ -264,6 +282,7 @@ impl Link {
         if dropped > 0 {
             state.recount_credit();
             count(&self.counters.dropped_expired, dropped);
+            self.draw_attention();
         }
         dropped > 0
     }
@@ -309,12 +328,6 @@ impl Link {
     /// The peer has given a sign of life that it was asked for.
     pub(crate) fn heartbeat_answered(&self) {
         self.state().round_trip.pong(Instant::now());
-    }
-
-    /// Whether no heartbeat was sent for so long by the session, which carries messages.
-    pub(crate) fn heartbeat_due(&self, session: SessionId, every: Duration) -> bool {
-        let state = self.state();
-        state.sessions.owner() == Some(session) && state.round_trip.is_due(Instant::now(), every)
     }
 
     /// Gives up everything that waits: the link is being removed or the kernel has stopped.

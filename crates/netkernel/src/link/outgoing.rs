@@ -80,6 +80,7 @@ impl Link {
                 state.credit.refund(server, Load::cast(dropped.body.len()));
             }
             count(&self.counters.dropped_full, 1);
+            self.draw_attention();
         }
     }
 
@@ -140,6 +141,7 @@ impl Link {
             return Err(busy());
         }
         self.calls.insert(id, slot).map_err(|_slot| busy())?;
+        self.draw_attention();
         let message = Message::new(Subject::Call { id, server: server.clone(), deadline }, body);
         state.lanes.push(if online { message } else { message.waiting_since(Instant::now()) });
         let lonely = online && by_itself && self.calls.len() == 1;
@@ -158,6 +160,7 @@ impl Link {
         } else {
             self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
         }
+        self.draw_attention();
         self.calls.written(id, session);
         state.lanes.control(Control::Ping(id.0));
         self.wake_writers(state);

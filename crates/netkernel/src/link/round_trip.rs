@@ -44,8 +44,10 @@ impl RoundTrip {
         }
     }
 
-    /// Whether no heartbeat was put for so long.
-    pub(super) fn is_due(&self, now: Instant, every: Duration) -> bool {
+    /// Whether no heartbeat was put for so long that a session which is never silent is asked all the same: each question
+    /// wakes the peer, so it is rare once there is an answer.
+    pub(super) fn is_due(&self, now: Instant, idle: Duration) -> bool {
+        let every = if self.took.is_some() { idle.saturating_mul(IDLE_TIMES) } else { idle };
         self.put.is_none_or(|put| now.saturating_duration_since(put) >= every)
     }
 
@@ -54,6 +56,9 @@ impl RoundTrip {
         *self = Self { took: self.took, ..Self::default() };
     }
 }
+
+/// A minute, of the usual fifteen seconds.
+const IDLE_TIMES: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -87,8 +92,11 @@ mod tests {
         assert_eq!(round_trip.took(), None);
         assert!(round_trip.is_due(start + MS, 10 * MS));
         round_trip.ping(start + 2 * MS);
-        assert!(!round_trip.is_due(start + 3 * MS, 10 * MS));
+        assert!(!round_trip.is_due(start + 11 * MS, 10 * MS));
+        assert!(round_trip.is_due(start + 12 * MS, 10 * MS));
         round_trip.pong(start + 5 * MS);
         assert_eq!(round_trip.took(), Some(3 * MS));
+        assert!(!round_trip.is_due(start + 41 * MS, 10 * MS), "it is known");
+        assert!(round_trip.is_due(start + 42 * MS, 10 * MS));
     }
 }

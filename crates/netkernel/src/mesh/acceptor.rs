@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tracing::Instrument;
 
 use super::admission::{Handshake, Handshakes};
+use super::establish;
 use super::shared::Shared;
-use super::{establish, refused};
 use crate::error::HandshakeError;
 use crate::proto::backoff::Backoff;
 use crate::transport::{Connection, Listener};
@@ -17,15 +17,9 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
     let limits = &shared.config.limits;
     let mut errors = Backoff::new(limits.backoff_first, limits.backoff_max);
     let mut handshakes = Handshakes::default();
-    let mut overdue = tokio::time::interval(refused::OVERDUE);
     loop {
         let accepted = tokio::select! {
             () = shared.closing.cancelled() => return,
-            _ = overdue.tick() => {
-                shared.refused.tell_overdue();
-                shared.violations.tell_overdue();
-                continue;
-            }
             accepted = listener.accept() => accepted,
         };
         match accepted {

@@ -101,6 +101,7 @@ impl Kernel {
         if let Some(listener) = self.shared.take_listener() {
             self.shared.spawn(acceptor::run(Arc::clone(&self.shared), listener));
         }
+        self.shared.spawn(self.shared.watch());
         #[cfg(feature = "metrics")]
         self.shared.spawn(self.shared.sampler());
         for link in self.shared.all_links() {

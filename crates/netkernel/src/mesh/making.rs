@@ -125,9 +125,10 @@ impl<'a> Making<'a> {
             violations: Arc::clone(&self.shared.violations),
             dispatch,
             limits: self.shared.config.limits.clone(),
-            epoch: self.shared.epoch,
+            watch: Arc::clone(&self.shared.watch),
         };
-        let span = tracing::info_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
+        // Entered with every message: whoever does not ask for it is not to pay for it.
+        let span = tracing::debug_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
         self.shared.spawn(live(Arc::clone(self.shared), session, self.opening.place).instrument(span));
         Ok(())
     }

@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::Instant;
 
 use crate::error::HandshakeError;
 use crate::metrics::{Counter, Labels};
 use crate::node::{Address, NodeId};
-use crate::proto::throttle::{PAUSE, Throttle};
+use crate::proto::throttle::Throttle;
 
 /// Why a connection that was accepted did not become a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,9 +147,6 @@ impl Refused {
         }
     }
 }
-
-/// How often to look for floods that have ended.
-pub(super) const OVERDUE: Duration = PAUSE;
 
 #[cfg(test)]
 mod tests {

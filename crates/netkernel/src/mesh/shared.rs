@@ -21,7 +21,7 @@ use crate::metrics::Labels;
 use crate::net::{Dispatch, PeerEvent, PeerStatus};
 use crate::node::{Incarnation, Node, NodeId, Role};
 use crate::proto::hello::Hello;
-use crate::session::Violations;
+use crate::session::{Violations, Watch};
 use crate::transport::Listener;
 
 /// What the handle and all tasks share.
@@ -29,8 +29,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     node: Mutex<Node>,
     instance: u64,
-    /// When this kernel began.
-    pub(super) epoch: Instant,
+    /// Looks after the sessions.
+    pub(super) watch: Arc<Watch>,
     connections: AtomicU64,
     /// Turns of the supervisors to dial.
     pub(super) dials: Semaphore,
@@ -64,7 +64,7 @@ impl Shared {
         Ok(Self {
             node: Mutex::new(node),
             instance: random()?,
-            epoch: Instant::now(),
+            watch: Arc::new(Watch::new(Instant::now(), &config.limits)),
             connections: AtomicU64::new(0),
             dials: Semaphore::new(config.limits.dials_max),
             // A random start, so that a reply to an earlier run of this node finds no call here. The upper bit is
@@ -127,6 +127,18 @@ impl Shared {
                 () = shared.closing.cancelled() => {}
                 () = crate::metrics::sample(shared.config.id.clone(), || shared.peers()) => {}
             }
+        }
+    }
+
+    /// Looks after the sessions until the kernel has closed and the last of them has ended.
+    pub(super) fn watch(self: &Arc<Self>) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(self);
+        async move {
+            let tell_overdue = || {
+                shared.refused.tell_overdue();
+                shared.violations.tell_overdue();
+            };
+            shared.watch.run(&shared.config.limits, &shared.closing, tell_overdue).await;
         }
     }
 

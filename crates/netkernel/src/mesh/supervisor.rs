@@ -24,7 +24,7 @@ pub(super) fn begin(shared: &Arc<Shared>, link: &Arc<Link>) {
 
 /// Dials whenever there is no session, until the wish is given up.
 async fn run(shared: Arc<Shared>, link: Arc<Link>, wish: Wish) {
-    let span = tracing::info_span!("link", node = %shared.config.id, peer = %link.id());
+    let span = tracing::debug_span!("link", node = %shared.config.id, peer = %link.id());
     tokio::select! {
         () = wish.over.cancelled() => {}
         () = shared.closing.cancelled() => {}

@@ -1,4 +1,4 @@
-//! Measures that go up and down, told to the `metrics` facade once a second.
+//! Measures that go up and down, told to the `metrics` facade every few seconds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,18 +16,13 @@ pub(crate) async fn run(node: NodeId, peers: impl Fn() -> Vec<PeerStatus>) {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let mut peers = peers();
-        peers.retain(|peer| peer.role.is_none_or(|role| role == Role::Node));
-        told.retain(|id, measures| {
-            let known = peers.iter().any(|peer| peer.id == *id);
-            if !known {
-                measures.clear();
-            }
-            known
-        });
-        for peer in &peers {
-            told.entry(peer.id.clone()).or_insert_with(|| Measures::new(&node, &peer.id)).set(peer);
+        let mut before = std::mem::take(&mut told);
+        for peer in peers().iter().filter(|peer| peer.role.is_none_or(|role| role == Role::Node)) {
+            let measures = before.remove(&peer.id).unwrap_or_else(|| Measures::new(&node, &peer.id));
+            measures.set(peer);
+            told.insert(peer.id.clone(), measures);
         }
+        before.values().for_each(Measures::clear);
     }
 }
 
@@ -78,4 +73,4 @@ fn number(count: usize) -> f64 {
 }
 
 /// Queues change within milliseconds, and whoever collects metrics looks every few seconds.
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_secs(5);

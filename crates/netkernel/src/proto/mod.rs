@@ -11,5 +11,6 @@ pub(crate) mod mark;
 pub(crate) mod pace;
 pub(crate) mod reassembly;
 pub(crate) mod refusal;
+pub(crate) mod silence;
 pub(crate) mod throttle;
 pub(crate) mod varint;

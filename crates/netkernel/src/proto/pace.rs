@@ -62,9 +62,10 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Whether bulk may be written now.
+    /// Whether bulk may be written now. Always while no milestone is unread, for nothing would open it again: the window may
+    /// have become smaller than what was written since the last.
     pub(crate) fn is_open(&self) -> bool {
-        self.passed_bytes + self.since_bytes < self.window_bytes
+        self.milestones.is_empty() || self.passed_bytes + self.since_bytes < self.window_bytes
     }
 
     /// Bulk is being written. Gives the number of the PING that is to follow it, if it is time for one.
@@ -239,6 +240,28 @@ mod tests {
             }
         }
         (bytes as f64 / (now - start).as_secs_f64(), longest)
+    }
+
+    /// A link that becomes a hundred times slower, and one whose answers take any time: the window shrinks below what was
+    /// written after the last milestone, and something has to follow that.
+    #[test]
+    fn a_sender_whose_window_shrinks_goes_on() {
+        let (mut pace, mut now) = (Pace::default(), Duration::ZERO);
+        for round in 0..2_000_u64 {
+            assert!(pace.is_open(), "everything was read, and nothing may be written in round {round}");
+            // Fast at first, then ever slower, and by turns.
+            let took = Duration::from_millis(if round < 500 { 1 } else { 1 + round % 7 * 90 });
+            let mut pings = Vec::new();
+            for _ in 0..=round % 5 {
+                if pace.is_open() {
+                    pings.extend(pace.wrote(pace.piece_bytes().min(PIECE), now));
+                }
+            }
+            now += took;
+            for ping in pings {
+                pace.read(ping, now);
+            }
+        }
     }
 
     #[test]

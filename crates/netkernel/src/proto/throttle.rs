@@ -33,7 +33,7 @@ impl Throttle {
 }
 
 /// Long enough that a flood of a day fits a screen or two an hour, short enough to see one begin.
-pub(crate) const PAUSE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
