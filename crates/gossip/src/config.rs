@@ -157,8 +157,9 @@ impl Builder {
         self
     }
 
-    /// The pause between comparisons with a random member: how long a node that missed a rumour stays behind, and
-    /// what an idle node sends. Default 1 s.
+    /// The pause between comparisons with another member: how long a node that missed a rumour stays behind, and
+    /// what an idle node sends. Default 1 s. A comparison comes up to a quarter sooner or later to go along with a probe of the
+    /// failure detector, to the same member; else it is with a random one.
     pub fn sync_every(mut self, pause: Duration) -> Self {
         self.config.sync_every = pause;
         self

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use netkernel::{ConnectError, HandshakeError, Lagged, Net, NodeId, PeerEvent, PeerEvents, Role, ServerName};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
@@ -35,6 +36,8 @@ pub(crate) struct Driver {
     next_token: u64,
     /// Sessions the machine was told of.
     up: BTreeSet<NodeId>,
+    /// Questions whether they still are.
+    doubts: JoinSet<()>,
     /// Ends of dials and writes come back here.
     done: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
 }
@@ -68,6 +71,7 @@ impl Driver {
             waiting: BTreeMap::new(),
             next_token: 0,
             up: BTreeSet::new(),
+            doubts: JoinSet::new(),
             done: mpsc::channel(DONE_MAX),
         }
     }
@@ -143,12 +147,11 @@ impl Driver {
         self.feed(Input::Down { id });
     }
 
-    /// Compares the sessions that are wished for with those there are.
-    fn reconcile(&mut self) {
+    /// Wishes again for the sessions that are wanted and not there.
+    fn reconcile(&self) {
         for (id, address) in self.machine.wished_links().filter(|(id, _)| !self.up.contains(*id)) {
             self.net.connect(id, address);
         }
-        self.resync_links();
     }
 
     /// Tells the machine which links are up now, where events were missed.
@@ -194,7 +197,12 @@ impl Driver {
             }
             Action::Store { image, state } => self.save(image, state),
             Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
-            Action::Emit(event) => self.publisher.emit(event),
+            Action::Emit(event) => {
+                if let Event::Down { id } = &event {
+                    self.doubt_session(id);
+                }
+                self.publisher.emit(event);
+            }
             Action::Complete { token, outcome } => {
                 if let Some(reply) = self.waiting.remove(&token) {
                     // Whoever asked does not wait any more.
@@ -203,6 +211,19 @@ impl Driver {
             }
             // Done already, and nothing to do.
             Action::Publish(_) | Action::Stopped => {}
+        }
+    }
+
+    /// A session with a node that is down is most likely dead, too. The kernel, which would find out in its own time, is made
+    /// to ask: until the session ends, none takes its place.
+    fn doubt_session(&mut self, id: &NodeId) {
+        while self.doubts.try_join_next().is_some() {}
+        if self.up.contains(id) {
+            let (net, id) = (Arc::clone(&self.net), id.clone());
+            self.doubts.spawn(async move {
+                // Who answers is alive, and the detector hears so by itself.
+                let _answered = net.ping(&id, DOUBT).await;
+            });
         }
     }
 
@@ -257,6 +278,9 @@ fn describe(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+/// Longer than a kernel waits for a sign of life while a call is under way, seven seconds by default.
+const DOUBT: Duration = Duration::from_secs(30);
 
 /// Ends that may wait for the driver; their senders wait for room.
 const DONE_MAX: usize = 64;

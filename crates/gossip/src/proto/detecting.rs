@@ -10,7 +10,7 @@ use crate::message::Message;
 
 use super::drafts::Intent;
 use super::entry::Entry;
-use super::liveness::{Input, Liveness, Output, Signal};
+use super::liveness::{Input, Liveness, Output, Signal, Talk};
 use super::machine::Machine;
 use super::operations::{Command, Token};
 use super::time::Now;
@@ -52,8 +52,9 @@ impl Machine {
         }
     }
 
-    /// Carries out what the detector wants.
-    pub(super) fn pump_detector(&mut self, now: Now) {
+    /// Carries out what the detector wants, and gives the member that it asked first whether it is there.
+    pub(super) fn pump_detector(&mut self, now: Now) -> Option<NodeId> {
+        let mut asked = None;
         let incarnation = self.incarnation;
         if self.detected_as != Some(incarnation) {
             self.detected_as = Some(incarnation);
@@ -61,7 +62,11 @@ impl Machine {
         }
         while let Some(output) = self.detector.poll() {
             match output {
-                Output::Send { to, signal } => self.send(&to, &Message::Liveness(signal)),
+                Output::Send { to, signal } => {
+                    let asks = matches!(signal.talk, Talk::Ping { .. });
+                    self.send(&to, &Message::Liveness(signal));
+                    asked = asked.or(asks.then_some(to));
+                }
                 Output::Changed { id, was, now } => self.liveness_changed(id, was, now),
             }
         }
@@ -75,6 +80,7 @@ impl Machine {
                 false => Event::MajorityReachable { reachable, members },
             });
         }
+        asked
     }
 
     fn liveness_changed(&mut self, id: NodeId, was: Liveness, now: Liveness) {

@@ -236,13 +236,16 @@ impl Machine {
         }
     }
 
-    /// Compares with a random partner, and invites a random member that has not come yet.
-    pub(super) fn compare_with_someone(&mut self, now: Now) {
+    /// Compares with the partner that was asked whether it is there, or a random one, and invites a random member that has
+    /// not come yet.
+    pub(super) fn compare_with_someone(&mut self, asked: Option<&NodeId>, now: Now) {
         if self.ring().is_none() {
             return;
         }
         self.notify_removed(now);
-        if let Some(partner) = self.random.pick(self.circle.partners()).cloned() {
+        let partners = self.circle.partners();
+        let asked = asked.filter(|id| partners.binary_search(id).is_ok());
+        if let Some(partner) = asked.or_else(|| self.random.pick(partners)).cloned() {
             self.greet(&partner, now);
             self.tell_stored(&partner, now);
         }

@@ -227,17 +227,25 @@ impl Machine {
         if self.stopped {
             return;
         }
-        if now.mono_ms >= self.next_sync_ms {
+        let sync_due_ms = self.sync_due_ms();
+        let detects = self.detector.deadline_ms().is_some_and(|due| now.mono_ms >= due);
+        let asked = if detects {
+            self.detector.wake(now.mono_ms);
+            self.pump_detector(now)
+        } else {
+            None
+        };
+        // Early, if a member is spoken to anyway.
+        let early_ms = self.patience_ms().min(EARLY_MS);
+        let goes_along = asked.is_some() && now.mono_ms.saturating_add(early_ms) >= self.next_sync_ms;
+        if goes_along || now.mono_ms >= sync_due_ms {
             // A little jitter keeps nodes that started together from comparing in step.
             let jitter = self.random.below(self.settings.sync_ms / 5 + 1);
             self.next_sync_ms = now.mono_ms + self.settings.sync_ms - self.settings.sync_ms / 10 + jitter;
-            self.compare_with_someone(now);
+            self.compare_with_someone(asked.as_ref(), now);
             self.collect_garbage(now);
             self.consider_removals(now);
             self.act(Action::Reconcile);
-        }
-        if self.detector.deadline_ms().is_some_and(|due| now.mono_ms >= due) {
-            self.detector.wake(now.mono_ms);
         }
         self.finish(now);
     }
@@ -257,7 +265,7 @@ impl Machine {
         let detection = self.detector.deadline_ms().filter(|_| in_ring);
         let rumours = self.rumours.due_ms().filter(|_| in_ring).map(|due| due.max(self.quiet_until_ms));
         let due = [
-            in_ring.then_some(self.next_sync_ms),
+            in_ring.then(|| self.sync_due_ms()),
             rumours,
             detection,
             self.meets.due_ms(),
@@ -265,6 +273,19 @@ impl Machine {
             self.writer.due_ms(),
         ];
         due.into_iter().flatten().min()
+    }
+
+    /// When the next comparison is due. It waits a little for the detector, which may ask a member then: to do both at once,
+    /// with the same member, wakes each end once and seals one record.
+    fn sync_due_ms(&self) -> u64 {
+        let due_ms = self.next_sync_ms;
+        let in_sight = due_ms..=due_ms.saturating_add(self.patience_ms());
+        self.detector.deadline_ms().filter(|detects_ms| in_sight.contains(detects_ms)).unwrap_or(due_ms)
+    }
+
+    /// By how much a comparison may come late.
+    fn patience_ms(&self) -> u64 {
+        self.settings.sync_ms / 4
     }
 
     /// Whether it has stopped for good.
@@ -390,3 +411,7 @@ impl Machine {
 
 /// Keeps what the detector leaves to chance apart from what the rest does.
 const DETECTOR_SEED: u64 = 0x11fe_6a2d_57a3_e955;
+
+/// By how much a comparison may come early, however rare they are: where several probes go between two of them, it waits
+/// for the one that is nearest.
+const EARLY_MS: u64 = 250;

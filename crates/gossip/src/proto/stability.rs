@@ -211,9 +211,12 @@ impl Machine {
     /// The tombstones that are held back, and by whom.
     #[must_use]
     pub fn overdue(&self, now: Now) -> Overdue {
+        let mut overdue = Overdue::default();
+        if !self.has_overdue(now) {
+            return overdue;
+        }
         let members = self.must_acknowledge();
         let stored = self.stability.stored.of(self.state_of(&members));
-        let mut overdue = Overdue::default();
         for (stale, wait) in &self.stability.waiting {
             if matches!(stale, Stale::Tombstone(_)) && self.is_old_enough(wait, now) {
                 overdue.tombstones += 1;

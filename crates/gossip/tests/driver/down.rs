@@ -95,6 +95,29 @@ async fn a_link_that_was_ended_behind_its_back_is_made_again() {
     timeout(3 * SECOND, again).await.expect("the next ticks make it again");
 }
 
+/// The kernel would ask after a minute.
+#[tokio::test(start_paused = true)]
+async fn the_session_with_a_node_that_is_down_ends_soon_after_and_one_with_a_live_node_does_not() {
+    let network = MemoryNetwork::new();
+    let [a, b, c] = three(&network).await;
+    let mut events = a.kernel.events();
+    network.mute("a", "c");
+    network.mute("b", "c");
+    let muted = Instant::now();
+    a.until(|view| view.member(&id("c")).unwrap().liveness == Liveness::Down).await;
+    let ended = async {
+        loop {
+            if let PeerEvent::Down { peer, .. } = events.recv().await.unwrap().unwrap() {
+                assert_eq!(peer.node.id, c.id());
+                return;
+            }
+        }
+    };
+    timeout(30 * SECOND, ended).await.expect("the session ends");
+    assert!(muted.elapsed() < 20 * SECOND, "it took {:?}", muted.elapsed());
+    assert!(a.kernel.peers().iter().any(|peer| peer.id == b.id() && peer.connected));
+}
+
 async fn six(network: &MemoryNetwork) -> Vec<TestNode> {
     let mut nodes: Vec<TestNode> = Vec::new();
     for name in NAMES {
