@@ -33,6 +33,8 @@ pub struct Builder {
     tags: BTreeMap<String, String>,
     seeds: Vec<String>,
     liveness: Box<dyn FnOnce(gossip::Builder) -> gossip::Builder + Send>,
+    /// The detector asks every member in turn.
+    is_probed: bool,
     transport: Box<dyn FnOnce(netkernel::Config) -> netkernel::Config + Send>,
 }
 
@@ -56,6 +58,7 @@ impl Builder {
             tags: BTreeMap::new(),
             seeds: Vec::new(),
             liveness: Box::new(|settings| settings),
+            is_probed: true,
             transport: Box::new(|config| config.transport(Tcp)),
         }
     }
@@ -127,6 +130,7 @@ impl Builder {
     /// What decides which members are alive. Default [`Pace::lan`](gossip::liveness::Pace::lan).
     pub fn detector(mut self, detector: Detector) -> Self {
         let before = self.liveness;
+        self.is_probed = detector.pace().is_some();
         self.liveness = Box::new(|settings| before(settings).detector(detector));
         self
     }
@@ -174,6 +178,9 @@ impl Builder {
         if let Some(advertise) = advertise {
             config = config.advertise(advertise);
         }
+        if self.is_probed {
+            config = config.heartbeat(HEARTBEAT_IDLE, HEARTBEAT_BUSY, HEARTBEAT_TIMEOUT);
+        }
         let kernel = Kernel::bind((self.transport)(config)).await?;
         let net: Arc<dyn Net> = Arc::new(kernel.clone());
         match Gossip::start(net, settings, store).await {
@@ -185,6 +192,13 @@ impl Builder {
         }
     }
 }
+
+/// The members probe each other, and a session with one that is down is asked at once: heartbeats of each with each, more of
+/// them than of anything else in a large idle mesh, need not find that out as well.
+const HEARTBEAT_IDLE: Duration = Duration::from_secs(60);
+/// As the kernel's own defaults are.
+const HEARTBEAT_BUSY: Duration = Duration::from_secs(2);
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl fmt::Debug for Builder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -5,9 +5,11 @@
 mod commands;
 mod demo;
 mod disk;
+mod echo;
 mod errors;
 mod forming;
 mod guide;
+mod lab;
 mod local;
 mod metrics;
 mod mounts;
@@ -16,6 +18,9 @@ mod node;
 mod partitions;
 mod releases;
 mod rolling;
+// A thread of another namespace is a thing of Linux.
+#[cfg(target_os = "linux")]
+mod saturation;
 mod schemas;
 mod session;
 mod support;

@@ -5,49 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clusterluck::Client;
-use clusterluck::genserver::{Cx, GenServer, HandleCall, Outcome, ReplyTo, Request, Routes, Wire};
 use clusterluck::netkernel::{Cookie, Net, NodeId};
 use rustix::process::Signal;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::echo::{Echo, Say};
 use crate::support::{Node, Place, eventually, in_time};
-
-/// The server that every stock node runs, and this process never.
-enum Echo {}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Say {
-    text: String,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Heard {
-    text: String,
-    node: String,
-    nth: u64,
-}
-
-impl Request for Say {
-    type Reply = Heard;
-}
-
-impl Wire for Say {
-    const TAG: &'static str = "say";
-}
-
-impl GenServer for Echo {
-    fn routes(routes: &mut Routes<Self>) {
-        routes.call::<Say>();
-    }
-}
-
-impl HandleCall<Say> for Echo {
-    async fn call(&mut self, _: Say, _: ReplyTo<Heard>, _: &mut Cx<Self>) -> Outcome {
-        match *self {}
-    }
-}
 
 /// Calls the owner of a key or, where that cannot be reached, the next that holds it: says who answered.
 async fn call(client: &Client, key: &str) -> Result<(NodeId, NodeId), String> {

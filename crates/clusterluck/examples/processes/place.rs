@@ -37,7 +37,24 @@ impl Place {
 
     /// Starts a node, with what an earlier run of it has stored.
     pub(crate) fn start(&self, id: &str, listen: &str, known: Option<&Address>) -> Result<Process, Failed> {
-        let mut command = Command::new(&self.binary);
+        self.start_by(Command::new(&self.binary), id, listen, known)
+    }
+
+    /// The binary, run in a network namespace.
+    pub(crate) fn on_host(&self, namespace: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", namespace]).arg(&self.binary);
+        command
+    }
+
+    /// Starts a node by a command that wants arguments.
+    pub(crate) fn start_by(
+        &self,
+        mut command: Command,
+        id: &str,
+        listen: &str,
+        known: Option<&Address>,
+    ) -> Result<Process, Failed> {
         command.args(["--json", "start", id, "--listen", listen, "--stop-on-eof", "--cookie-file"]);
         command.arg(self.folder.path().join("cookie")).arg("--data-dir").arg(self.folder.path().join(id));
         if let Some(known) = known {
@@ -49,7 +66,8 @@ impl Place {
         BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
         let port = line.split("\"port\":").nth(1).and_then(|rest| rest.split([',', '}']).next());
         let port = port.ok_or_else(|| format!("`{id}` did not start: {line}"))?.parse()?;
-        Ok(Process { id: id.to_owned(), address: Address::new("127.0.0.1", port)?, child, _life: life })
+        let host = listen.rsplit_once(':').ok_or("an address has a port")?.0;
+        Ok(Process { id: id.to_owned(), address: Address::new(host, port)?, child, _life: life })
     }
 
     /// A session with a node's control server.
@@ -57,15 +75,14 @@ impl Place {
         connected(&process.address, &self.cookie).await
     }
 
-    /// Waits until all these nodes see each other alive, and nobody else.
-    pub(crate) async fn all_alive(&self, processes: &[Process]) -> Result<(), Failed> {
+    /// Waits until all these nodes see each other alive, and nobody else; gives how long that took at each, in milliseconds.
+    pub(crate) async fn all_alive(&self, processes: &[Process]) -> Result<Vec<f64>, Failed> {
         let count = processes.len();
         let hold = move |members: &[MemberInfo]| {
             let is_there = |member: &MemberInfo| member.liveness == "alive" && member.status == "member";
             members.len() == count && members.iter().all(is_there)
         };
-        self.all(processes, hold).await?;
-        Ok(())
+        self.all(processes, hold).await
     }
 
     /// Waits until what every node says of its members fulfils the condition; gives how long that took at each.
