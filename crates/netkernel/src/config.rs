@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use crate::node::{Address, Incarnation, NodeId, Role};
 use crate::proto::credit::{CAST_OVERHEAD_BYTES, LINK_BYTES};
+use crate::proto::hello::Receives;
+use crate::proto::reassembly::MESSAGES_MAX as UNFINISHED_MAX;
 use crate::security::Security;
 use crate::transport::{Tcp, Transport};
 
@@ -57,6 +59,15 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
+    /// What the other end of a session is told of them.
+    pub(crate) fn receives(&self) -> Receives {
+        Receives {
+            message_bytes: self.message_bytes_max as u64,
+            unfinished_bytes: self.reassembly_bytes_max as u64,
+            unfinished_messages: UNFINISHED_MAX as u64,
+        }
+    }
+
     /// What casts of one peer may take here while they wait for their mailboxes: all that a peer which keeps to its
     /// credit can have under way, with an offline queue like this node's, and one message of the largest size that
     /// exceeds it.
@@ -119,7 +130,7 @@ impl Config {
 
     /// The largest message, in bytes, in either direction. Default 4 MiB: a message is held whole in memory at
     /// both ends, and one that takes longer than a blink on a slow link is better a stream. A larger one is refused
-    /// with `TooLarge` where it is sent. Must match on all nodes, or larger messages close the session.
+    /// with `TooLarge` where it is sent, by the lower of the two ends' limits: each tells the other its own.
     #[must_use]
     pub fn message_bytes_max(mut self, bytes: usize) -> Self {
         self.limits.message_bytes_max = bytes;
@@ -155,10 +166,10 @@ impl Config {
         self
     }
 
-    /// The bytes of one peer's messages that are still arriving in pieces, for which up to twice as much is allocated.
-    /// Default 8 MiB, two messages of the largest
-    /// size: senders interleave few, and a peer that begins more than it ends is wasting memory. Beyond it, the session
-    /// is closed. Must not be less than senders' [`message_bytes_max`](Self::message_bytes_max).
+    /// The bytes of one peer's messages that are still arriving in pieces, each counted whole, for which up to twice as
+    /// much is allocated. Default 8 MiB: two messages of the largest size, or many smaller ones, arrive side by side.
+    /// Peers are told, and begin no more at a time; one that does all the same is wasting memory, and its session is
+    /// closed.
     #[must_use]
     pub fn reassembly_bytes_max(mut self, bytes: usize) -> Self {
         self.limits.reassembly_bytes_max = bytes;

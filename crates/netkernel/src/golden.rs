@@ -9,7 +9,7 @@ use crate::error::{Executed, Refusal};
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
 use crate::proto::credit::{Grant, Load};
 use crate::proto::frame::{self, Flags, Head, Kind};
-use crate::proto::hello::{self, Answer, Finish, Goaway, Hello, SessionId, Welcome};
+use crate::proto::hello::{self, Answer, Finish, Goaway, Hello, Receives, SessionId, Welcome};
 use crate::proto::mark::{self, Predecessor};
 use crate::proto::refusal;
 
@@ -30,7 +30,8 @@ fn golden() -> BTreeMap<String, String> {
 pub(crate) fn hello(id: &str, role: Role, connection: u64) -> Hello {
     let address = Address::new("10.0.0.7", 7_022).expect("a good address");
     let node = Node { id: NodeId::new(id).expect("a good id"), address, incarnation: Incarnation(300) };
-    Hello { node, role, instance: 0x0123_4567_89ab_cdef, connection, features: 0 }
+    let receives = Receives { message_bytes: 4 << 20, unfinished_bytes: 8 << 20, unfinished_messages: 1_024 };
+    Hello { node, role, instance: 0x0123_4567_89ab_cdef, connection, features: 0, receives }
 }
 
 pub(crate) fn welcome() -> Welcome {

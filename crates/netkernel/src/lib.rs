@@ -60,6 +60,7 @@
 //! | a call written when its link is lost | never sent again | [`CallError::LinkDown`] |
 //! | a reply whose link is lost | its caller has [`CallError::LinkDown`] already | |
 //! | a cast held for a full mailbox when its link is lost | the mailbox is offered it once more | [`Traffic::casts_refused`] |
+//! | a message that waited for a peer which turns out to take less | always | [`Dropped::too_large`], [`CallError::TooLarge`] |
 //! | a reply over a limit | always | [`Refusal::NoReply`], [`Dropped::replies`] |
 //! | a call the callee is executing when its link is lost | never taken back | [`Responder::cancelled`] |
 //! | a cast to no server, or to a foreign ring | always | [`Traffic::casts_refused_by_peer`] |

@@ -313,6 +313,8 @@ pub struct Dropped {
     pub closed: u64,
     /// Replies over a limit; their callers were told.
     pub replies: u64,
+    /// Casts that waited for the peer, and were larger than it turned out to take.
+    pub too_large: u64,
     /// Answers to a flooding peer that there was no room for; not counted as messages.
     pub control_frames: u64,
 }
@@ -321,7 +323,7 @@ impl Dropped {
     /// All of them, control frames not counted.
     #[must_use]
     pub fn messages(&self) -> u64 {
-        self.queue_full + self.expired + self.link_lost + self.closed + self.replies
+        self.queue_full + self.expired + self.link_lost + self.closed + self.replies + self.too_large
     }
 }
 

@@ -14,7 +14,7 @@ use netkernel::{
     CallError, DownReason, MemoryNetwork, Net, Noise, OfflinePolicy, PeerEvent, Refusal, RefusedReason,
     Security, SendError, Transport,
 };
-use shim::{CAST, FIRST, PING, Shim, control, define, frame};
+use shim::{CAST, FIRST, PING, Shim, WHOLE, control, define, frame};
 use tokio::io::AsyncReadExt;
 
 async fn pair(network: &MemoryNetwork, a: netkernel::Config) -> (TestNode, TestNode) {
@@ -36,14 +36,17 @@ async fn a_message_over_the_limit_is_handed_back_and_one_that_arrives_closes_its
     let refused = a.kernel.call(&b.id(), &server("echo"), body.clone(), SECOND).await;
     assert_eq!(refused, Err(CallError::TooLarge { bytes: 1_001, max: 1_000 }));
     a.kernel.cast(&b.id(), &server("sink"), body.slice(1..), SECOND).await.unwrap();
-    // In one frame and in pieces.
-    for bytes in [1_001, 100_000] {
+    // A peer that ignores what it was told, in one frame and in pieces.
+    for (flags, bytes) in [(WHOLE, 1_001), (FIRST, 100_000)] {
+        let mut bad = Shim::connect(&network, &a, "mallory").await;
         let mut events = a.kernel.events();
-        b.kernel.cast(&a.id(), &server("sink"), vec![0; bytes].into(), SECOND).await.unwrap();
+        let body = vec![0; 1_001];
+        let cast = frame(CAST, flags, u64::from(flags == FIRST) << 63, Some((1, 0, bytes)), &body);
+        bad.record(&[define(1, "sink"), cast].concat()).await;
         let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
         assert!(matches!(down, PeerEvent::Down { reason: DownReason::Protocol, .. }), "{down:?}");
-        a.echo(&b, "by the next session").await.unwrap();
     }
+    a.echo(&b, "by the session that was there").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,8 @@ use tokio::net::{TcpListener, TcpStream};
 
 const SECOND: Duration = Duration::from_secs(1);
 const COOKIE: [u8; 32] = [0x5a; 32];
+/// The defaults of what a node takes in.
+const RECEIVES: [u64; 3] = [4 << 20, 8 << 20, 1_024];
 
 /// The golden bytes by name.
 fn golden() -> BTreeMap<String, Vec<u8>> {
@@ -80,11 +82,12 @@ fn golden_bodies_say_what_the_page_says() {
         role: 1,
         instance: 0x0123_4567_89ab_cdef,
         connection: 4,
+        receives: RECEIVES,
     };
     assert_eq!(Hello::decode(&golden["hello"]).0, a);
     assert_eq!(a.encode(), golden["hello"]);
     let (b, mut session) = Hello::decode(&golden["welcome"]);
-    assert_eq!((&*b.id, b.role, b.connection), ("b", 0, 5));
+    assert_eq!((&*b.id, b.role, b.connection, b.receives), ("b", 0, 5, RECEIVES));
     assert_eq!(take_varint(&mut session), Some(77));
     assert!(session.is_empty());
     assert_eq!(golden["finish"], b"FINISH\x01\xac\x02");
@@ -141,7 +144,7 @@ async fn kernel() -> (Kernel, Arc<Recorder>) {
 
 fn me(role: u8, port: u16) -> Hello {
     let (id, host) = ("second".to_owned(), "127.0.0.1".to_owned());
-    Hello { id, host, port, incarnation: 3, role, instance: 9, connection: 0 }
+    Hello { id, host, port, incarnation: 3, role, instance: 9, connection: 0, receives: RECEIVES }
 }
 
 #[tokio::test]
@@ -151,6 +154,7 @@ async fn it_dials_a_node_and_calls_casts_and_leaves_in_good_order() {
     let stream = TcpStream::connect((address.host(), address.port())).await.unwrap();
     let (mut session, welcome) = Session::dial(stream, &COOKIE, &me(1, 1)).await;
     assert_eq!((&*welcome.id, welcome.role, welcome.port), ("node", 0, address.port()));
+    assert_eq!(welcome.receives, RECEIVES);
 
     session.send(&[
         Frame::control(kinds::MARK, 0, b""),

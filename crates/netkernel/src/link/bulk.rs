@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::message::{Control, Cut, Message, Piece, Subject};
 use crate::node::ServerName;
 use crate::proto::frame::{Flags, Kind};
-use crate::proto::hello::SessionId;
+use crate::proto::hello::{Receives, SessionId};
 
 /// Messages that are sent in pieces between the others.
 #[derive(Debug, Default)]
@@ -16,6 +16,16 @@ pub(super) struct Bulk {
     messages: usize,
     bytes: usize,
     casts: u64,
+    /// Messages begun and not ended, and their bytes, each counted whole: the peer holds no more than that.
+    unfinished: Unfinished,
+    /// What the peer takes of such. Until it has said that, one at a time goes.
+    unfinished_max: Unfinished,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Unfinished {
+    messages: u64,
+    bytes: u64,
 }
 
 /// The messages for one server, in order; or one reply, which keeps no order with others.
@@ -25,6 +35,9 @@ struct Turn {
     messages: VecDeque<Message>,
     /// How far the first message has been sent, under which number, and by which sessions.
     sent: Option<Sent>,
+    /// The first message has been passed over, for the peer had no room for it beside those that had begun. None begins
+    /// before it.
+    is_next: bool,
 }
 
 #[derive(Debug)]
@@ -35,6 +48,12 @@ struct Sent {
 }
 
 impl Bulk {
+    /// What the peer takes of messages in pieces from now on.
+    pub(super) fn keep_to(&mut self, receives: Receives) {
+        let Receives { unfinished_messages: messages, unfinished_bytes: bytes, .. } = receives;
+        self.unfinished_max = Unfinished { messages, bytes };
+    }
+
     pub(super) fn messages(&self) -> usize {
         self.messages
     }
@@ -64,11 +83,12 @@ impl Bulk {
                 server: server.cloned(),
                 messages: VecDeque::from([message]),
                 sent: None,
+                is_next: false,
             }),
         }
     }
 
-    /// The next piece, of at most so many bytes; `None` if nothing waits. A message that `wanted` refuses is passed over.
+    /// The next piece, of at most so many bytes; `None` if nothing waits. A message that `wanted` refuses is dropped.
     pub(super) fn piece(
         &mut self,
         bytes_max: usize,
@@ -77,15 +97,26 @@ impl Bulk {
         wanted: impl Fn(&Message) -> bool,
     ) -> Option<Piece> {
         let bytes_max = bytes_max.min(PIECE_BYTES_MAX);
+        let mut next_waits = self.turns.iter().any(|turn| turn.is_next);
         loop {
             let mut turn = self.turns.pop_front()?;
-            let begun = turn.sent.is_some();
-            if !begun && !turn.messages.front().is_some_and(&wanted) {
-                self.finish(turn);
-                continue;
-            }
-            if !begun {
+            if turn.sent.is_none() {
+                let begins = turn.is_next || !next_waits;
+                let bytes = turn.messages.front().map_or(0, |message| message.body.len());
+                if bytes > bytes_max && !(begins && self.has_room(bytes)) {
+                    turn.is_next |= begins;
+                    next_waits = true;
+                    self.turns.push_back(turn);
+                    continue;
+                }
+                next_waits &= !std::mem::take(&mut turn.is_next);
+                if !turn.messages.front().is_some_and(&wanted) {
+                    self.finish(turn);
+                    continue;
+                }
                 self.casts += 1;
+                self.unfinished.messages += 1;
+                self.unfinished.bytes += bytes as u64;
             }
             let piece = turn.piece(self.casts | CAST_IDS, bytes_max, session, now)?;
             if piece.flags.contains(Flags::LAST) {
@@ -97,13 +128,25 @@ impl Bulk {
         }
     }
 
+    /// Whether the peer has room for one more message in pieces; it always has for one that is alone.
+    fn has_room(&self, bytes: usize) -> bool {
+        let (begun, max) = (self.unfinished, self.unfinished_max);
+        let within = begun.messages < max.messages && begun.bytes.saturating_add(bytes as u64) <= max.bytes;
+        within || begun.messages == 0
+    }
+
     /// Drops the first message of a turn, and gives the next one its turn.
     fn finish(&mut self, mut turn: Turn) {
+        let begun = turn.sent.take().is_some();
         if let Some(message) = turn.messages.pop_front() {
             self.messages -= 1;
             self.bytes -= message.cost_bytes();
+            if begun {
+                self.unfinished.messages -= 1;
+                self.unfinished.bytes -= message.body.len() as u64;
+            }
         }
-        turn.sent = None;
+        turn.is_next = false;
         if !turn.messages.is_empty() {
             self.turns.push_back(turn);
         }
@@ -117,9 +160,8 @@ impl Bulk {
             let Some(turn) = self.turns.pop_front() else { break };
             match &turn.sent {
                 Some(sent) if sent.by.contains(&session) => {
-                    let message = turn.messages.front();
-                    let reply = message.is_some_and(|message| message.server().is_none());
-                    lost.push((Control::Reset { id: sent.id, reply }, message.and_then(Message::as_cast)));
+                    let cut = turn.messages.front().and_then(Message::as_cast);
+                    lost.push((Control::Reset { id: sent.id, reply: turn.server.is_none() }, cut));
                     self.finish(turn);
                 }
                 _ => self.turns.push_back(turn),
@@ -151,8 +193,10 @@ impl Bulk {
         Some(message)
     }
 
-    /// Keeps only what `keep` accepts; it is told whether a message was partly sent.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) {
+    /// Keeps only what `keep` accepts; it is told whether a message was partly sent. Gives what tells the peer of those
+    /// that were and are not kept.
+    pub(super) fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) -> Vec<Control> {
+        let mut resets = Vec::new();
         for turn in &mut self.turns {
             let begun = turn.sent.is_some();
             let (mut first, mut kept_first) = (true, false);
@@ -162,11 +206,38 @@ impl Bulk {
                 kept_first |= is_first && kept;
                 kept
             });
-            turn.sent.take_if(|_| !kept_first);
+            turn.is_next &= kept_first;
+            let reply = turn.server.is_none();
+            resets
+                .extend(turn.sent.take_if(|_| !kept_first).map(|sent| Control::Reset { id: sent.id, reply }));
         }
         self.turns.retain(|turn| !turn.messages.is_empty());
         self.messages = self.turns.iter().map(|turn| turn.messages.len()).sum();
         self.bytes = self.iter().map(Message::cost_bytes).sum();
+        self.unfinished = Unfinished::default();
+        for message in
+            self.turns.iter().filter(|turn| turn.sent.is_some()).filter_map(|turn| turn.messages.front())
+        {
+            self.unfinished.messages += 1;
+            self.unfinished.bytes += message.body.len() as u64;
+        }
+        resets
+    }
+
+    /// Takes out the messages over so many bytes of which nothing was sent.
+    pub(super) fn drop_larger(&mut self, bytes_max: usize) -> Vec<Message> {
+        let mut larger = Vec::new();
+        for turn in &mut self.turns {
+            let begun = usize::from(turn.sent.is_some());
+            let kept = turn.messages.drain(begun..).collect::<Vec<_>>();
+            let (over, kept): (Vec<_>, Vec<_>) =
+                kept.into_iter().partition(|message| message.body.len() > bytes_max);
+            turn.is_next &= over.is_empty();
+            turn.messages.extend(kept);
+            larger.extend(over);
+        }
+        self.retain(|_, _| true);
+        larger
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Message> {

@@ -13,7 +13,7 @@ use crate::net::{Dispatch, DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::Confirmed;
 use crate::proto::credit::Load;
-use crate::proto::hello::{Goaway, SessionId};
+use crate::proto::hello::{Goaway, Receives, SessionId};
 use crate::proto::mark::Predecessor;
 use crate::session::SharedOutlet;
 
@@ -114,8 +114,9 @@ impl Link {
         self.announcing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session was confirmed at both ends: it takes over, or ends. The caller holds [`announcing`](Self::announcing).
-    pub(crate) fn activate(&self, confirmed: Confirmed) -> Activated {
+    /// A session was confirmed at both ends, whose peer takes in so much: it takes over, or ends. The caller holds
+    /// [`announcing`](Self::announcing).
+    pub(crate) fn activate(&self, confirmed: Confirmed, receives: Receives) -> Activated {
         let mut state = self.state();
         let known_offline = !state.sessions.sending();
         let (peer, replaced, is_new) = match state.sessions.confirmed(confirmed) {
@@ -130,6 +131,7 @@ impl Link {
         };
         let reconnects = is_new && replaced.is_none() && self.counters.sessions.value() > 0;
         state.peer = Some(Arc::clone(&peer));
+        self.keep_to(&mut state, receives);
         if known_offline {
             // What has waited too long is not sent late; what is left no longer waits.
             self.expire_waiting(&mut state);

@@ -62,7 +62,7 @@ impl ReplySink for Link {
             Ok(body) => (false, body),
             Err(refusal) => (true, refusal::encode(&refusal)),
         };
-        let too_large = body.len() > self.limits.message_bytes_max;
+        let too_large = body.len() > state.message_bytes_max;
         if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
             tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
             count(&self.counters.dropped_replies, 1);

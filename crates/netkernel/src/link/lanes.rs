@@ -11,7 +11,7 @@ use super::calls::PendingCalls;
 use super::message::{Control, Cut, MESSAGE_OVERHEAD_BYTES, Message, Piece, Subject};
 use crate::node::ServerName;
 use crate::proto::credit::Grants;
-use crate::proto::hello::SessionId;
+use crate::proto::hello::{Receives, SessionId};
 use crate::proto::pace::{self, Pace};
 
 /// The lanes.
@@ -327,12 +327,34 @@ impl Lanes {
 
     /// Drops everything.
     pub(super) fn clear(&mut self) -> usize {
+        let dropped = self.retain(|_, _| false);
         self.clear_control();
-        self.retain(|_, _| false)
+        self.control.clear();
+        dropped
     }
 
+    /// What the peer takes of large messages from now on.
+    pub(super) fn keep_to(&mut self, receives: Receives) {
+        self.bulk.keep_to(receives);
+    }
+
+    /// Takes out the messages over so many bytes of which nothing was sent.
+    pub(super) fn drop_larger(&mut self, bytes_max: usize) -> Vec<Message> {
+        let mut dropped = self.bulk.drop_larger(bytes_max);
+        for lane in [&mut self.ahead, &mut self.normal] {
+            let larger;
+            (larger, *lane) =
+                std::mem::take(lane).into_iter().partition(|message| message.body.len() > bytes_max);
+            dropped.extend::<VecDeque<Message>>(larger);
+        }
+        self.recount();
+        dropped
+    }
+
+    /// Drops the control frames that concern what has ended with the link. A RESET does not: where the peer has not taken
+    /// the link for lost, it still holds what had begun.
     fn clear_control(&mut self) {
-        self.control.clear();
+        self.control.retain(|control| matches!(control, Control::Reset { .. }));
         (self.pongs, self.verdicts) = (0, 0);
         self.credit.clear();
     }
@@ -353,16 +375,23 @@ impl Lanes {
             .filter_map(|message| Some((message.server()?, message.body.len())))
     }
 
+    /// Keeps what `keep` accepts, and says how much was dropped. The peer is told of what it has begun to receive.
     fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) -> usize {
         let before = self.messages();
         self.ahead.retain(|message| keep(message, false));
         self.normal.retain(|message| keep(message, false));
-        self.bulk.retain(keep);
+        for reset in self.bulk.retain(keep) {
+            self.control(reset);
+        }
+        self.recount();
+        before - self.messages()
+    }
+
+    fn recount(&mut self) {
         self.ahead_bytes = self.ahead.iter().map(Message::cost_bytes).sum();
         self.normal_bytes = self.normal.iter().map(Message::cost_bytes).sum();
         self.calls =
             self.normal.iter().filter(|message| matches!(message.subject, Subject::Call { .. })).count();
-        before - self.messages()
     }
 }
 

@@ -10,6 +10,7 @@ mod intake;
 mod lanes;
 mod message;
 mod outgoing;
+mod receives;
 mod round_trip;
 mod sessions;
 mod status;
@@ -82,6 +83,8 @@ pub(crate) struct Link {
 
 struct State {
     lanes: Lanes,
+    /// The largest message that the peer takes, as the last session with it said, and this node sends.
+    message_bytes_max: usize,
     /// What the peer's mailboxes have yet to take.
     credit: Credit,
     /// A writer found nothing to do, and waits to be told.
@@ -125,6 +128,7 @@ impl Link {
             id,
             state: Mutex::new(State {
                 lanes: Lanes::new(limits.control_frames_max),
+                message_bytes_max: limits.message_bytes_max,
                 credit: Credit::default(),
                 idle: true,
                 direct: Direct::default(),

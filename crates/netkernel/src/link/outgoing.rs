@@ -21,7 +21,8 @@ impl Link {
     /// Queues a small cast ahead of all that waits, or hands its body back.
     pub(crate) fn try_cast_ahead(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
         let mut state = self.state();
-        if state.closed || !state.is_online() || body.len() > WHOLE_BYTES_MAX {
+        let ordinary = body.len() > WHOLE_BYTES_MAX.min(state.message_bytes_max);
+        if state.closed || !state.is_online() || ordinary {
             drop(state);
             return self.try_cast(server, body);
         }
@@ -39,6 +40,9 @@ impl Link {
         let mut state = self.state();
         if state.closed {
             return Err(SendError::NotConnected { node: self.id.clone(), body });
+        }
+        if body.len() > state.message_bytes_max {
+            return Err(SendError::TooLarge { bytes: body.len(), max: state.message_bytes_max, body });
         }
         let online = state.is_online();
         let admitted = if online {
@@ -130,6 +134,9 @@ impl Link {
         let mut state = self.state();
         if state.closed {
             return Err(CallError::NotConnected { node: self.id.clone() });
+        }
+        if body.len() > state.message_bytes_max {
+            return Err(CallError::TooLarge { bytes: body.len(), max: state.message_bytes_max });
         }
         let online = state.is_online();
         let admitted = if online {

@@ -20,6 +20,7 @@ pub(crate) struct Counters {
     pub(crate) dropped_lost: Counter,
     pub(crate) dropped_closed: Counter,
     pub(crate) dropped_replies: Counter,
+    pub(crate) dropped_too_large: Counter,
     pub(crate) control_dropped: Counter,
     pub(crate) sessions: Counter,
     pub(crate) reconnects: Counter,
@@ -52,6 +53,7 @@ impl Counters {
             dropped_lost: dropped("link_lost"),
             dropped_closed: dropped("closed"),
             dropped_replies: dropped("reply"),
+            dropped_too_large: dropped("too_large"),
             control_dropped: counter("netkernel_control_frames_dropped_total"),
             sessions: counter("netkernel_sessions_total"),
             reconnects: counter("netkernel_reconnects_total"),
@@ -86,6 +88,7 @@ impl Counters {
             link_lost: read(&self.dropped_lost),
             closed: read(&self.dropped_closed),
             replies: read(&self.dropped_replies),
+            too_large: read(&self.dropped_too_large),
             control_frames: read(&self.control_dropped),
         }
     }

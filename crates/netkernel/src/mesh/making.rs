@@ -11,7 +11,7 @@ use crate::link::{Activated, Ended, Link, SessionHandle};
 use crate::net::{DownReason, Peer, PeerEvent};
 use crate::node::{Incarnation, Role};
 use crate::proto::arbiter::Confirmed;
-use crate::proto::hello::{self, Hello, SessionId};
+use crate::proto::hello::{self, Hello, Receives, SessionId};
 use crate::security::Channel;
 use crate::session::{self, Encoder, RecordReader, Session};
 
@@ -57,6 +57,7 @@ pub(super) struct Making<'a> {
     shared: &'a Arc<Shared>,
     link: &'a Arc<Link>,
     handle: SessionHandle,
+    receives: Receives,
     pub(super) opening: Opening,
     registered: Registered,
 }
@@ -87,7 +88,7 @@ impl<'a> Making<'a> {
         let peer = Arc::new(Peer { node: hello.node.clone(), role: hello.role });
         let handle = link.register(session, &peer, hello.instance).ok_or(HandshakeError::Malformed)?;
         let registered = Registered { link: Arc::clone(link), session: Some(session) };
-        Ok(Self { shared, link, handle, opening, registered })
+        Ok(Self { shared, link, handle, receives: hello.receives, opening, registered })
     }
 
     /// Runs the session in a task of the kernel.
@@ -100,8 +101,9 @@ impl<'a> Making<'a> {
         let dispatch = self.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
         self.registered.session = None;
         let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        let receives = self.receives;
         let takes_over = move || {
-            shared.latch.enter(|| announce(&shared, &link, confirmed), || link.end_sessions(true));
+            shared.latch.enter(|| announce(&shared, &link, confirmed, receives), || link.end_sessions(true));
             // This node became a later instance of itself while the session was being made under the earlier.
             if shared.node().incarnation != own {
                 link.end_sessions(true);
@@ -135,9 +137,9 @@ impl<'a> Making<'a> {
 }
 
 /// Activates a session and tells the layers above what that changes.
-fn announce(shared: &Shared, link: &Link, confirmed: Confirmed) {
+fn announce(shared: &Shared, link: &Link, confirmed: Confirmed, receives: Receives) {
     let _told_in_order = link.announcing();
-    let Activated { replaced, up } = link.activate(confirmed);
+    let Activated { replaced, up } = link.activate(confirmed, receives);
     for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
         shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
     }

@@ -213,6 +213,7 @@ impl Shared {
             instance: self.instance,
             connection: self.connections.fetch_add(1, Ordering::Relaxed),
             features: 0,
+            receives: self.config.limits.receives(),
         }
     }
 

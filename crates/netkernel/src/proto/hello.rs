@@ -24,6 +24,25 @@ pub(crate) struct Hello {
     pub(crate) connection: u64,
     /// Bits for optional abilities; none is defined yet.
     pub(crate) features: u64,
+    pub(crate) receives: Receives,
+}
+
+/// What one end takes in; the other keeps to it, so that no session ends over limits that differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Receives {
+    /// The bytes of one message.
+    pub(crate) message_bytes: u64,
+    /// The bytes of all messages in pieces that have begun and not ended, each counted whole.
+    pub(crate) unfinished_bytes: u64,
+    /// How many they may be.
+    pub(crate) unfinished_messages: u64,
+}
+
+impl Receives {
+    /// The largest message that can be sent: one that comes in pieces has to have room as an unfinished one.
+    pub(crate) fn message_bytes_max(&self) -> usize {
+        usize::try_from(self.message_bytes.min(self.unfinished_bytes)).unwrap_or(usize::MAX)
+    }
 }
 
 /// The acceptor's answer.

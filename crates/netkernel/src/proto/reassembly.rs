@@ -138,8 +138,8 @@ impl<T> Reassembly<T> {
     }
 }
 
-/// Unfinished messages of one peer: a sender interleaves few, so more is an attempt to waste memory.
-const MESSAGES_MAX: usize = 1_024;
+/// Unfinished messages of one peer, which it is told of: more is an attempt to waste memory.
+pub(crate) const MESSAGES_MAX: usize = 1_024;
 
 #[cfg(test)]
 mod tests {

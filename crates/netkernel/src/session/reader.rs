@@ -267,6 +267,10 @@ impl Reader {
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {
                 let before = mark::decode(frame.body).ok_or(Violation::Control)?;
+                if before.is_empty() {
+                    // Its sender knows of no earlier session, so nothing that one has begun goes on.
+                    self.link.arriving().clear();
+                }
                 self.send_reply();
                 self.heard.hold();
                 for drained in self.link.predecessors(&before, self.handle.id) {

@@ -70,6 +70,8 @@ pub(crate) struct Hello {
     pub(crate) role: u8,
     pub(crate) instance: u64,
     pub(crate) connection: u64,
+    /// Bytes of a message; bytes and number of unfinished ones.
+    pub(crate) receives: [u64; 3],
 }
 
 impl Hello {
@@ -82,6 +84,7 @@ impl Hello {
         {
             put_varint(&mut bytes, number);
         }
+        self.receives.into_iter().for_each(|number| put_varint(&mut bytes, number));
         bytes
     }
 
@@ -89,7 +92,7 @@ impl Hello {
     pub(crate) fn decode(mut bytes: &[u8]) -> (Self, &[u8]) {
         let (id, host) = (take_text(&mut bytes), take_text(&mut bytes));
         let mut number = || take_varint(&mut bytes).unwrap();
-        let hello = Self {
+        let mut hello = Self {
             id,
             host,
             port: u16::try_from(number()).unwrap(),
@@ -97,8 +100,10 @@ impl Hello {
             role: u8::try_from(number()).unwrap(),
             instance: number(),
             connection: number(),
+            receives: [0; 3],
         };
         assert_eq!(number(), 0, "features");
+        hello.receives = [number(), number(), number()];
         (hello, bytes)
     }
 }

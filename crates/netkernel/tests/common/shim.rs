@@ -34,6 +34,8 @@ struct Hello {
     instance: u64,
     connection: u64,
     features: u64,
+    /// Bytes of a message; bytes and number of unfinished ones.
+    receives: (u64, u64, u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -155,7 +157,8 @@ impl Shim {
             address: Address::new(name, 1).unwrap(),
             incarnation: Incarnation(incarnation),
         };
-        let hello = Hello { node, role: Role::Node, instance, connection, features: 0 };
+        let receives = (4 << 20, 8 << 20, 1_024);
+        let hello = Hello { node, role: Role::Node, instance, connection, features: 0, receives };
         postcard::to_allocvec(&hello).unwrap()
     }
 
