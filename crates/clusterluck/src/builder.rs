@@ -35,7 +35,7 @@ pub struct Builder {
     liveness: Box<dyn FnOnce(gossip::Builder) -> gossip::Builder + Send>,
     /// The detector asks every member in turn.
     is_probed: bool,
-    transport: Box<dyn FnOnce(netkernel::Config) -> netkernel::Config + Send>,
+    transport: Box<dyn FnOnce(netkernel::Builder) -> netkernel::Builder + Send>,
 }
 
 /// Where the cookie comes from.
@@ -174,14 +174,15 @@ impl Builder {
             settings = settings.tag(key, value);
         }
         let settings = (self.liveness)(settings).build()?;
-        let mut config = netkernel::Config::new(id, Noise::new(&cookie)).listen(listen);
+        let mut config = netkernel::Config::builder(id, Noise::new(&cookie)).listen(listen);
         if let Some(advertise) = advertise {
             config = config.advertise(advertise);
         }
         if self.is_probed {
             config = config.heartbeat(HEARTBEAT_IDLE, HEARTBEAT_BUSY, HEARTBEAT_TIMEOUT);
         }
-        let kernel = Kernel::bind((self.transport)(config)).await?;
+        let config = (self.transport)(config).build().expect("all that is set is in range");
+        let kernel = Kernel::bind(config).await?;
         let net: Arc<dyn Net> = Arc::new(kernel.clone());
         match Gossip::start(net, settings, store).await {
             Ok(gossip) => Ok(Cluster::assemble(Parts { kernel, gossip, seeds })),

@@ -42,9 +42,9 @@ impl Dispatch for OtherRelease {
 }
 
 async fn kernel(network: &MemoryNetwork, name: &str, role: Role, dispatch: OtherRelease) -> Kernel {
-    let config = Config::new(NodeId::new(name).unwrap(), Noise::new(&cookie())).role(role);
+    let config = Config::builder(NodeId::new(name).unwrap(), Noise::new(&cookie())).role(role);
     let config = config.transport(network.host(name)).listen(format!("{name}:7").parse().unwrap());
-    let kernel = Kernel::bind(config).await.unwrap();
+    let kernel = Kernel::bind(config.build().unwrap()).await.unwrap();
     kernel.serve(Arc::new(dispatch));
     kernel
 }

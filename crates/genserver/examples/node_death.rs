@@ -86,9 +86,11 @@ impl HandleCall<WhenActive> for Standby {
 }
 
 async fn node(network: &MemoryNetwork, id: &str, cookie: &Cookie) -> (Kernel, System) {
-    let config = netkernel::Config::new(NodeId::new(id).expect("a good id"), Noise::new(cookie))
+    let config = netkernel::Config::builder(NodeId::new(id).expect("a good id"), Noise::new(cookie))
         .transport(network.host(id))
-        .listen(Address::new(id, 0).expect("a good address"));
+        .listen(Address::new(id, 0).expect("a good address"))
+        .build()
+        .expect("the defaults work");
     let kernel = Kernel::bind(config).await.expect("a free port");
     let system = System::new(Arc::new(kernel.clone()), Config::default());
     kernel.serve(system.dispatch());

@@ -60,7 +60,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let cookie = Cookie::generate()?;
 //! # let bind = |id| Ok::<_, Box<dyn std::error::Error>>(Kernel::bind(
-//! #     netkernel::Config::new(NodeId::new(id)?, Noise::new(&cookie)).listen("127.0.0.1:0".parse()?)));
+//! #     netkernel::Config::builder(NodeId::new(id)?, Noise::new(&cookie)).listen("127.0.0.1:0".parse()?).build()?));
 //! # let (ash, birch) = (bind("ash")?.await?, bind("birch")?.await?);
 //! let here = System::new(Arc::new(ash.clone()), Config::default());
 //! ash.serve(here.dispatch());

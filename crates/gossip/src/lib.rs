@@ -22,8 +22,8 @@
 //! }
 //!
 //! async fn start(id: &str, cookie: &Cookie) -> Result<(Kernel, Gossip), Box<dyn std::error::Error>> {
-//!     let kernel = netkernel::Config::new(NodeId::new(id)?, Noise::new(cookie)).listen("127.0.0.1:0".parse()?);
-//!     let kernel = Kernel::bind(kernel).await?;
+//!     let kernel = netkernel::Config::builder(NodeId::new(id)?, Noise::new(cookie)).listen("127.0.0.1:0".parse()?);
+//!     let kernel = Kernel::bind(kernel.build()?).await?;
 //!     let config = Config::builder().ring(RingName::new("ring")?).build()?;
 //!     let gossip = Gossip::start(Arc::new(kernel.clone()), config, Arc::new(MemoryStore::new())).await?;
 //!     let door = Door(OnceLock::from(gossip.clone()));

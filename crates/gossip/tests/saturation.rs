@@ -48,10 +48,10 @@ struct Node {
 
 async fn start(network: &MemoryNetwork, name: &str) -> Node {
     let cookie = "0".repeat(64).parse().unwrap();
-    let config = netkernel::Config::new(NodeId::new(name).unwrap(), Noise::new(&cookie));
+    let config = netkernel::Config::builder(NodeId::new(name).unwrap(), Noise::new(&cookie));
     let line = Line::new(network.host(name), BYTES_A_SECOND);
     let config = config.transport(line).listen(Address::new(name, 7_022).unwrap());
-    let kernel = Kernel::bind(config).await.unwrap();
+    let kernel = Kernel::bind(config.build().unwrap()).await.unwrap();
     let settings = Config::builder().ring(RingName::new("ring").unwrap()).build().unwrap();
     let store = Arc::new(MemoryStore::new());
     let gossip = Gossip::start(Arc::new(kernel.clone()), settings, store).await.unwrap();

@@ -33,7 +33,7 @@ pub enum SendError {
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// The limit: the lower of the two nodes' [`message_bytes_max`](crate::Config::message_bytes_max).
+        /// The limit: the lower of the two nodes' [`message_bytes_max`](crate::Builder::message_bytes_max).
         max: usize,
         /// The message.
         body: Bytes,
@@ -82,7 +82,7 @@ pub enum CallError {
     TooLarge {
         /// Its size.
         bytes: usize,
-        /// The limit: the lower of the two nodes' [`message_bytes_max`](crate::Config::message_bytes_max).
+        /// The limit: the lower of the two nodes' [`message_bytes_max`](crate::Builder::message_bytes_max).
         max: usize,
     },
     /// The peer answered that it will not, or could not, reply.

@@ -21,7 +21,7 @@
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
 //! let cookie = Cookie::generate()?;
 //! let node = |name| {
-//!     let config = Config::new(NodeId::new(name)?, Noise::new(&cookie)).listen("127.0.0.1:0".parse()?);
+//!     let config = Config::builder(NodeId::new(name)?, Noise::new(&cookie)).listen("127.0.0.1:0".parse()?).build()?;
 //!     Ok::<_, Box<dyn std::error::Error>>(Kernel::bind(config))
 //! };
 //! let (a, b) = (node("a")?.await?, node("b")?.await?);
@@ -131,7 +131,7 @@ pub mod testing;
 mod transport;
 
 pub use call::{Call, Responder};
-pub use config::{Config, OfflinePolicy};
+pub use config::{Builder, Config, ConfigError, OfflinePolicy};
 pub use error::{CallError, ConnectError, Executed, HandshakeError, Refusal, SendError, Stage};
 pub use events::{Lagged, PeerEvents};
 pub use mesh::{BindError, Kernel, RefusedReason, Stopped};

@@ -115,7 +115,7 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     ///
     /// A node that is bound but does not serve yet lets connections wait: dialing it takes until it serves, and ends
     /// with a timeout if that comes first, or the time that a handshake may take at all
-    /// ([`Config::handshake_time`](crate::Config::handshake_time)).
+    /// ([`Config::handshake_time`](crate::Builder::handshake_time)).
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ pub struct PeerStatus {
     pub connected: bool,
     /// Sessions that exist, those that are being made or ended included.
     pub sessions: usize,
-    /// The last round trip measured: by [`Net::ping`], or by a [heartbeat](crate::Config::heartbeat), of which a session that is
+    /// The last round trip measured: by [`Net::ping`], or by a [heartbeat](crate::Builder::heartbeat), of which a session that is
     /// never silent is sent one soon after it began and then one each four times `idle`. None until the first is answered.
     pub round_trip: Option<Duration>,
     /// Messages waiting to be written.

@@ -27,8 +27,9 @@ async fn kernel(
     security: impl Security,
     listen: Address,
 ) -> (Kernel, Arc<Recorder>) {
-    let config = Config::new(id(name), security).transport(transport).listen(listen);
-    let (kernel, recorder) = (Kernel::bind(config).await.unwrap(), Arc::new(Recorder::default()));
+    let config = Config::builder(id(name), security).transport(transport).listen(listen);
+    let (kernel, recorder) =
+        (Kernel::bind(config.build().unwrap()).await.unwrap(), Arc::new(Recorder::default()));
     kernel.serve(Arc::clone(&recorder) as Arc<dyn Dispatch>);
     (kernel, recorder)
 }

@@ -114,7 +114,7 @@ impl Dispatch for Door {
 async fn no_call_overtakes_the_casts_that_wait_for_its_server() {
     let network = MemoryNetwork::new();
     let (a, door) = (node(&network, "a").await, Arc::new(Door::default()));
-    let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     b.serve(Arc::clone(&door) as Arc<dyn Dispatch>);
     a.kernel.connect(&id("b"), &b.local().address);
     let call = |to| a.kernel.call(&id("b"), &server(to), Bytes::from("call"), 5 * SECOND);
@@ -333,7 +333,7 @@ impl Dispatch for Telling {
 async fn a_server_that_tells_of_room_is_offered_what_waits_without_delay() {
     let network = MemoryNetwork::new();
     let a = node(&network, "a").await;
-    let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     let mailbox = Arc::new(Telling::default());
     b.serve(Arc::clone(&mailbox) as Arc<dyn Dispatch>);
     a.kernel.connect(&id("b"), &b.local().address);

@@ -35,7 +35,7 @@ impl Dispatch for Counting {
 }
 
 async fn dialer(wire: Wire) -> TestNode {
-    start(Config::new(id("dialer"), Noise::new(&cookie(false))).transport(wire)).await
+    start(Config::builder(id("dialer"), Noise::new(&cookie(false))).transport(wire)).await
 }
 
 /// Bytes an echo moves, handshake included: sent and received.
@@ -52,7 +52,7 @@ async fn bytes_of_an_echo(network: &MemoryNetwork, b: &TestNode, body: &Bytes) -
 async fn a_link_cut_in_any_phase_of_a_call_never_executes_it_twice_and_tells_the_truth() {
     let network = MemoryNetwork::new();
     let counting = Arc::new(Counting::default());
-    let kernel = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let kernel = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     kernel.serve(Arc::clone(&counting) as Arc<dyn Dispatch>);
     let address = kernel.local().address;
     let probe = node(&network, "probe").await;
@@ -163,20 +163,20 @@ async fn another_cookie_version_or_mode_and_a_stranger_are_told_apart() {
     let network = MemoryNetwork::new();
     let (b, other) = (node(&network, "b").await, Noise::new(&cookie(true)));
     let plain =
-        start(Config::new(id("p"), Insecure).transport(network.host("p")).listen("p:0".parse().unwrap()))
+        start(Config::builder(id("p"), Insecure).transport(network.host("p")).listen("p:0".parse().unwrap()))
             .await;
-    let handshake = async |config: Config, to: &TestNode| {
+    let handshake = async |config: netkernel::Builder, to: &TestNode| {
         let dialer = start(config.transport(network.host("d"))).await;
         match dialer.kernel.dial(&to.address(), None, SECOND).await {
             Err(ConnectError::Handshake { source, .. }) => source,
             other => panic!("{other:?}"),
         }
     };
-    let wrong_cookie = handshake(Config::new(id("d"), other), &b).await;
+    let wrong_cookie = handshake(Config::builder(id("d"), other), &b).await;
     assert!(matches!(wrong_cookie, HandshakeError::Authentication), "{wrong_cookie:?}");
-    let plain_to_noise = handshake(Config::new(id("d"), Insecure), &b).await;
+    let plain_to_noise = handshake(Config::builder(id("d"), Insecure), &b).await;
     assert!(matches!(plain_to_noise, HandshakeError::Mode { theirs: 1, ours: 0 }), "{plain_to_noise:?}");
-    let noise_to_plain = handshake(Config::new(id("d"), Noise::new(&cookie(false))), &plain).await;
+    let noise_to_plain = handshake(Config::builder(id("d"), Noise::new(&cookie(false))), &plain).await;
     assert!(matches!(noise_to_plain, HandshakeError::Mode { theirs: 0, ours: 1 }), "{noise_to_plain:?}");
     assert!(b.kernel.peers().is_empty() && plain.kernel.peers().is_empty());
 }

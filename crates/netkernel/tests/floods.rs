@@ -116,10 +116,12 @@ async fn a_flood_of_pings_takes_neither_refusals_nor_cancels_away() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_dropped_is_counted() {
     let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).control_frames_max(10).queue_bytes(100, 100)).await;
+    let b =
+        start(config(&network, "b", 1).control_frames_max(10).message_bytes_max(100).queue_bytes(100, 100))
+            .await;
     let mut bad = Shim::connect(&network, &b, "mallory").await;
-    // Replies of which none fits the queue.
-    let calls: Vec<u8> = (0..30).flat_map(|id| call(id, 1, &[0; 200])).collect();
+    // Replies of which one fits the queue.
+    let calls: Vec<u8> = (0..31).flat_map(|id| call(id, 1, &[0; 100])).collect();
     bad.record(&[define(1, "echo"), calls].concat()).await;
     settle().await;
     let dropped = b.kernel.peers()[0].traffic.dropped;
@@ -147,7 +149,7 @@ impl Dispatch for Two {
 async fn held_casts_are_offered_again_on_a_busy_session() {
     let network = MemoryNetwork::new();
     let a = node(&network, "a").await;
-    let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     let (sender, mut mailbox) = mpsc::channel(1);
     b.serve(Arc::new(Two(sender)));
     a.kernel.connect(&id("b"), &b.local().address);

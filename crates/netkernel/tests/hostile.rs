@@ -160,7 +160,7 @@ std::thread_local! {
 async fn tampered(network: &MemoryNetwork, flip: Option<usize>) -> (TestNode, Arc<Mutex<Vec<u8>>>) {
     let sent = Arc::new(Mutex::new(Vec::new()));
     let transport = Tampering { inner: network.host("victim"), flip, sent: Arc::clone(&sent) };
-    let config = netkernel::Config::new(id("victim"), Noise::new(&cookie(false))).transport(transport);
+    let config = netkernel::Config::builder(id("victim"), Noise::new(&cookie(false))).transport(transport);
     (start(config).await, sent)
 }
 

@@ -17,7 +17,7 @@ use netkernel::{
 use shim::{CAST, FIRST, PING, Shim, WHOLE, control, define, frame};
 use tokio::io::AsyncReadExt;
 
-async fn pair(network: &MemoryNetwork, a: netkernel::Config) -> (TestNode, TestNode) {
+async fn pair(network: &MemoryNetwork, a: netkernel::Builder) -> (TestNode, TestNode) {
     let (a, b) = (start(a).await, node(network, "b").await);
     a.connect(&b);
     a.echo(&b, "connected").await.unwrap();
@@ -52,7 +52,8 @@ async fn a_message_over_the_limit_is_handed_back_and_one_that_arrives_closes_its
 #[tokio::test(start_paused = true)]
 async fn casts_wait_from_the_soft_limit_on_and_calls_are_busy_at_the_hard_one() {
     let network = MemoryNetwork::new();
-    let (a, b) = pair(&network, config(&network, "a", 1).queue_bytes(10_000, 30_000)).await;
+    let (a, b) =
+        pair(&network, config(&network, "a", 1).message_bytes_max(30_000).queue_bytes(10_000, 30_000)).await;
     network.mute("a", "b");
     let body = Bytes::from(vec![0; 1_000]);
     // The writer never runs in between: all of it waits.
@@ -83,7 +84,7 @@ fn futures_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
 #[tokio::test(start_paused = true)]
 async fn a_reply_at_the_hard_limit_is_dropped_and_counted_and_its_caller_told() {
     let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).queue_bytes(1_000, 5_000)).await;
+    let b = start(config(&network, "b", 1).message_bytes_max(5_000).queue_bytes(1_000, 5_000)).await;
     let a = node(&network, "a").await;
     a.connect(&b);
     a.echo(&b, "connected").await.unwrap();
@@ -155,7 +156,7 @@ async fn the_offline_queue_is_bounded_as_configured() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_begins_more_than_may_arrive_at_once_loses_its_session() {
     let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).reassembly_bytes_max(100_000)).await;
+    let b = start(config(&network, "b", 1).message_bytes_max(100_000).reassembly_bytes_max(100_000)).await;
     let mut bad = Shim::connect(&network, &b, "mallory").await;
     bad.record(&define(1, "sink")).await;
     let part = vec![0; 30_000];

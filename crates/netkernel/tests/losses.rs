@@ -60,10 +60,11 @@ async fn what_waited_for_a_peer_that_is_forgotten_is_told() {
 #[tokio::test(start_paused = true)]
 async fn replies_that_are_dropped_are_told_while_the_session_lives() {
     let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).queue_bytes(100, 100)).await;
+    let b = start(config(&network, "b", 1).message_bytes_max(100).queue_bytes(100, 100)).await;
     let mut events = b.kernel.events();
     let mut caller = Shim::connect(&network, &b, "caller").await;
-    let calls: Vec<u8> = (0..3).flat_map(|id| call(id, 1, &[0; 200])).collect();
+    // Replies of which one fits the queue.
+    let calls: Vec<u8> = (0..4).flat_map(|id| call(id, 1, &[0; 100])).collect();
     caller.record(&[define(1, "echo"), calls].concat()).await;
     assert_eq!(dropped(&mut events).await, 3);
     assert_eq!(b.kernel.peers()[0].sessions, 1);

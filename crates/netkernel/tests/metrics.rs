@@ -177,7 +177,7 @@ async fn refused_handshakes_are_counted_by_reason() {
     let network = MemoryNetwork::new();
     let b = start(config(&network, "b", 1).handshakes(4, 4)).await;
     let thief =
-        start(Config::new(id("thief"), Noise::new(&cookie(true))).transport(network.host("thief"))).await;
+        start(Config::builder(id("thief"), Noise::new(&cookie(true))).transport(network.host("thief"))).await;
     assert!(thief.kernel.dial(&b.address(), None, SECOND).await.is_err());
     let a = node(&network, "a").await;
     a.connect(&b);
@@ -225,7 +225,7 @@ async fn peers_that_come_and_go_make_no_series_of_their_own() {
             let name = format!("{shown}-{number}");
             let security = Noise::new(&cookie(false));
             let visitor =
-                start(Config::new(id(&name), security).transport(network.host(&name)).role(role)).await;
+                start(Config::builder(id(&name), security).transport(network.host(&name)).role(role)).await;
             visitor.kernel.dial(&b.address(), None, SECOND).await.unwrap();
             visitor.echo(&b, "hello").await.unwrap();
             tokio::time::sleep(6 * SECOND).await;

@@ -31,7 +31,7 @@ async fn a_dispatch_that_panics_ends_its_session_and_the_link_is_made_again() {
     for held in [false, true] {
         let network = MemoryNetwork::new();
         let a = node(&network, "a").await;
-        let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+        let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
         let dispatch = Arc::new(Panics::default());
         b.serve(Arc::clone(&dispatch) as Arc<dyn Dispatch>);
         b.connect(&id("a"), &a.address());

@@ -82,7 +82,7 @@ impl Dispatch for Asking {
 async fn a_dispatch_may_use_the_network_in_every_callback() {
     let network = MemoryNetwork::new();
     let a = node(&network, "a").await;
-    let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     let asking = Arc::new(Asking::default());
     asking.net.set(b.clone()).unwrap();
     b.serve(Arc::clone(&asking) as Arc<dyn Dispatch>);

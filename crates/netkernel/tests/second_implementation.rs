@@ -135,9 +135,10 @@ fn golden_handshakes_and_records_open_with_what_the_page_says() {
 
 async fn kernel() -> (Kernel, Arc<Recorder>) {
     let cookie: Cookie = "5a".repeat(32).parse().unwrap();
-    let config =
-        Config::new(NodeId::new("node").unwrap(), Noise::new(&cookie)).listen("127.0.0.1:0".parse().unwrap());
-    let (kernel, recorder) = (Kernel::bind(config).await.unwrap(), Arc::new(Recorder::default()));
+    let config = Config::builder(NodeId::new("node").unwrap(), Noise::new(&cookie))
+        .listen("127.0.0.1:0".parse().unwrap());
+    let (kernel, recorder) =
+        (Kernel::bind(config.build().unwrap()).await.unwrap(), Arc::new(Recorder::default()));
     kernel.serve(Arc::clone(&recorder) as Arc<_>);
     (kernel, recorder)
 }

@@ -88,7 +88,7 @@ async fn fault_25_no_cookie_key_or_mac_in_any_log_error_or_debug_text() {
     let (mine, other): (Cookie, Cookie) = (digits.parse().unwrap(), "77".repeat(32).parse().unwrap());
     let network = MemoryNetwork::new();
     let config = |name: &str, cookie: &Cookie| {
-        Config::new(id(name), Noise::new(cookie))
+        Config::builder(id(name), Noise::new(cookie))
             .transport(network.host(name))
             .listen(format!("{name}:0").parse().unwrap())
     };
@@ -199,7 +199,7 @@ async fn a_dial_that_fails_is_told_with_its_causes_once() {
     Everything::listen();
     let network = MemoryNetwork::new();
     let (a, other) = (node(&network, "a").await, Noise::new(&"1".repeat(64).parse().unwrap()));
-    let b = Config::new(id("b"), other).transport(network.host("b")).listen("b:0".parse().unwrap());
+    let b = Config::builder(id("b"), other).transport(network.host("b")).listen("b:0".parse().unwrap());
     let b = start(b).await;
     a.connect(&b);
     a.kernel.connect(&id("c"), &"c:1".parse().unwrap());

@@ -82,7 +82,7 @@ async fn a_wrong_cookie_gets_nothing_and_disturbs_nobody() {
     a.echo(&b, "before").await.unwrap();
     let mut events = b.kernel.events();
 
-    let thief = netkernel::Config::new(id("a"), Noise::new(&cookie(true)))
+    let thief = netkernel::Config::builder(id("a"), Noise::new(&cookie(true)))
         .transport(network.host("thief"))
         .listen("thief:0".parse().unwrap());
     let thief = start(thief).await;
@@ -182,7 +182,7 @@ async fn a_call_of_which_nothing_was_written_waits_for_the_next_session() {
 async fn dialing_a_node_that_does_not_serve_yet_waits_until_it_does() {
     let network = MemoryNetwork::new();
     let a = node(&network, "a").await;
-    let bound = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let bound = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     let address = bound.local().address;
     let too_early = a.kernel.dial(&address, None, SECOND).await;
     assert!(matches!(too_early, Err(ConnectError::Timeout { .. })), "{too_early:?}");
@@ -244,7 +244,9 @@ async fn a_silent_peer_is_noticed() {
 async fn ports_in_use_and_addresses_everywhere_are_clear_errors() {
     let bind = |address: String| {
         let security = Noise::new(&cookie(false));
-        Kernel::bind(netkernel::Config::new(id("a"), security).listen(address.parse().unwrap()))
+        Kernel::bind(
+            netkernel::Config::builder(id("a"), security).listen(address.parse().unwrap()).build().unwrap(),
+        )
     };
     let first = bind("127.0.0.1:0".to_owned()).await.unwrap();
     let address = first.local().address;
@@ -254,9 +256,9 @@ async fn ports_in_use_and_addresses_everywhere_are_clear_errors() {
     assert!(matches!(bind("0.0.0.0:0".to_owned()).await, Err(BindError::Advertise { .. })));
     let [four, six] = ["0.0.0.0", "[::]"].map(|host| format!("{host}:{}", address.port()));
     for nowhere in [four.as_str(), &six, "node.example:0"] {
-        let config = netkernel::Config::new(id("a"), Noise::new(&cookie(false)));
+        let config = netkernel::Config::builder(id("a"), Noise::new(&cookie(false)));
         let config = config.listen("127.0.0.1:0".parse().unwrap()).advertise(nowhere.parse().unwrap());
-        let bound = Kernel::bind(config).await;
+        let bound = Kernel::bind(config.build().unwrap()).await;
         assert!(matches!(bound, Err(BindError::Undialable { .. })), "{nowhere}");
     }
     assert!(matches!(
@@ -268,7 +270,8 @@ async fn ports_in_use_and_addresses_everywhere_are_clear_errors() {
 #[tokio::test]
 async fn nodes_talk_over_tcp() {
     let local: Address = "127.0.0.1:0".parse().unwrap();
-    let tcp = |name: &str| netkernel::Config::new(id(name), Noise::new(&cookie(false))).listen(local.clone());
+    let tcp =
+        |name: &str| netkernel::Config::builder(id(name), Noise::new(&cookie(false))).listen(local.clone());
     let (a, mut b) = (start(tcp("a")).await, start(tcp("b")).await);
     a.connect(&b);
     b.connect(&a);
@@ -368,7 +371,8 @@ async fn a_message_cut_short_by_a_close_is_counted() {
 #[tokio::test]
 async fn clients_that_reset_at_once_do_not_close_the_door() {
     let tcp = |name: &str| {
-        netkernel::Config::new(id(name), Noise::new(&cookie(false))).listen("127.0.0.1:0".parse().unwrap())
+        netkernel::Config::builder(id(name), Noise::new(&cookie(false)))
+            .listen("127.0.0.1:0".parse().unwrap())
     };
     let (a, b) = (start(tcp("a")).await, start(tcp("b")).await);
     let address = b.address();

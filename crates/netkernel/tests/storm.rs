@@ -104,7 +104,7 @@ async fn a_call_is_executed_at_most_once_and_its_error_tells_the_truth() {
     let network = MemoryNetwork::new();
     let counting = Arc::new(Counting::default());
     let a: TestNode = node(&network, "a").await;
-    let b = Kernel::bind(config(&network, "b", 1)).await.unwrap();
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
     b.serve(Arc::clone(&counting) as Arc<dyn Dispatch>);
     a.kernel.connect(&id("b"), &b.local().address);
     let (progress, over, running) = (AtomicU32::new(0), AtomicBool::new(false), AtomicU32::new(16));

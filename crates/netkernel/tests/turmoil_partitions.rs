@@ -84,8 +84,8 @@ fn address(name: &str) -> Address {
 
 async fn kernel(name: &str) -> Kernel {
     let security = Noise::new(&cookie(false));
-    let config = Config::new(id(name), security).transport(Simulated).listen(address(name));
-    let kernel = Kernel::bind(config).await.unwrap();
+    let config = Config::builder(id(name), security).transport(Simulated).listen(address(name));
+    let kernel = Kernel::bind(config.build().unwrap()).await.unwrap();
     kernel.serve(Arc::new(Echo));
     kernel
 }
@@ -164,8 +164,8 @@ fn a_kernel_over_the_simulated_network_is_a_net() {
         let (there, recorder) = (there.clone(), Arc::clone(&recorder));
         async move {
             let security = Noise::new(&cookie(false));
-            let config = Config::new(id("b"), security).transport(Simulated).listen(address("b"));
-            let kernel = Kernel::bind(config).await?;
+            let config = Config::builder(id("b"), security).transport(Simulated).listen(address("b"));
+            let kernel = Kernel::bind(config.build()?).await?;
             kernel.serve(recorder);
             there.send(kernel).await?;
             std::future::pending::<()>().await;

@@ -55,8 +55,10 @@ struct Node<T> {
 impl<T: Send + 'static> Node<T> {
     fn start(name: &str, cookie: &Cookie, serve: fn(&Kernel) -> T) -> Self {
         let runtime = crate::runtime(1);
-        let config = netkernel::Config::new(NodeId::new(name).expect("a good id"), Noise::new(cookie))
-            .listen("127.0.0.1:0".parse().expect("a good address"));
+        let config = netkernel::Config::builder(NodeId::new(name).expect("a good id"), Noise::new(cookie))
+            .listen("127.0.0.1:0".parse().expect("a good address"))
+            .build()
+            .expect("the defaults work");
         let (kernel, inside) = run(&runtime, async move {
             let kernel = Kernel::bind(config).await.expect("a free port");
             let inside = serve(&kernel);

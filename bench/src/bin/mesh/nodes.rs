@@ -26,8 +26,8 @@ pub fn id(number: usize) -> NodeId {
 pub async fn node(number: usize) -> Kernel {
     let cookie: Cookie = "5a".repeat(32).parse().expect("a cookie is 64 digits");
     let config =
-        Config::new(id(number), Noise::new(&cookie)).listen("127.0.0.1:0".parse().expect("an address"));
-    let kernel = Kernel::bind(config).await.expect("a port is free");
+        Config::builder(id(number), Noise::new(&cookie)).listen("127.0.0.1:0".parse().expect("an address"));
+    let kernel = Kernel::bind(config.build().expect("the defaults work")).await.expect("a port is free");
     kernel.serve(Arc::new(Silent));
     kernel
 }

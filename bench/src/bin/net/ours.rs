@@ -38,12 +38,11 @@ async fn kernel(contender: Contender, name: &str) -> Kernel {
     let id = NodeId::new(name).expect("a good name");
     let cookie: Cookie = "5a".repeat(32).parse().expect("a cookie is 64 digits");
     let config = match contender {
-        Contender::Insecure => Config::new(id, Insecure),
-        _ => Config::new(id, Noise::new(&cookie)),
+        Contender::Insecure => Config::builder(id, Insecure),
+        _ => Config::builder(id, Noise::new(&cookie)),
     };
-    let kernel = Kernel::bind(config.listen("127.0.0.1:0".parse().expect("an address")))
-        .await
-        .expect("a port is free");
+    let config = config.listen("127.0.0.1:0".parse().expect("an address"));
+    let kernel = Kernel::bind(config.build().expect("the defaults work")).await.expect("a port is free");
     kernel.serve(Arc::new(Counting::default()));
     kernel
 }

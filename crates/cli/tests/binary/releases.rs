@@ -43,8 +43,9 @@ async fn node_that_answers(place: &Place, answer: Vec<u8>) -> Kernel {
 
 async fn node_of(place: &Place, dispatch: impl Dispatch) -> Kernel {
     let cookie = Cookie::read_file(place.cookie()).unwrap();
-    let config = Config::new(NodeId::new("other").unwrap(), Noise::new(&cookie));
-    let kernel = Kernel::bind(config.listen("127.0.0.1:0".parse().unwrap())).await.unwrap();
+    let config = Config::builder(NodeId::new("other").unwrap(), Noise::new(&cookie));
+    let config = config.listen("127.0.0.1:0".parse().unwrap()).build().unwrap();
+    let kernel = Kernel::bind(config).await.unwrap();
     kernel.serve(Arc::new(dispatch));
     kernel
 }

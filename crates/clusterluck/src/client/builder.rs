@@ -25,7 +25,7 @@ pub struct Builder {
     ring: Option<String>,
     seeds: Vec<String>,
     within: Duration,
-    transport: Box<dyn FnOnce(Config) -> Config + Send>,
+    transport: Box<dyn FnOnce(netkernel::Builder) -> netkernel::Builder + Send>,
 }
 
 /// Where the cookie comes from.
@@ -110,8 +110,9 @@ impl Builder {
         getrandom::fill(&mut random).map_err(|_| BindError::Randomness)?;
         let id = NodeId::new(format!("client-{:032x}", u128::from_le_bytes(random)))
             .expect("a prefix and 32 digits are a valid id");
-        let config = Config::new(id, Noise::new(&cookie)).role(Role::Client);
-        let kernel = Kernel::bind((self.transport)(config)).await?;
+        let config = Config::builder(id, Noise::new(&cookie)).role(Role::Client);
+        let config = (self.transport)(config).build().expect("no limit is set");
+        let kernel = Kernel::bind(config).await?;
         let start = usize::from(u16::from_le_bytes([random[0], random[1]]));
         Client::connect(Parts { kernel, seeds, ring, start }, self.within).await
     }

@@ -101,8 +101,9 @@ impl Client {
         getrandom::fill(&mut random).map_err(|_| BindError::Randomness)?;
         let id = NodeId::new(format!("control-{:032x}", u128::from_le_bytes(random)))
             .expect("a prefix and 32 digits are a valid id");
-        let config = netkernel::Config::new(id, Noise::new(cookie)).role(Role::Control).transport(transport);
-        let kernel = Kernel::bind(config).await?;
+        let config =
+            netkernel::Config::builder(id, Noise::new(cookie)).role(Role::Control).transport(transport);
+        let kernel = Kernel::bind(config.build().expect("no limit is set")).await?;
         kernel.serve(Arc::new(Nothing));
         let node = kernel.dial(address, instance, timeout).await?;
         Ok(Self { kernel, node, timeout })

@@ -92,7 +92,7 @@ impl Network {
         entrance: Option<Arc<dyn Dispatch>>,
     ) -> TestNode {
         let cookie: Cookie = "0".repeat(64).parse().unwrap();
-        let kernel = netkernel::Config::new(super::id(id), Noise::new(&cookie));
+        let kernel = netkernel::Config::builder(super::id(id), Noise::new(&cookie));
         let kernel = kernel.listen(Address::new(host, 0).unwrap());
         match self {
             Self::Memory(network) => {
@@ -142,11 +142,11 @@ pub(crate) struct TestNode {
 
 impl TestNode {
     async fn bind(
-        config_of_kernel: netkernel::Config,
+        config_of_kernel: netkernel::Builder,
         config: Config,
         entrance: Option<Arc<dyn Dispatch>>,
     ) -> Self {
-        let kernel = Kernel::bind(config_of_kernel).await.unwrap();
+        let kernel = Kernel::bind(config_of_kernel.build().unwrap()).await.unwrap();
         let system = System::new(Arc::new(kernel.clone()), config);
         kernel.serve(entrance.unwrap_or_else(|| system.dispatch()));
         Self { system, kernel, host: Handle::current() }

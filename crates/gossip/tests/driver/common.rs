@@ -49,11 +49,11 @@ pub(crate) fn ring(name: &str) -> RingName {
 
 pub(crate) async fn kernel(network: &MemoryNetwork, name: &str) -> Kernel {
     let cookie = "0".repeat(64).parse().unwrap();
-    let config = netkernel::Config::new(id(name), Noise::new(&cookie));
+    let config = netkernel::Config::builder(id(name), Noise::new(&cookie));
     let config = config.transport(network.host(name)).listen(Address::new(name, 7_022).unwrap());
     // As rare as in full clusters, where gossip sees to it that dead sessions are found.
     let config = config.heartbeat(60 * SECOND, 2 * SECOND, 5 * SECOND);
-    Kernel::bind(config).await.unwrap()
+    Kernel::bind(config.build().unwrap()).await.unwrap()
 }
 
 /// Starts a node with this configuration and store.

@@ -56,8 +56,8 @@ pub(crate) fn hosts(simulation: &mut turmoil::Sim<'_>, names: &'static [&'static
             let (nodes, disk) = (Arc::clone(&shared), Arc::clone(&disk));
             async move {
                 let cookie = "0".repeat(64).parse()?;
-                let config = netkernel::Config::new(id(name), Noise::new(&cookie));
-                let kernel = Kernel::bind(config.transport(Simulated).listen(address(name))).await?;
+                let config = netkernel::Config::builder(id(name), Noise::new(&cookie));
+                let kernel = Kernel::bind(config.transport(Simulated).listen(address(name)).build()?).await?;
                 let config = Config::builder().ring(RingName::new("ring")?).build()?;
                 let gossip = Gossip::start(Arc::new(kernel.clone()), config, disk).await?;
                 kernel.serve(Arc::new(Door(OnceLock::from(gossip.clone()))));

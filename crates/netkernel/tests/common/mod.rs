@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use netkernel::{
-    Address, Config, Cookie, Dispatch, Incarnation, Kernel, MemoryNetwork, Net, NodeId, Noise, Peer,
+    Address, Builder, Config, Cookie, Dispatch, Incarnation, Kernel, MemoryNetwork, Net, NodeId, Noise, Peer,
     PeerEvent, Refusal, Responder, ServerName,
 };
 use tokio::sync::mpsc;
@@ -93,15 +93,15 @@ impl Dispatch for Show {
 }
 
 /// A node's configuration: named, in memory, listening on any port of the host of its name.
-pub(crate) fn config(network: &MemoryNetwork, name: &str, incarnation: u64) -> Config {
-    Config::new(id(name), Noise::new(&cookie(false)))
+pub(crate) fn config(network: &MemoryNetwork, name: &str, incarnation: u64) -> Builder {
+    Config::builder(id(name), Noise::new(&cookie(false)))
         .transport(network.host(name))
         .listen(Address::new(name, 0).unwrap())
         .incarnation(Incarnation(incarnation))
 }
 
-pub(crate) async fn start(config: Config) -> TestNode {
-    let kernel = Kernel::bind(config).await.unwrap();
+pub(crate) async fn start(config: Builder) -> TestNode {
+    let kernel = Kernel::bind(config.build().unwrap()).await.unwrap();
     let (casts, casts_seen) = mpsc::channel(100_000);
     let (held, held_seen) = mpsc::channel(1_000);
     kernel.serve(Arc::new(Show { casts, held }));
@@ -163,8 +163,8 @@ pub(crate) async fn small(
 }
 
 /// The same, configured otherwise.
-pub(crate) async fn small_with(config: Config, room: usize) -> (Kernel, mpsc::Receiver<(Arc<Peer>, Bytes)>) {
-    let kernel = Kernel::bind(config).await.unwrap();
+pub(crate) async fn small_with(config: Builder, room: usize) -> (Kernel, mpsc::Receiver<(Arc<Peer>, Bytes)>) {
+    let kernel = Kernel::bind(config.build().unwrap()).await.unwrap();
     let (sender, mailbox) = mpsc::channel(room);
     kernel.serve(Arc::new(Small(sender)));
     (kernel, mailbox)

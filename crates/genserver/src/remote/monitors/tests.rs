@@ -72,9 +72,9 @@ impl HandleCast<Watching> for Guard {
 /// A node in memory, and its system.
 async fn node(network: &MemoryNetwork, name: &str) -> (Kernel, System) {
     let cookie: Cookie = "0".repeat(64).parse().unwrap();
-    let config = netkernel::Config::new(NodeId::new(name).unwrap(), Noise::new(&cookie));
+    let config = netkernel::Config::builder(NodeId::new(name).unwrap(), Noise::new(&cookie));
     let config = config.listen(Address::new(name, 0).unwrap()).transport(network.host(name));
-    let kernel = Kernel::bind(config).await.unwrap();
+    let kernel = Kernel::bind(config.build().unwrap()).await.unwrap();
     let system = System::new(Arc::new(kernel.clone()), Config::default());
     kernel.serve(system.dispatch());
     (kernel, system)
