@@ -262,9 +262,12 @@ pub enum HandshakeError {
         /// This node's.
         ours: u8,
     },
-    /// A message failed authentication: the cookies differ, or it was tampered with.
+    /// The first or second message does not open: the cookies differ, or it was changed on its way.
     #[error("authentication failed: the cookies differ")]
     Authentication,
+    /// The cookies agree, but a record after the first two messages was damaged or changed on its way.
+    #[error("a record of the handshake was damaged or forged")]
+    Damaged,
     /// A message is longer than the protocol allows, or cannot be decoded.
     #[error("the peer sent a malformed handshake")]
     Malformed,

@@ -8,8 +8,8 @@ mod shim;
 use bytes::Bytes;
 use common::{SECOND, cookie, id, next, node, server, settle};
 use netkernel::{
-    CallError, ConnectError, DownReason, HandshakeError, MemoryNetwork, Net, Noise, PeerEvent, RefusedReason,
-    Security, Transport,
+    CallError, ConnectError, DownReason, HandshakeError, Listener, MemoryNetwork, Net, Noise, PeerEvent,
+    RefusedReason, Security, Transport,
 };
 use shim::{
     CALL, CAST, GOAWAY, MARK, PING, REPLY, Shim, WHOLE, cast, control, define, frame, frames, put_varint,
@@ -30,6 +30,18 @@ async fn a_record_0_that_is_no_finish_confirms_nothing() {
     assert_eq!(b.kernel.refused(), [(RefusedReason::Malformed, records.len() as u64)]);
 }
 
+/// The accepting end of a handshake, as the node `z`, up to its answer.
+async fn welcoming(listener: &mut dyn Listener) -> Shim {
+    let connection = listener.accept().await.unwrap();
+    let mut welcome = Shim::hello("z", 1);
+    put_varint(&mut welcome, 77);
+    let noise = Noise::new(&cookie(false));
+    let (channel, _hello) = noise.server(connection, welcome, &|| {}).await.unwrap();
+    let mut shim = Shim { channel };
+    shim.next_record().await.expect("FINISH");
+    shim
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_is_none_confirms_nothing() {
     let network = MemoryNetwork::new();
@@ -38,13 +50,7 @@ async fn an_answer_that_is_none_confirms_nothing() {
         let mut listener = network.host("z").bind(&"z:0".parse().unwrap()).await.unwrap();
         let address = listener.local_address();
         let answering = async {
-            let connection = listener.accept().await.unwrap();
-            let mut welcome = Shim::hello("z", 1);
-            put_varint(&mut welcome, 77);
-            let noise = Noise::new(&cookie(false));
-            let (channel, _hello) = noise.server(connection, welcome, &|| {}).await.unwrap();
-            let mut shim = Shim { channel };
-            shim.next_record().await.expect("FINISH");
+            let mut shim = welcoming(&mut *listener).await;
             shim.record(answer).await;
             shim
         };
@@ -58,6 +64,34 @@ async fn an_answer_that_is_none_confirms_nothing() {
         settle().await;
         assert!(a.kernel.peers().is_empty(), "{answer:?} left something behind");
     }
+}
+
+/// The first two messages have opened, so the cookies agree: what fails after them is not told as another cookie.
+#[tokio::test(start_paused = true)]
+async fn a_record_0_that_was_damaged_is_not_told_as_another_cookie() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let mut shim = Shim::unconfirmed(&network, &a, "mallory", Shim::hello("mallory", 1)).await;
+    let mut finish = shim.sealed(b"FINISH\x00");
+    *finish.last_mut().unwrap() ^= 1;
+    shim.raw(&finish).await;
+    assert_eq!(shim.next_record().await, None);
+    settle().await;
+    assert_eq!(a.kernel.refused(), [(RefusedReason::Damaged, 1)]);
+
+    let mut listener = network.host("z").bind(&"z:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_address();
+    let answering = async {
+        let mut shim = welcoming(&mut *listener).await;
+        let mut ready = shim.sealed(&[0, 0]);
+        *ready.last_mut().unwrap() ^= 1;
+        shim.raw(&ready).await;
+        shim
+    };
+    let (dialed, _shim) = tokio::join!(a.kernel.dial(&address, None, SECOND), answering);
+    let Err(ConnectError::Handshake { source, .. }) = dialed else { panic!("{dialed:?}") };
+    assert!(matches!(source, HandshakeError::Damaged), "{source:?}");
+    assert_eq!(source.to_string(), "a record of the handshake was damaged or forged");
 }
 
 /// READY may have been swallowed on its way: until the dialer is heard, the session that works is used.

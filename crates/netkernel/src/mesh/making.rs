@@ -40,7 +40,7 @@ impl Opening {
     }
 
     pub(super) async fn send<T: serde::Serialize>(&mut self, value: &T) -> Result<(), HandshakeError> {
-        let broken = |_| HandshakeError::Authentication;
+        let broken = |_| HandshakeError::Damaged;
         self.encoder.plain(&hello::encode(value)).map_err(broken)?;
         self.encoder.flush().await.map_err(|_| HandshakeError::Closed)?;
         Ok(())

@@ -14,8 +14,10 @@ use crate::proto::throttle::Throttle;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RefusedReason {
-    /// The cookies differ, or a message was changed on its way.
+    /// The cookies differ, or a first message was changed on its way.
     Authentication,
+    /// The cookies agree, but a record was damaged or changed on its way.
+    Damaged,
     /// The dialer speaks another version of the protocol, or uses another security.
     Version,
     /// What it sent is not of this protocol, or cannot be decoded.
@@ -35,8 +37,9 @@ pub enum RefusedReason {
 }
 
 impl RefusedReason {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Authentication,
+        Self::Damaged,
         Self::Version,
         Self::Malformed,
         Self::Timeout,
@@ -50,6 +53,7 @@ impl RefusedReason {
     fn of(error: &HandshakeError) -> Self {
         match error {
             HandshakeError::Authentication => Self::Authentication,
+            HandshakeError::Damaged => Self::Damaged,
             HandshakeError::Version { .. } | HandshakeError::Mode { .. } => Self::Version,
             HandshakeError::NotClusterluck | HandshakeError::Malformed => Self::Malformed,
             HandshakeError::Timeout => Self::Timeout,
@@ -65,6 +69,7 @@ impl RefusedReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Authentication => "authentication",
+            Self::Damaged => "damaged",
             Self::Version => "version",
             Self::Malformed => "malformed",
             Self::Timeout => "timeout",

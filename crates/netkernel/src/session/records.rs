@@ -97,7 +97,7 @@ impl From<ReadError> for HandshakeError {
         match error {
             ReadError::Ended => Self::Closed,
             ReadError::Io(error) => Self::Io(error),
-            ReadError::Record(_) => Self::Authentication,
+            ReadError::Record(_) => Self::Damaged,
         }
     }
 }
