@@ -55,7 +55,7 @@ impl Dispatch for Router {
     }
 
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
-        if *server == control::server_name() {
+        if server.is_control() {
             return self.control.call(body, responder);
         }
         if server.is_system() {

@@ -71,6 +71,18 @@ impl ServerName {
         checked(&format!("{SYSTEM_PREFIX}{layer}")).map(Self)
     }
 
+    /// The name of the control server, on every node: the one server that peers with [`Role::Control`] reach.
+    #[must_use]
+    pub fn control() -> Self {
+        Self::system(CONTROL).expect("the name is short and printable")
+    }
+
+    /// Whether this names the control server.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.0.strip_prefix(SYSTEM_PREFIX) == Some(CONTROL)
+    }
+
     /// Whether this names a server of Clusterluck's own.
     #[must_use]
     pub fn is_system(&self) -> bool {
@@ -220,12 +232,14 @@ pub enum Role {
     Node,
     /// Sends and receives, but is no part of the ring or mesh.
     Client,
-    /// May call the control server, and nothing else.
+    /// May call the [control server](ServerName::control), and nothing else: calls of others are refused as
+    /// [`NotAllowed`](crate::Refusal::NotAllowed), and so are all casts.
     Control,
 }
 
 const NAME_BYTES_MAX: usize = 255;
 const SYSTEM_PREFIX: char = '$';
+const CONTROL: &str = "control";
 
 fn checked(name: &str) -> Result<Arc<str>, NameError> {
     if name.is_empty() {
@@ -349,6 +363,9 @@ mod tests {
         assert_eq!(ServerName::new("$gossip").unwrap_err(), NameError::Reserved);
         assert!(ServerName::system("gossip").unwrap().is_system());
         assert!(!ServerName::new("gossip").unwrap().is_system());
+        assert_eq!(ServerName::control(), ServerName::system("control").unwrap());
+        assert!(ServerName::control().is_control());
+        assert!(!ServerName::new("control").unwrap().is_control());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, config, id, node, server, settle, start};
-use netkernel::{CallError, Executed, MemoryNetwork, Net, Refusal, Role, SendError, Stage};
+use netkernel::{CallError, Executed, MemoryNetwork, Net, Refusal, Role, SendError, ServerName, Stage};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_at_its_deadline_and_the_callee_learns_it() {
@@ -105,16 +105,26 @@ async fn many_calls_of_every_ending_leave_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_control_role_calls_but_cannot_cast() {
+async fn the_control_role_reaches_the_control_server_alone_and_cannot_cast() {
     let network = MemoryNetwork::new();
     let mut b = node(&network, "b").await;
     let operator = config(&network, "operator", 1).role(Role::Control);
     let operator = start(operator).await;
     operator.kernel.dial(&b.address(), None, SECOND).await.unwrap();
-    operator.echo(&b, "hello").await.unwrap();
+    let call = |server: ServerName, body: Bytes| operator.kernel.call(&id("b"), &server, body, SECOND);
+    assert_eq!(call(ServerName::control(), Bytes::from("hello")).await.unwrap(), "hello");
+    // In one frame and in pieces.
+    for body in [Bytes::new(), Bytes::from(vec![0; 100_000])] {
+        for other in
+            [server("echo"), server("hold"), server("control"), ServerName::system("gossip").unwrap()]
+        {
+            let refused = call(other, body.clone()).await;
+            assert_eq!(refused, Err(CallError::Refused(Refusal::NotAllowed)));
+        }
+    }
     operator.kernel.try_cast(&b.id(), &server("sink"), Bytes::new()).unwrap();
-    operator.echo(&b, "after the cast").await.unwrap();
-    assert!(b.casts.try_recv().is_err());
+    assert_eq!(call(ServerName::control(), Bytes::from("after")).await.unwrap(), "after");
+    assert!(b.casts.try_recv().is_err() && b.held.try_recv().is_err());
     let seen = b.kernel.peers().into_iter().find(|peer| peer.id == id("operator")).unwrap();
     assert_eq!((seen.role, seen.traffic.casts_refused), (Some(Role::Control), 1));
     drop(operator);

@@ -11,7 +11,7 @@ use common::{SECOND, config, cookie, id, node, server, settle, start};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use netkernel::{Config, MemoryNetwork, Net, Noise, PeerState, RefusedReason, Role, Transport};
+use netkernel::{Config, MemoryNetwork, Net, Noise, PeerState, RefusedReason, Role, ServerName, Transport};
 use tokio::io::AsyncWriteExt;
 
 /// Every measure by its name and labels, as a recorder keeps them.
@@ -227,7 +227,8 @@ async fn peers_that_come_and_go_make_no_series_of_their_own() {
             let visitor =
                 start(Config::builder(id(&name), security).transport(network.host(&name)).role(role)).await;
             visitor.kernel.dial(&b.address(), None, SECOND).await.unwrap();
-            visitor.echo(&b, "hello").await.unwrap();
+            let call = visitor.kernel.call(&b.id(), &ServerName::control(), Bytes::new(), SECOND);
+            call.await.unwrap();
             tokio::time::sleep(6 * SECOND).await;
         }
         assert_eq!(seen.get(&format!("netkernel_messages_received_total{{node=b,peer={shown}}}")), 3.0);

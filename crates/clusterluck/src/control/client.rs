@@ -13,7 +13,6 @@ use thiserror::Error;
 
 use super::failure::Failure;
 use super::protocol::{Command, Request, Response, VERSION};
-use super::server_name;
 
 /// A session with the control server of one node.
 ///
@@ -164,7 +163,7 @@ pub(crate) async fn ask<C: Command>(
     let arguments = postcard::to_allocvec(command).map_err(|_| unreadable())?;
     let request = Request { version: VERSION, command: C::NAME.to_owned(), arguments };
     let body: Bytes = postcard::to_allocvec(&request).map_err(|_| unreadable())?.into();
-    let reply = kernel.call(node, &server_name(), body, timeout).await;
+    let reply = kernel.call(node, &ServerName::control(), body, timeout).await;
     let reply = reply.map_err(|source| ClientError::Call { node: node.clone(), source })?;
     let response: Response = postcard::from_bytes(&reply).map_err(|_| unreadable())?;
     postcard::from_bytes(&response?).map_err(|_| unreadable())

@@ -9,8 +9,6 @@ mod protocol;
 mod server;
 mod waiting;
 
-use netkernel::ServerName;
-
 pub(crate) use client::ask;
 pub use client::{Client, ClientError};
 pub use failure::Failure;
@@ -21,8 +19,3 @@ pub use protocol::{
     ServerInfo, Servers, Update, Weight, Weights,
 };
 pub(crate) use server::{Operated, Server};
-
-/// The name the control server has on every node.
-pub(crate) fn server_name() -> ServerName {
-    ServerName::system("control").expect("the name is well-formed")
-}

@@ -54,6 +54,8 @@ pub(crate) enum Verdict {
     NoReply,
     /// It was never begun: too many are.
     Overloaded,
+    /// The caller's role does not allow it.
+    NotAllowed,
 }
 
 /// One frame, ready to be encoded.
@@ -149,6 +151,7 @@ impl Control {
                 let body = refusal::encode(&match verdict {
                     Verdict::NoReply => Refusal::NoReply,
                     Verdict::Overloaded => Refusal::Overloaded,
+                    Verdict::NotAllowed => Refusal::NotAllowed,
                 });
                 let head = Head { total_bytes: body.len() as u64, ..Head::default() };
                 let flags = Flags::WHOLE.with(Flags::REFUSED);

@@ -360,6 +360,11 @@ impl Reader {
         deadline: Instant,
         body: Bytes,
     ) -> Result<(), Violation> {
+        if self.handle.peer.role == Role::Control && !server.is_control() {
+            tracing::debug!(peer = %self.link.id(), %server, "call refused: the peer is a command line");
+            self.link.control(Control::Refuse(id.0, Verdict::NotAllowed));
+            return Ok(());
+        }
         // It would overtake casts that wait for the same mailbox, which is full anyway.
         let begun = if self.link.holds_casts_for(server) {
             Begun::TooMany

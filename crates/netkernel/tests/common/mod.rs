@@ -68,7 +68,7 @@ impl TestNode {
     }
 }
 
-/// Answers `echo`, holds the calls for `hold`, drops those for `drop`, and shows casts to `sink`.
+/// Answers `echo` and the control server's calls, holds the calls for `hold`, drops those for `drop`, and shows casts to `sink`.
 struct Show {
     casts: mpsc::Sender<(NodeId, Bytes)>,
     held: mpsc::Sender<Responder>,
@@ -84,7 +84,7 @@ impl Dispatch for Show {
 
     fn call(&self, _from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
         match server.as_str() {
-            "echo" => responder.reply(body),
+            "echo" | "$control" => responder.reply(body),
             "hold" => drop(self.held.try_send(responder)),
             "drop" => drop(responder),
             _ => responder.refuse(Refusal::NoProc),
