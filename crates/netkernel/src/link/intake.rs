@@ -27,7 +27,14 @@ pub(super) struct Intake {
 
 /// Rung when a mailbox that had no room may have some.
 #[derive(Default)]
-pub(super) struct Bell(Notify);
+pub(crate) struct Bell(Notify);
+
+impl Bell {
+    /// Completes when it is rung, or was since this last completed. Cancel safe.
+    pub(crate) async fn rung(&self) {
+        self.0.notified().await;
+    }
+}
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
@@ -165,7 +172,7 @@ impl Link {
 
     /// Completes when a mailbox that casts wait for may have room. Cancel safe.
     pub(crate) async fn mailbox_room(&self) {
-        self.mailboxes.0.notified().await;
+        self.mailboxes.rung().await;
     }
 
     fn mailboxes_waker(&self) -> Waker {

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 pub(crate) use handover::{Activated, Ended, Take};
 pub(crate) use inbound::Begun;
+pub(crate) use intake::Bell;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
 pub(crate) use sessions::{Kill, SessionHandle};
@@ -35,7 +36,7 @@ pub(crate) use wish::Wish;
 
 use self::calls::PendingCalls;
 use self::direct::Direct;
-use self::intake::{Bell, Intake};
+use self::intake::Intake;
 use self::lanes::Lanes;
 use self::round_trip::RoundTrip;
 use self::sessions::Sessions;

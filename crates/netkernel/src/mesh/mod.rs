@@ -5,6 +5,7 @@ mod admission;
 mod establish;
 mod kernel;
 mod latch;
+mod local;
 mod making;
 mod net;
 mod refused;

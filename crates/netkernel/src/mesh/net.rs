@@ -10,11 +10,11 @@ use super::establish::Purpose;
 use super::kernel::Kernel;
 use super::shared::Shared;
 use super::{establish, supervisor};
-use crate::call::{Call, Inbound, ReplySlot, Responder, deadline_after};
-use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
+use crate::call::{Call, deadline_after};
+use crate::error::{CallError, ConnectError, SendError, Stage};
 use crate::events::PeerEvents;
 use crate::link::Link;
-use crate::net::{BoxFuture, Net, Peer, PeerStatus, outcomes};
+use crate::net::{BoxFuture, Net, PeerStatus, outcomes};
 use crate::node::{Address, Incarnation, Node, NodeId, Role, ServerName};
 
 impl Net for Kernel {
@@ -170,7 +170,7 @@ async fn ping(
 }
 
 /// The same refusal, for a call.
-fn unsent(error: SendError) -> CallError {
+pub(super) fn unsent(error: SendError) -> CallError {
     match error {
         SendError::Busy { node, .. } => CallError::Busy { node },
         SendError::NotConnected { node, .. } => CallError::NotConnected { node },
@@ -181,19 +181,21 @@ fn unsent(error: SendError) -> CallError {
 }
 
 impl Shared {
-    fn check_size(&self, body: &Bytes) -> Result<(), usize> {
+    /// The checks of every message, be it for this node or another.
+    pub(super) fn check(&self, body: Bytes) -> Result<Bytes, SendError> {
+        if self.closing.is_cancelled() {
+            return Err(SendError::ShuttingDown { body });
+        }
         let max = self.config.limits.message_bytes_max;
-        if body.len() > max { Err(max) } else { Ok(()) }
+        if body.len() > max {
+            return Err(SendError::TooLarge { bytes: body.len(), max, body });
+        }
+        Ok(body)
     }
 
     /// The link a message for `to` goes by, after the checks that cost nothing.
     fn outgoing(&self, to: &NodeId, body: Bytes) -> Result<(Arc<Link>, Bytes), SendError> {
-        if self.closing.is_cancelled() {
-            return Err(SendError::ShuttingDown { body });
-        }
-        if let Err(max) = self.check_size(&body) {
-            return Err(SendError::TooLarge { bytes: body.len(), max, body });
-        }
+        let body = self.check(body)?;
         match self.link(to) {
             Some(link) => Ok((link, body)),
             None => Err(SendError::NotConnected { node: to.clone(), body }),
@@ -210,7 +212,7 @@ impl Shared {
     ) -> Call {
         Call::start(timeout, |slot, deadline| {
             if *to == self.config.id {
-                let inbound = self.call_here(server, body, slot, deadline)?;
+                let inbound = self.call_here(server, body, (slot, deadline))?;
                 return Ok(Box::new(move || {
                     inbound.cancel();
                     Stage::Sent
@@ -222,57 +224,4 @@ impl Shared {
             Ok(Box::new(move || link.abandon(id)))
         })
     }
-
-    /// This node as a peer of itself.
-    fn myself(&self) -> Arc<Peer> {
-        Arc::new(Peer { node: self.node(), role: self.config.role })
-    }
-
-    fn cast_here(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
-        let Some(dispatch) = self.dispatch() else {
-            return Err(SendError::NotConnected { node: self.config.id.clone(), body });
-        };
-        match dispatch.cast(&self.myself(), server, body.clone()) {
-            Ok(()) => Ok(()),
-            Err(Refusal::Overloaded) => Err(SendError::Busy { node: self.config.id.clone(), body }),
-            Err(refusal) => Err(SendError::Refused { refusal }),
-        }
-    }
-
-    /// The same, offering the message again while the server is full: who casts to a neighbour waits as well.
-    async fn cast_here_by(
-        &self,
-        server: &ServerName,
-        mut body: Bytes,
-        deadline: Instant,
-    ) -> Result<(), SendError> {
-        let mut patience = OFFER_FIRST;
-        loop {
-            body = match self.cast_here(server, body) {
-                Err(SendError::Busy { body, .. }) if Instant::now() < deadline => body,
-                done => return done,
-            };
-            tokio::time::sleep_until(deadline.min(Instant::now() + patience)).await;
-            patience = (2 * patience).min(OFFER_MAX);
-        }
-    }
-
-    fn call_here(
-        &self,
-        server: &ServerName,
-        body: Bytes,
-        slot: ReplySlot,
-        deadline: Instant,
-    ) -> Result<Arc<Inbound>, CallError> {
-        let Some(dispatch) = self.dispatch() else {
-            return Err(CallError::NotConnected { node: self.config.id.clone() });
-        };
-        let inbound = Inbound::local(slot, deadline);
-        dispatch.call(&self.myself(), server, body, Responder::new(Arc::clone(&inbound)));
-        Ok(inbound)
-    }
 }
-
-/// A full server of this node is offered a message again after this long, and then ever more rarely.
-const OFFER_FIRST: Duration = Duration::from_millis(1);
-const OFFER_MAX: Duration = Duration::from_millis(32);
