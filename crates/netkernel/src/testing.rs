@@ -8,24 +8,26 @@
 //! # });
 //! ```
 
+mod dispatch;
 mod local;
+mod recorder;
 mod security;
 
+pub use dispatch::{Served, dispatch};
 pub use local::{LocalMesh, LocalNet};
+pub use recorder::Recorder;
 pub use security::security;
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::Notify;
 
-use crate::call::{Call, Inbound, Responder};
+use crate::call::Call;
 use crate::error::{CallError, Refusal, SendError, Stage};
 use crate::events::PeerEvents;
-use crate::net::{Dispatch, Net, Peer, PeerEvent};
-use crate::node::{Address, Node, NodeId, Role, ServerName};
+use crate::net::{Net, PeerEvent};
+use crate::node::{Address, Node, NodeId, ServerName};
 use crate::transport::Transport;
 
 /// A [`Transport`] makes ordered, reliable byte streams in both directions; port 0 asks for any free port.
@@ -73,50 +75,6 @@ pub async fn transport(transport: &dyn Transport, listen: &Address) {
     drop(listener);
     let refused = async { transport.connect(&address).await.is_err() };
     assert!(refused.await, "nobody listens any more");
-}
-
-/// What arrives at a node under test: calls to `echo` are echoed, those to `never` are not answered, casts to `sink`
-/// are kept; there is no other server.
-#[derive(Debug, Default)]
-pub struct Recorder {
-    casts: Mutex<Vec<(NodeId, Bytes)>>,
-    arrived: Notify,
-    kept: Mutex<Vec<Responder>>,
-}
-
-impl Recorder {
-    /// Takes the first `count` casts, waiting for them.
-    pub async fn casts(&self, count: usize) -> Vec<(NodeId, Bytes)> {
-        loop {
-            let arrived = self.arrived.notified();
-            {
-                let mut casts = self.casts.lock().unwrap_or_else(PoisonError::into_inner);
-                if casts.len() >= count {
-                    return casts.drain(..count).collect();
-                }
-            }
-            arrived.await;
-        }
-    }
-}
-
-impl Dispatch for Recorder {
-    fn cast(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes) -> Result<(), Refusal> {
-        if server.as_str() != "sink" {
-            return Err(Refusal::NoProc);
-        }
-        self.casts.lock().unwrap_or_else(PoisonError::into_inner).push((from.node.id.clone(), body));
-        self.arrived.notify_one();
-        Ok(())
-    }
-
-    fn call(&self, _from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
-        match server.as_str() {
-            "echo" => responder.reply(body),
-            "never" => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(responder),
-            _ => responder.refuse(Refusal::NoProc),
-        }
-    }
 }
 
 /// A [`Net`] delivers in order, ends every call once, says what was refused, and reaches its own node. `a` serves
@@ -178,32 +136,6 @@ async fn first_event(events: &mut PeerEvents) -> PeerEvent {
         if matches!(event, PeerEvent::Up { .. } | PeerEvent::Down { .. }) {
             return event;
         }
-    }
-}
-
-/// A [`Dispatch`] refuses what it has no server for, and answers every call or drops its responder; it returns at
-/// once. `absent` names a server that it does not have.
-///
-/// # Panics
-///
-/// Where the dispatch does not conform.
-pub async fn dispatch(dispatch: &dyn Dispatch, from: &Node, absent: &ServerName) {
-    let peer = Arc::new(Peer { node: from.clone(), role: Role::Client });
-    for body in [Bytes::new(), Bytes::from("nonsense"), Bytes::from(vec![0xff; 100_000])] {
-        let refused = dispatch.cast(&peer, absent, body.clone());
-        assert!(refused.is_err(), "a cast to nobody was accepted");
-        let outcome = Call::start(PATIENCE, |slot, deadline| {
-            let inbound = Inbound::local(slot, deadline);
-            dispatch.call(&peer, absent, body.clone(), Responder::new(Arc::clone(&inbound)));
-            Ok(Box::new(move || {
-                inbound.cancel();
-                Stage::Sent
-            }))
-        });
-        assert!(
-            matches!(outcome.await, Err(CallError::Refused(_))),
-            "a call to nobody was answered or forgotten"
-        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! The last two records of a handshake, by which a session is confirmed or is not.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod common;
 #[expect(dead_code, reason = "this file uses a part of it")]
 #[path = "common/shim.rs"]
