@@ -87,10 +87,15 @@ pub(crate) fn unmade(error: &UserCookieError) -> anyhow::Error {
     }
 }
 
-/// Writes a new cookie to `path`, making its folder, and never replaces one.
-pub(crate) fn write_new(path: &Path) -> Result<()> {
+/// Writes a new cookie to `path`, random or of the passphrase in a file, making its folder, and never replaces one.
+pub(crate) fn write_new(path: &Path, passphrase_file: Option<&Path>) -> Result<()> {
+    let cookie = match passphrase_file {
+        None => Cookie::generate()?,
+        Some(file) => Cookie::from_passphrase_file(file)
+            .with_context(|| format!("the passphrase in {} makes no cookie", file.display()))?,
+    };
     make_folder_of(path)?;
-    Cookie::generate()?.write_new_file(path).map_err(|error| explained(path, &error))
+    cookie.write_new_file(path).map_err(|error| explained(path, &error))
 }
 
 fn given(options: &Options) -> Result<Option<Found>> {
@@ -170,10 +175,33 @@ mod tests {
     fn a_cookie_is_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep").join("cookie");
-        write_new(&path).unwrap();
+        write_new(&path, None).unwrap();
         let first = fs::read(&path).unwrap();
-        assert!(write_new(&path).unwrap_err().to_string().contains("never overwritten"));
+        assert!(write_new(&path, None).unwrap_err().to_string().contains("never overwritten"));
         assert_eq!(fs::read(&path).unwrap(), first);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_passphrase_makes_one_cookie_everywhere_and_a_bad_one_none() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (passphrase, cookies) =
+            (folder.path().join("passphrase"), ["a", "b"].map(|of| folder.path().join(of)));
+        let write = |text: &str| {
+            fs::write(&passphrase, text).unwrap();
+            fs::set_permissions(&passphrase, fs::Permissions::from_mode(0o600)).unwrap();
+        };
+        write("too short");
+        let error = format!("{:#}", write_new(&cookies[0], Some(&passphrase)).unwrap_err());
+        assert!(error.contains("makes no cookie: a passphrase has at least 20 characters"), "{error}");
+        assert!(!error.contains("too short") && !cookies[0].exists());
+        write("violet anchor pepper tundra mosaic velcro\n");
+        for cookie in &cookies {
+            write_new(cookie, Some(&passphrase)).unwrap();
+        }
+        let written = cookies.map(|cookie| fs::read(cookie).unwrap());
+        assert_eq!((written[0].len(), &written[0]), (65, &written[1]));
     }
 
     #[test]

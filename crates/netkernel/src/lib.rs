@@ -104,6 +104,7 @@
 //! # Features
 //!
 //! - `metrics`: see above.
+//! - `passphrase`: `Cookie::from_passphrase`, by Argon2id, for where a random cookie cannot be handed out.
 //! - `test-util`: conformance suites for implementations of the crate's traits, and a `Net` without a network.
 //!
 //! An acceptor task takes connections in; a supervisor for each wished-for peer dials; each session has a reader,
@@ -140,6 +141,8 @@ pub use net::{
     Traffic,
 };
 pub use node::{Address, AddressError, Incarnation, NameError, Node, NodeId, Role, ServerName};
+#[cfg(feature = "passphrase")]
+pub use security::PassphraseError;
 pub use security::{
     Channel, Cookie, CookieError, Insecure, Noise, Open, RecordError, Revealed, Seal, Security,
 };

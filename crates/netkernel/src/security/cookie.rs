@@ -1,12 +1,14 @@
 //! The cluster's shared secret.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
 use thiserror::Error;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::secret_file::FileError;
 
 /// The secret all nodes of a cluster share. Written down as 64 hexadecimal digits.
 ///
@@ -46,16 +48,18 @@ impl Cookie {
     /// [`CookieError`]
     pub fn read_file(path: impl AsRef<Path>) -> Result<Self, CookieError> {
         let path = path.as_ref();
-        let unreadable = |source| CookieError::Unreadable { path: path.display().to_string(), source };
-        // To open a pipe is to wait for its writer.
-        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
-            return Err(CookieError::NotAFile { path: path.display().to_string() });
-        }
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        refuse_if_shared(path, &file.metadata().map_err(unreadable)?)?;
-        let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX));
-        file.take(FILE_BYTES_MAX as u64).read_to_string(&mut text).map_err(unreadable)?;
+        let shown = || path.display().to_string();
+        let text = super::secret_file::read(path).map_err(|error| match error {
+            FileError::Unreadable(source) => CookieError::Unreadable { path: shown(), source },
+            FileError::NotAFile => CookieError::NotAFile { path: shown() },
+            FileError::Shared(mode) => CookieError::Shared { path: shown(), mode },
+        })?;
         text.parse()
+    }
+
+    #[cfg(feature = "passphrase")]
+    pub(super) fn from_secret(secret: [u8; Self::BYTES]) -> Self {
+        Self(secret)
     }
 
     /// Writes the cookie to a new file that only its owner can read.
@@ -186,23 +190,6 @@ pub enum CookieError {
     #[error("the system gives no random bytes")]
     Randomness,
 }
-
-#[cfg(unix)]
-fn refuse_if_shared(path: &Path, metadata: &std::fs::Metadata) -> Result<(), CookieError> {
-    let mode = std::os::unix::fs::MetadataExt::mode(metadata) & 0o7777;
-    if mode & 0o077 == 0 {
-        return Ok(());
-    }
-    Err(CookieError::Shared { path: path.display().to_string(), mode })
-}
-
-#[cfg(not(unix))]
-fn refuse_if_shared(_path: &Path, _metadata: &std::fs::Metadata) -> Result<(), CookieError> {
-    Ok(())
-}
-
-/// More than any cookie file needs.
-const FILE_BYTES_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {

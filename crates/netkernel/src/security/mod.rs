@@ -3,7 +3,10 @@
 mod cookie;
 mod insecure;
 mod noise;
+#[cfg(feature = "passphrase")]
+mod passphrase;
 mod record;
+mod secret_file;
 
 use std::fmt;
 
@@ -13,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 pub use cookie::{Cookie, CookieError, Revealed};
 pub use insecure::Insecure;
 pub use noise::Noise;
+#[cfg(feature = "passphrase")]
+pub use passphrase::PassphraseError;
 
 use crate::error::HandshakeError;
 use crate::net::BoxFuture;
