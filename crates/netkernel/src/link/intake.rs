@@ -15,7 +15,8 @@ use super::message::MESSAGE_OVERHEAD_BYTES;
 use super::{Link, count};
 use crate::net::{Accepted, Dispatch, Peer};
 use crate::node::ServerName;
-use crate::proto::credit::{Due, Load, WINDOW};
+use crate::proto::credit::{Grant, Load, WINDOW};
+use crate::proto::due::Due;
 
 /// The casts that wait here for their mailboxes, in order for each server.
 #[derive(Default)]
@@ -58,26 +59,31 @@ impl Intake {
         self.waiting.get_mut(server)?.pop_front()
     }
 
-    /// Puts back what is left of casts that were taken out, after so many of these bytes were taken by their server.
-    fn put_back(&mut self, server: &ServerName, left: Group, (messages, bytes): (usize, usize)) {
-        self.messages -= messages;
-        self.bytes -= bytes;
+    /// Puts back what is left of casts that were taken out, of which their server took so many. Says whether none waits
+    /// there any more.
+    fn put_back(&mut self, server: &ServerName, left: Group, taken: Load) -> bool {
+        self.less(taken);
         if !left.bodies.is_empty() {
             self.waiting.entry(server.clone()).or_default().push_front(left);
         } else if self.waiting.get(server).is_some_and(VecDeque::is_empty) {
             self.waiting.remove(server);
+            return true;
         }
+        false
+    }
+
+    fn less(&mut self, casts: Load) {
+        self.messages -= usize::try_from(casts.messages).unwrap_or(usize::MAX);
+        self.bytes -= usize::try_from(casts.cost_bytes()).unwrap_or(usize::MAX);
     }
 
     fn add(&mut self, from: &Arc<Peer>, server: &ServerName, body: &Bytes, bytes_max: usize) -> bool {
-        let groups = self.waiting.entry(server.clone()).or_default();
-        let waiting: usize = groups.iter().map(|group| group.bodies.len()).sum();
+        let groups = self.waiting.get(server);
+        let waiting: usize = groups.into_iter().flatten().map(|group| group.bodies.len()).sum();
         if self.bytes + cost_bytes(body) > bytes_max || waiting as u64 >= 2 * WINDOW.messages {
-            if groups.is_empty() {
-                self.waiting.remove(server);
-            }
             return false;
         }
+        let groups = self.waiting.entry(server.clone()).or_default();
         // A body that came in one frame would keep what its reader read with it, many times its size.
         let body = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(body) } else { body.clone() };
         self.messages += 1;
@@ -101,13 +107,13 @@ struct OnOffer<'a> {
     link: &'a Link,
     server: &'a ServerName,
     group: Group,
-    taken: (usize, usize),
+    taken: Load,
 }
 
 impl OnOffer<'_> {
     fn took(&mut self, messages: usize) {
-        let bytes = self.group.bodies.drain(..messages).map(|body| cost_bytes(&body)).sum::<usize>();
-        self.taken = (self.taken.0 + messages, self.taken.1 + bytes);
+        self.taken.add(Load::casts(&self.group.bodies[..messages]));
+        self.group.bodies.drain(..messages);
     }
 }
 
@@ -116,7 +122,8 @@ impl Drop for OnOffer<'_> {
         let left =
             Group { from: Arc::clone(&self.group.from), bodies: std::mem::take(&mut self.group.bodies) };
         let mut intake = self.link.intake();
-        intake.put_back(self.server, left, self.taken);
+        let is_last = intake.put_back(self.server, left, self.taken);
+        self.link.pressed.release(self.server, self.taken, is_last);
         self.link.parked.store(intake.messages, Ordering::Relaxed);
     }
 }
@@ -157,12 +164,19 @@ impl Link {
             return 0;
         }
         let mut intake = self.intake();
-        let exceeding: Vec<_> = bodies
-            .iter()
-            .filter(|body| !intake.add(from, server, body, self.limits.held_bytes_max()))
-            .map(Bytes::len)
-            .collect();
+        let is_first = !intake.waiting.contains_key(server);
+        let (mut held, mut exceeding) = (Load::default(), Vec::new());
+        for body in bodies {
+            if intake.add(from, server, body, self.limits.held_bytes_max()) {
+                held.add(Load::cast(body.len()));
+            } else {
+                exceeding.push(body.len());
+            }
+        }
         self.parked.store(intake.messages, Ordering::Relaxed);
+        if held.messages > 0 {
+            self.pressed.hold(server, held, is_first);
+        }
         drop(intake);
         for bytes in &exceeding {
             due.took(server, Load::cast(*bytes), 1);
@@ -197,7 +211,7 @@ impl Link {
         let mut any = false;
         for server in &servers {
             while let Some(group) = self.take_first(server) {
-                let mut offer = OnOffer { link: self, server, group, taken: (0, 0) };
+                let mut offer = OnOffer { link: self, server, group, taken: Load::default() };
                 any |= self.offer(dispatch, &mut offer, due);
                 if let Some(next) = offer.group.bodies.first() {
                     dispatch.wake_with_room(server, next, &self.mailboxes_waker());
@@ -211,6 +225,11 @@ impl Link {
     /// By itself, so that the lock is given back before anything is done with them.
     fn take_first(&self, server: &ServerName) -> Option<Group> {
         self.intake().take_first(server)
+    }
+
+    /// The credit that is worth a frame.
+    pub(crate) fn grants(&self, due: &mut Due) -> Vec<Grant> {
+        self.pressed.grants(due)
     }
 
     /// Offers a server some of its casts. True if any was taken.
@@ -231,8 +250,15 @@ impl Link {
         if catch_unwind(AssertUnwindSafe(offer)).is_err() {
             tracing::error!(peer = %self.id, "the layer above panicked at casts held for its servers");
         }
-        let left = std::mem::take(&mut *self.intake());
+        let mut intake = self.intake();
+        let left = std::mem::take(&mut *intake);
         self.parked.store(0, Ordering::Relaxed);
+        for (server, groups) in &left.waiting {
+            let mut held = Load::default();
+            groups.iter().for_each(|group| held.add(Load::casts(&group.bodies)));
+            self.pressed.release(server, held, true);
+        }
+        drop(intake);
         if left.messages > 0 {
             tracing::warn!(peer = %self.id, casts = left.messages, "casts lost with their link before their servers had room");
             count(&self.counters.casts_refused, left.messages);

@@ -10,7 +10,7 @@ use super::bulk::Bulk;
 use super::calls::PendingCalls;
 use super::message::{Control, Cut, MESSAGE_OVERHEAD_BYTES, Message, Piece, Subject};
 use crate::node::ServerName;
-use crate::proto::credit::Grants;
+use crate::proto::due::Grants;
 use crate::proto::hello::{Receives, SessionId};
 use crate::proto::pace::{self, Pace};
 

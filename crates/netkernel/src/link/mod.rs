@@ -10,6 +10,7 @@ mod intake;
 mod lanes;
 mod message;
 mod outgoing;
+mod pressure;
 mod receives;
 mod round_trip;
 mod sessions;
@@ -30,6 +31,7 @@ pub(crate) use inbound::Begun;
 pub(crate) use intake::Bell;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
+pub(crate) use pressure::Pressed;
 pub(crate) use sessions::{Kill, SessionHandle};
 pub(crate) use status::{Counters, count};
 pub(crate) use wish::Wish;
@@ -64,6 +66,8 @@ pub(crate) struct Link {
     parked: AtomicUsize,
     /// Held while they are offered.
     offering: Mutex<()>,
+    /// What is held of all peers.
+    pressed: Arc<Pressed>,
     mailboxes: Arc<Bell>,
     announcing: Mutex<()>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
@@ -113,7 +117,7 @@ pub(crate) enum Arriving {
 }
 
 impl Link {
-    pub(crate) fn new(labels: Labels<'_>, id: NodeId, limits: Limits) -> Arc<Self> {
+    pub(crate) fn new(labels: Labels<'_>, id: NodeId, limits: Limits, pressed: &Arc<Pressed>) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(labels),
             attention: AtomicBool::new(false),
@@ -122,6 +126,7 @@ impl Link {
             intake: Mutex::new(Intake::default()),
             parked: AtomicUsize::new(0),
             offering: Mutex::new(()),
+            pressed: Arc::clone(pressed),
             mailboxes: Arc::default(),
             announcing: Mutex::new(()),
             dialing: tokio::sync::Mutex::new(()),

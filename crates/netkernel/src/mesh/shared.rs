@@ -16,7 +16,7 @@ use super::refused::Refused;
 use crate::call::CallId;
 use crate::config::Config;
 use crate::events::EventLog;
-use crate::link::Link;
+use crate::link::{Link, Pressed};
 use crate::metrics::Labels;
 use crate::net::{Dispatch, PeerEvent, PeerStatus};
 use crate::node::{Incarnation, Node, NodeId, Role};
@@ -36,6 +36,7 @@ pub(super) struct Shared {
     pub(super) dials: Semaphore,
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
+    pressed: Arc<Pressed>,
     pub(super) refused: Refused,
     pub(super) violations: Arc<Violations>,
     /// First messages of handshakes that came of late.
@@ -71,6 +72,7 @@ impl Shared {
             // left to other numbers.
             calls: AtomicU64::new(random()? >> 2),
             links: Mutex::new(BTreeMap::new()),
+            pressed: Arc::new(Pressed::new()),
             refused: Refused::new(&config.id),
             violations: Arc::new(Violations::new()),
             first_messages: FirstMessages::default(),
@@ -171,8 +173,8 @@ impl Shared {
     /// The link to a node, made if there is none, and kept as long as the visit lasts.
     pub(super) fn visit(self: &Arc<Self>, id: &NodeId, role: Role) -> Visit {
         let mut links = self.links();
-        let new =
-            || Link::new(Labels::of_peer(&self.config.id, id, role), id.clone(), self.config.limits.clone());
+        let labels = Labels::of_peer(&self.config.id, id, role);
+        let new = || Link::new(labels, id.clone(), self.config.limits.clone(), &self.pressed);
         let link = links.entry(id.clone()).or_insert_with(new);
         link.visitors.fetch_add(1, Ordering::Relaxed);
         Visit { link: Arc::clone(link), shared: Arc::clone(self) }

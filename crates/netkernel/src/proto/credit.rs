@@ -46,7 +46,7 @@ impl Load {
         self.bytes.saturating_add(self.messages.saturating_mul(CAST_OVERHEAD_BYTES))
     }
 
-    fn less(self, other: Self) -> Self {
+    pub(crate) fn less(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_sub(other.messages),
             bytes: self.bytes.saturating_sub(other.bytes),
@@ -176,86 +176,6 @@ impl Grant {
     }
 }
 
-/// The receiving side: what mailboxes have taken and has not been given back yet.
-#[derive(Debug, Default)]
-pub(crate) struct Due {
-    taken: BTreeMap<ServerName, (Load, u64)>,
-    ripe: Vec<ServerName>,
-}
-
-impl Due {
-    /// A mailbox took casts, of which it refused some for good.
-    pub(crate) fn took(&mut self, server: &ServerName, casts: Load, refused: u64) {
-        let Some((load, refusals)) = self.taken.get_mut(server) else {
-            self.taken.insert(server.clone(), Default::default());
-            return self.took(server, casts, refused);
-        };
-        let was_ripe = is_ripe(*load, *refusals);
-        load.add(casts);
-        *refusals += refused;
-        if !was_ripe && is_ripe(*load, *refusals) {
-            self.ripe.push(server.clone());
-        }
-    }
-
-    /// The grants that are worth a frame now: those that are ripe, or all when there are many.
-    pub(crate) fn ripe(&mut self) -> Vec<Grant> {
-        if self.taken.len() > FLOWS_MAX {
-            return self.rest();
-        }
-        let taken = &mut self.taken;
-        let grant = |server: ServerName| {
-            let (load, refused) = taken.remove(&server)?;
-            Some(Grant { server, load, refused })
-        };
-        self.ripe.drain(..).filter_map(grant).collect()
-    }
-
-    /// All grants: nothing more is read of this session.
-    pub(crate) fn rest(&mut self) -> Vec<Grant> {
-        self.ripe.clear();
-        let taken = std::mem::take(&mut self.taken).into_iter();
-        taken.map(|(server, (load, refused))| Grant { server, load, refused }).collect()
-    }
-}
-
-/// Grants that wait to be sent: one for each server, however often more is added to it.
-#[derive(Debug, Default)]
-pub(crate) struct Grants(BTreeMap<ServerName, (Load, u64)>);
-
-impl Grants {
-    pub(crate) fn add(&mut self, grant: Grant) {
-        let (load, refused) = self.0.entry(grant.server).or_default();
-        load.add(grant.load);
-        *refused = refused.saturating_add(grant.refused);
-    }
-
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = Grant> + use<> {
-        let grants = std::mem::take(&mut self.0).into_iter();
-        grants.map(|(server, (load, refused))| Grant { server, load, refused })
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
-}
-
-/// A quarter of the window: rare frames, and a sender that keeps sending never waits for one. Refusals are told at
-/// once.
-fn is_ripe(load: Load, refused: u64) -> bool {
-    refused > 0 || load.messages >= WINDOW.messages / 4 || load.bytes >= WINDOW.bytes / 4
-}
-
-/// Servers whose credit may be due at once.
-const FLOWS_MAX: usize = 1_024;
 /// The window of one destination: so many messages that a sender of small ones never waits for a receiver that keeps
 /// up, and the bytes of two messages of which each fills a connected queue, so that one travels while the other is
 /// taken. One message may exceed the bytes, so that no message is too large for an empty window.
@@ -331,47 +251,6 @@ mod tests {
             credit.spent.values().for_each(|spent| sum.add(*spent));
             assert_eq!(credit.outstanding(), sum);
         }
-    }
-
-    #[test]
-    fn a_quarter_of_the_window_or_a_refusal_is_worth_a_frame() {
-        let (mut due, a, b, c) = (Due::default(), server("a"), server("b"), server("c"));
-        for _ in 0..WINDOW.messages / 4 - 1 {
-            due.took(&a, Load::cast(1), 0);
-        }
-        assert!(due.ripe().is_empty());
-        due.took(&a, Load::cast(1), 0);
-        due.took(&b, Load::cast(1), 1);
-        due.took(&c, Load::cast(1), 0);
-        let granted: Vec<_> =
-            due.ripe().into_iter().map(|grant| (grant.server, grant.load.messages, grant.refused)).collect();
-        assert_eq!(granted, [(a, WINDOW.messages / 4, 0), (b, 1, 1)]);
-        assert_eq!(due.rest().into_iter().map(|grant| grant.server).collect::<Vec<_>>(), [c]);
-        assert!(due.rest().is_empty());
-    }
-
-    #[test]
-    fn credit_of_many_servers_is_not_kept_back() {
-        let mut due = Due::default();
-        for number in 0..=FLOWS_MAX {
-            due.took(&server(&format!("server {number}")), Load::cast(1), 0);
-        }
-        assert_eq!(due.ripe().len(), FLOWS_MAX + 1);
-        assert!(due.taken.is_empty());
-    }
-
-    #[test]
-    fn grants_for_one_server_wait_as_one() {
-        let mut grants = Grants::default();
-        for refused in [0, 1, 2] {
-            grants.add(Grant { server: server("a"), load: Load::cast(10), refused });
-            grants.add(Grant { server: server("b"), load: Load::cast(1), refused: 0 });
-        }
-        assert_eq!(grants.len(), 2);
-        let told: Vec<_> =
-            grants.take().map(|grant| (grant.server, grant.load.bytes, grant.refused)).collect();
-        assert_eq!(told, [(server("a"), 30, 3), (server("b"), 3, 0)]);
-        assert!(grants.is_empty());
     }
 
     #[test]

@@ -14,7 +14,8 @@ use crate::call::{CallId, Responder};
 use crate::link::{Arriving, Begun, Control, HEARTBEAT, Link, SessionHandle, Verdict, count};
 use crate::net::Dispatch;
 use crate::node::{Role, ServerName};
-use crate::proto::credit::{Due, Grant, Load};
+use crate::proto::credit::{Grant, Load};
+use crate::proto::due::Due;
 use crate::proto::frame::{self, Flags, Frame, FrameError, Head, Kind};
 use crate::proto::hello::{self, Goaway};
 use crate::proto::interning::{DefineError, Defined};
@@ -118,7 +119,7 @@ impl Reader {
 
     async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
         loop {
-            let next = if self.link.holds_casts() {
+            let next = if self.link.holds_casts() || self.due.keeps_back() {
                 let patience = self.patience;
                 // However much more is read meanwhile.
                 let offer_at = *self.offer_at.get_or_insert_with(|| Instant::now() + patience);
@@ -232,7 +233,7 @@ impl Reader {
 
     /// Sends the credit that is worth a frame; false if there is none.
     fn give_credit(&mut self) -> bool {
-        let grants = self.due.ripe();
+        let grants = self.link.grants(&mut self.due);
         let any = !grants.is_empty();
         for grant in grants {
             self.link.control(Control::Credit(grant));

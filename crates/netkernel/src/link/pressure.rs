@@ -1,0 +1,55 @@
+//! What is held for this node's full servers, of all peers together.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::time::Instant;
+
+use crate::node::ServerName;
+use crate::proto::credit::{Grant, Load};
+use crate::proto::due::Due;
+use crate::proto::pressure::Pressure;
+
+/// Shared by the links of a kernel.
+#[derive(Debug)]
+pub(crate) struct Pressed {
+    start: Instant,
+    pressure: Mutex<Pressure>,
+    /// Windows may be cut. While none is, readers that give credit do not meet here.
+    cuts: AtomicBool,
+}
+
+impl Pressed {
+    pub(crate) fn new() -> Self {
+        Self { start: Instant::now(), pressure: Mutex::default(), cuts: AtomicBool::new(false) }
+    }
+
+    fn pressure(&self) -> MutexGuard<'_, Pressure> {
+        self.pressure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Casts are held for a server, of a peer that had none there, or some.
+    pub(super) fn hold(&self, server: &ServerName, casts: Load, is_first: bool) {
+        let mut pressure = self.pressure();
+        pressure.hold(server, casts, is_first);
+        if !pressure.is_calm() {
+            self.cuts.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Casts are held no longer; with `is_last`, none of that peer there.
+    pub(super) fn release(&self, server: &ServerName, casts: Load, is_last: bool) {
+        self.pressure().release(server, casts, is_last, self.start.elapsed());
+    }
+
+    /// The credit that is worth a frame, but for what is kept back.
+    pub(super) fn grants(&self, due: &mut Due) -> Vec<Grant> {
+        if !self.cuts.load(Ordering::Relaxed) && !due.keeps_back() {
+            return due.ripe();
+        }
+        let mut pressure = self.pressure();
+        pressure.relax(self.start.elapsed());
+        self.cuts.store(!pressure.is_calm(), Ordering::Relaxed);
+        due.ripe_but(|server| pressure.kept_back(server))
+    }
+}

@@ -1,0 +1,175 @@
+//! How much all peers together keep a node holding for its full servers, and what each peer's window is cut to meanwhile.
+//!
+//! A window is granted to each peer by itself, so fifty healthy peers may have fifty windows under way to one full server.
+//! When more than four are held for it, the receiver keeps back credit: of what the server takes, each peer is given so
+//! much less that the windows of all that wait for it are four together. What was kept back is given once nothing is held
+//! any more, by halves, lest all come at once again. A server that is held up by up to four peers, or keeps up with any
+//! number, is never in here with less than whole windows.
+//!
+//! Source: windows set from the receiving end by what waits there, and raised again step by step, as in the credit update
+//! of H. T. Kung, T. Blackwell and A. Chapman, "Credit-Based Flow Control for ATM Networks: Credit Update Protocol,
+//! Adaptive Credit Allocation, and Statistical Multiplexing", SIGCOMM 1994.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::credit::{Load, WINDOW};
+use crate::node::ServerName;
+
+/// The full servers of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Pressure {
+    servers: BTreeMap<ServerName, Crowd>,
+}
+
+/// Those who wait for one server.
+#[derive(Debug, Default)]
+struct Crowd {
+    /// What is held for it.
+    held: Load,
+    /// The peers whose casts are.
+    peers: u64,
+    /// Each peer's window is cut to one part in so many; 0 and 1 are whole windows.
+    parts: u64,
+    /// When something was last held, or the windows last raised.
+    since: Duration,
+}
+
+impl Pressure {
+    /// Casts are held for a server, of a peer that had none there, or some.
+    pub(crate) fn hold(&mut self, server: &ServerName, casts: Load, is_first: bool) {
+        if !self.servers.contains_key(server) {
+            self.servers.insert(server.clone(), Crowd::default());
+        }
+        let Some(crowd) = self.servers.get_mut(server) else { return };
+        crowd.held.add(casts);
+        crowd.peers += u64::from(is_first);
+        let over = |held: u64, window: u64| held > WHOLE_WINDOWS * window;
+        if over(crowd.held.messages, WINDOW.messages) || over(crowd.held.bytes, WINDOW.bytes) {
+            crowd.parts = crowd.parts.max(crowd.peers.div_ceil(WHOLE_WINDOWS)).min(PARTS_MAX);
+        }
+    }
+
+    /// Casts are held no longer; with `is_last`, none of that peer there.
+    pub(crate) fn release(&mut self, server: &ServerName, casts: Load, is_last: bool, now: Duration) {
+        let Some(crowd) = self.servers.get_mut(server) else { return };
+        crowd.held = crowd.held.less(casts);
+        crowd.peers = crowd.peers.saturating_sub(u64::from(is_last));
+        crowd.since = now;
+        if crowd.peers == 0 && crowd.parts <= 1 {
+            self.servers.remove(server);
+        }
+    }
+
+    /// Whether every window is whole.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.servers.values().all(|crowd| crowd.parts <= 1)
+    }
+
+    /// Raises the windows of servers for which nothing was held for a while.
+    pub(crate) fn relax(&mut self, now: Duration) {
+        self.servers.retain(|_, crowd| {
+            if crowd.peers == 0 && now.saturating_sub(crowd.since) >= RAISED_EVERY {
+                crowd.parts /= 2;
+                crowd.since = now;
+            }
+            crowd.peers > 0 || crowd.parts > 1
+        });
+    }
+
+    /// How much credit for a server each peer is not given.
+    pub(crate) fn kept_back(&self, server: &ServerName) -> Load {
+        let parts = self.servers.get(server).map_or(1, |crowd| crowd.parts.max(1));
+        Load {
+            messages: WINDOW.messages - WINDOW.messages / parts,
+            bytes: WINDOW.bytes - WINDOW.bytes / parts,
+        }
+    }
+}
+
+/// What may be held for one server before windows are cut, and what all windows are cut to: as few peers as this never
+/// notice each other.
+const WHOLE_WINDOWS: u64 = 4;
+/// No window is cut to less than 64 messages and 32 KiB, or peers would wait for credit more than they send.
+const PARTS_MAX: u64 = 64;
+/// As rarely as a full mailbox is looked at again.
+const RAISED_EVERY: Duration = Duration::from_millis(32);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server() -> ServerName {
+        ServerName::new("full").unwrap()
+    }
+
+    fn messages(messages: u64) -> Load {
+        Load { messages, bytes: messages }
+    }
+
+    /// So many peers whose whole windows are held.
+    fn crowd(peers: u64) -> Pressure {
+        let mut pressure = Pressure::default();
+        for _ in 0..peers {
+            pressure.hold(&server(), messages(WINDOW.messages), true);
+        }
+        pressure
+    }
+
+    fn window(pressure: &Pressure) -> u64 {
+        WINDOW.messages - pressure.kept_back(&server()).messages
+    }
+
+    #[test]
+    fn few_peers_keep_whole_windows_and_many_share_four() {
+        for peers in 0..=WHOLE_WINDOWS {
+            let pressure = crowd(peers);
+            assert!(pressure.is_calm());
+            assert_eq!(pressure.kept_back(&server()), Load::default());
+        }
+        for peers in [5, 8, 50, 200] {
+            let pressure = crowd(peers);
+            assert!(!pressure.is_calm());
+            let all = peers * window(&pressure);
+            assert!(
+                (WHOLE_WINDOWS * WINDOW.messages / 2..=WHOLE_WINDOWS * WINDOW.messages).contains(&all),
+                "{all}"
+            );
+        }
+        assert_eq!(window(&crowd(10_000)), WINDOW.messages / PARTS_MAX);
+        let mut bytes = Pressure::default();
+        (0..9).for_each(|_| bytes.hold(&server(), Load { messages: 1, bytes: WINDOW.bytes }, true));
+        assert_eq!(bytes.kept_back(&server()).bytes, WINDOW.bytes - WINDOW.bytes / 3);
+    }
+
+    #[test]
+    fn windows_are_raised_by_halves_once_nothing_is_held() {
+        let mut pressure = crowd(16);
+        let ms = Duration::from_millis;
+        assert_eq!(window(&pressure), WINDOW.messages / 4);
+        for peer in 0..16 {
+            pressure.relax(ms(1_000));
+            assert_eq!(window(&pressure), WINDOW.messages / 4, "while anything is held");
+            pressure.release(&server(), messages(WINDOW.messages), true, ms(1_000 + peer));
+        }
+        pressure.relax(ms(1_015 + 31));
+        assert_eq!(window(&pressure), WINDOW.messages / 4);
+        pressure.relax(ms(1_015 + 32));
+        assert_eq!(window(&pressure), WINDOW.messages / 2);
+        pressure.relax(ms(1_015 + 32));
+        assert!(!pressure.is_calm());
+        pressure.relax(ms(1_015 + 64));
+        assert!(pressure.is_calm());
+        assert!(pressure.servers.is_empty());
+    }
+
+    #[test]
+    fn a_server_that_is_held_up_in_passing_leaves_nothing() {
+        let mut pressure = Pressure::default();
+        pressure.hold(&server(), messages(3), true);
+        pressure.hold(&server(), messages(2), false);
+        pressure.release(&server(), messages(4), false, Duration::ZERO);
+        pressure.release(&server(), messages(1), true, Duration::ZERO);
+        assert!(pressure.servers.is_empty());
+    }
+}

@@ -1,0 +1,71 @@
+//! Many healthy peers that cast to one full server: what is held for it does not grow with their number.
+
+mod common;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use common::{SECOND, id, node, server, settle, small};
+use netkernel::{MemoryNetwork, Net};
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_casters_at_one_full_server_shares_four_windows_and_loses_nothing() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 16).await;
+    let (peers, count, bytes) = (24, 300_u32, 16_000);
+    let mut casters = Vec::new();
+    for number in 0..peers {
+        let caster = node(&network, &format!("caster-{number}")).await;
+        caster.kernel.dial(&b.local().address, None, SECOND).await.unwrap();
+        caster.kernel.connect(&id("b"), &b.local().address);
+        casters.push(caster);
+    }
+    let casting = async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for caster in &casters {
+            let kernel = caster.kernel.clone();
+            tasks.spawn(async move {
+                for number in 0..count {
+                    let mut body = number.to_be_bytes().to_vec();
+                    body.resize(bytes, 0);
+                    kernel.cast(&id("b"), &server("sink"), body.into(), 600 * SECOND).await.unwrap();
+                }
+            });
+        }
+        tasks.join_all().await;
+    };
+    let held = || b.peers().iter().map(|peer| peer.casts_held.bytes).sum::<usize>();
+    let receiving = async {
+        let (mut next, mut most) = (HashMap::new(), 0);
+        for step in 0..peers * count {
+            let (from, body) = mailbox.recv().await.unwrap();
+            let expected: &mut u32 = next.entry(from.node.id.clone()).or_default();
+            assert_eq!(u32::from_be_bytes(body[..4].try_into().unwrap()), *expected);
+            *expected += 1;
+            if step % 20 == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                most = held().max(most);
+                for peer in b.peers() {
+                    // Its first window is taken: now it shares four with the others.
+                    let shares = next.get(&peer.id).is_some_and(|taken| *taken > 140);
+                    let held = peer.casts_held.bytes;
+                    assert!(!shares || held < 4 * 2 * MIB / 24 + 3 * bytes, "{held} bytes of {}", peer.id);
+                }
+            }
+        }
+        most
+    };
+    let ((), most) = tokio::join!(casting, receiving);
+    assert!((45 * MIB..51 * MIB).contains(&most), "each peer has a window at first: {most}");
+    settle().await;
+    assert_eq!(b.peers().iter().map(|peer| peer.traffic.casts_refused).sum::<u64>(), 0);
+    assert_eq!(held(), 0);
+    // All of a window is there again, but for what is not worth a frame: a quarter at most.
+    tokio::time::sleep(SECOND).await;
+    for caster in &casters {
+        let spent = caster.kernel.peers()[0].casts_unacknowledged.bytes;
+        assert!(spent < MIB / 2, "{spent} bytes of credit are kept back for ever");
+    }
+}
