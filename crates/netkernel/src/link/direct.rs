@@ -2,13 +2,14 @@
 //! writer, which is a good part of what a call takes on a short way. Where more waits, or is likely to come, the writer
 //! gathers it: a system call costs more than a message.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::{Link, State};
 use crate::proto::hello::SessionId;
 use crate::session::SharedOutlet;
+use crate::sync::MutexGuard;
 
 /// Who writes the next message.
 #[derive(Default)]
