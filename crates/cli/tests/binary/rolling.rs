@@ -109,6 +109,6 @@ async fn a_rolling_restart_under_load_moves_no_key_and_loses_no_call() {
     client.shutdown(ATTEMPT).await;
 }
 
-const NODES: usize = 4;
+const NODES: usize = 20;
 /// How long one node may take to answer before the next is asked.
 const ATTEMPT: Duration = Duration::from_secs(5);
