@@ -53,7 +53,7 @@ impl Builder {
         self
     }
 
-    /// How connections are made. Default [`Tcp`].
+    /// How connections are made. Default [`Tcp`](crate::Tcp).
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.config.transport = Arc::new(transport);
         self
