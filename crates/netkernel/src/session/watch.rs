@@ -143,13 +143,15 @@ impl Watch {
 impl One {
     fn look(&self, limits: &Limits, beat: Duration) -> Verdict {
         self.link.gets_attention();
-        (self.report)();
         let standing = Standing {
             silent: self.heard.silence(),
             heard_times: self.heard.times(),
             is_held: self.heard.is_held(),
             ..self.link.standing(self.session, Instant::now())
         };
+        // After the link's lock was held, under which losses are counted and attention is drawn: one that is not seen here
+        // has drawn it anew.
+        (self.report)();
         let verdict =
             self.silence.lock().unwrap_or_else(PoisonError::into_inner).look(&standing, limits, beat);
         match verdict {
