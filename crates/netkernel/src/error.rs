@@ -1,14 +1,14 @@
 //! What can go wrong with a message, and what each failure says about whether it was carried out.
 
-use std::io;
+use std::{fmt, io};
 
 use bytes::Bytes;
 use thiserror::Error;
 
 use crate::node::{Address, Incarnation, NodeId};
 
-/// Why a cast was not accepted. The message was not sent, and is handed back.
-#[derive(Debug, Error)]
+/// Why a cast was not accepted. The message was not sent, and is handed back; `Debug` shows its size alone.
+#[derive(Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// The queue towards the node is at its limit, or the server is full, where it is one of this node; try again, or
@@ -50,6 +50,32 @@ pub enum SendError {
         /// The message.
         body: Bytes,
     },
+}
+
+impl fmt::Debug for SendError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy { node, body } => with_size(formatter, "Busy", body).field("node", node).finish(),
+            Self::NotConnected { node, body } => {
+                with_size(formatter, "NotConnected", body).field("node", node).finish()
+            }
+            Self::TooLarge { max, body, .. } => {
+                with_size(formatter, "TooLarge", body).field("max", max).finish()
+            }
+            Self::Refused { refusal } => formatter.debug_struct("Refused").field("refusal", refusal).finish(),
+            Self::ShuttingDown { body } => with_size(formatter, "ShuttingDown", body).finish(),
+        }
+    }
+}
+
+fn with_size<'a, 'b>(
+    formatter: &'a mut fmt::Formatter<'b>,
+    name: &str,
+    body: &Bytes,
+) -> fmt::DebugStruct<'a, 'b> {
+    let mut shown = formatter.debug_struct(name);
+    shown.field("bytes", &body.len());
+    shown
 }
 
 /// How a call ended, other than with a reply.
@@ -129,8 +155,8 @@ pub enum Stage {
     Sent,
 }
 
-impl std::fmt::Display for Stage {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Stage {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::Queued => "it was still queued",
             Self::Sent => "it had been sent",

@@ -11,8 +11,9 @@ use std::cell::RefCell;
 use std::fmt::{self, Write};
 use std::sync::Once;
 
+use bytes::Bytes;
 use common::{SECOND, id, node, settle, start};
-use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, Transport};
+use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, SendError, Transport};
 use shim::{Shim, cast};
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
@@ -227,6 +228,23 @@ async fn spans_name_the_node_and_its_peer() {
         "handshake: node=b remote=a:0",
     ] {
         assert!(log.contains(span), "no span {span} in {log}");
+    }
+}
+
+/// A test or a log that prints the error is not to print megabytes of what a user wrote.
+#[test]
+fn a_message_that_is_handed_back_shows_its_size_alone() {
+    let body = Bytes::from_static(b"for nobody else");
+    let (node, max) = (id("b"), 3);
+    let errors = [
+        SendError::Busy { node: node.clone(), body: body.clone() },
+        SendError::NotConnected { node, body: body.clone() },
+        SendError::TooLarge { bytes: body.len(), max, body: body.clone() },
+        SendError::ShuttingDown { body },
+    ];
+    for error in errors {
+        let shown = format!("{error:?} {error}");
+        assert!(shown.contains("bytes: 15") && !shown.contains("nobody"), "{shown}");
     }
 }
 
