@@ -5,6 +5,8 @@
 mod commands;
 mod demo;
 mod disk;
+#[expect(dead_code, reason = "it runs in nodes, and is only called from here")]
+#[path = "../../src/echo.rs"]
 mod echo;
 mod errors;
 mod forming;

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
-use crate::echo::{Echo, Say};
+use crate::echo::{self, Echo, Say};
 use crate::support::{Node, Place, eventually, in_time};
 
 /// Calls the owner of a key or, where that cannot be reached, the next that holds it: says who answered.
@@ -22,7 +22,7 @@ async fn call(client: &Client, key: &str) -> Result<(NodeId, NodeId), String> {
     holders.sort_by_key(|holder| !peers.iter().any(|peer| peer.id == *holder && peer.connected));
     let mut failures = Vec::new();
     for holder in holders {
-        let echo = client.addr::<Echo>(&holder, "echo");
+        let echo = client.addr::<Echo>(&holder, echo::NAME);
         match echo.call(Say { text: key.to_owned() }).timeout(ATTEMPT).await {
             Ok(heard) if heard.text == key && heard.node == holder.as_str() => return Ok((owner, holder)),
             Ok(heard) => return Err(format!("{holder} was asked {key} and answered {heard:?}")),

@@ -4,7 +4,7 @@ use clusterluck::Cluster;
 use clusterluck::netkernel::{Cookie, NodeId};
 use tokio::task::JoinSet;
 
-use crate::echo::{Echo, Say};
+use crate::echo::{self, Echo, Say};
 use crate::lab::{Lab, address};
 use crate::support::{Place, in_time};
 
@@ -25,7 +25,7 @@ async fn a_node_behind_a_saturated_line_is_not_held_for_down() {
         let listen = format!("{}:7022", address(3));
         let cluster = Cluster::builder(id).cookie(cookie).listen(listen).start().await.unwrap();
         in_time(cluster.meet(format!("{}:7022", address(0)))).await.unwrap();
-        let echo = cluster.addr::<Echo>(&NodeId::new("n1").unwrap(), "echo");
+        let echo = cluster.addr::<Echo>(&NodeId::new("n1").unwrap(), echo::NAME);
         let mut callers = JoinSet::new();
         for _ in 0..CALLERS {
             let echo = echo.clone();
