@@ -158,8 +158,8 @@ impl Builder {
     }
 
     /// The pause between comparisons with another member: how long a node that missed a rumour stays behind, and
-    /// what an idle node sends. Default 1 s. A comparison comes up to a quarter sooner or later to go along with a probe of the
-    /// failure detector, to the same member; else it is with a random one.
+    /// what an idle node sends. Default 1 s. A comparison comes up to a quarter later, or 250 ms sooner, to go along with a
+    /// probe of the failure detector, to the same member; else it is with a random one.
     pub fn sync_every(mut self, pause: Duration) -> Self {
         self.config.sync_every = pause;
         self
