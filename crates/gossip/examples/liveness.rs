@@ -1,11 +1,11 @@
 //! Prints how fast failures are seen and how often they are imagined, beside plain SWIM in the same scenarios.
 //!
 //! ```text
-//! cargo xtask sim --liveness [--least N] [--nodes N] [--seed S] [--runs R] [--soak H]
+//! cargo xtask sim --liveness [--least N] [--nodes N] [--seed S] [--runs R] [--only TABLE] [--soak H]
 //! ```
 //!
 //! `--least` and `--nodes` are the smallest and the largest cluster (default 10 and 1,000), `--runs` how many seeds of
-//! each row (default 3). `--soak H` simulates H hours of 50 whole nodes under a removal policy instead, and fails if anyone
+//! each row (default 3), `--only` one of the tables `loss`, `pauses`, `slow` and `pace` (default all). `--soak H` simulates H hours of 50 whole nodes under a removal policy instead, and fails if anyone
 //! was removed.
 
 use std::collections::VecDeque;
@@ -22,7 +22,28 @@ struct Arguments {
     nodes: usize,
     seed: u64,
     runs: u64,
+    only: Option<Table>,
     soak: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Table {
+    Loss,
+    Pauses,
+    Slow,
+    Pace,
+}
+
+impl Table {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "loss" => Self::Loss,
+            "pauses" => Self::Pauses,
+            "slow" => Self::Slow,
+            "pace" => Self::Pace,
+            _ => return None,
+        })
+    }
 }
 
 fn main() -> ExitCode {
@@ -34,7 +55,8 @@ fn main() -> ExitCode {
         }
         Err(complaint) => {
             eprintln!(
-                "{complaint}\nusage: sim --liveness [--least N] [--nodes N] [--seed S] [--runs R] [--soak H]"
+                "{complaint}\nusage: sim --liveness [--least N] [--nodes N] [--seed S] [--runs R] \
+                 [--only loss|pauses|slow|pace] [--soak H]"
             );
             ExitCode::FAILURE
         }
@@ -58,26 +80,35 @@ fn tables(arguments: &Arguments) {
     let compare = |nodes, name: &str, scenario: fn(Trial) -> Trial| {
         beside.iter().for_each(|(detector, pace)| row(arguments, nodes, name, (detector, pace), scenario));
     };
-    heading("loss");
-    for nodes in &sizes {
-        compare(*nodes, "0 %", |trial| trial);
-        compare(*nodes, "5 %", |trial| trial.loss(5));
-        compare(*nodes, "20 %", |trial| trial.loss(20));
-        compare(*nodes, "30 %", |trial| trial.loss(30));
+    let wanted = |table| arguments.only.is_none_or(|only| only == table);
+    if wanted(Table::Loss) {
+        heading("loss");
+        for nodes in &sizes {
+            compare(*nodes, "0 %", |trial| trial);
+            compare(*nodes, "5 %", |trial| trial.loss(5));
+            compare(*nodes, "20 %", |trial| trial.loss(20));
+            compare(*nodes, "30 %", |trial| trial.loss(30));
+        }
     }
-    heading("pauses of 1-10 s, one every");
-    for nodes in &sizes {
-        compare(*nodes, "30 s, 0 % loss", |trial| trial.pauses(30_000));
-        compare(*nodes, "30 s, 5 % loss", |trial| trial.pauses(30_000).loss(5));
+    if wanted(Table::Pauses) {
+        heading("pauses of 1-10 s, one every");
+        for nodes in &sizes {
+            compare(*nodes, "30 s, 0 % loss", |trial| trial.pauses(30_000));
+            compare(*nodes, "30 s, 5 % loss", |trial| trial.pauses(30_000).loss(5));
+        }
     }
-    heading("slow nodes (25 messages a second)");
-    for nodes in &sizes {
-        compare(*nodes, "10 %, 0 % loss", |trial| trial.slow(10));
-        compare(*nodes, "10 %, 5 % loss", |trial| trial.slow(10).loss(5));
+    if wanted(Table::Slow) {
+        heading("slow nodes (25 messages a second)");
+        for nodes in &sizes {
+            compare(*nodes, "10 %, 0 % loss", |trial| trial.slow(10));
+            compare(*nodes, "10 %, 5 % loss", |trial| trial.slow(10).loss(5));
+        }
     }
-    heading("pace");
-    for nodes in sizes.iter().filter(|nodes| **nodes <= 100) {
-        paces(arguments, *nodes);
+    if wanted(Table::Pace) {
+        heading("pace");
+        for nodes in sizes.iter().filter(|nodes| **nodes <= 100) {
+            paces(arguments, *nodes);
+        }
     }
 }
 
@@ -159,9 +190,13 @@ fn soak(seed: u64, hours: u64) -> ExitCode {
 }
 
 fn arguments(mut words: VecDeque<String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { least: 0, nodes: 1_000, seed: 1, runs: RUNS, soak: 0 };
+    let mut arguments = Arguments { least: 0, nodes: 1_000, seed: 1, runs: RUNS, only: None, soak: 0 };
     while let Some(name) = words.pop_front() {
         let value = words.pop_front().ok_or(format!("{name} wants a value"))?;
+        if name == "--only" {
+            arguments.only = Some(Table::named(&value).ok_or(format!("no table is called `{value}`"))?);
+            continue;
+        }
         let number: u64 = value.parse().map_err(|_| format!("{name} wants a number, not `{value}`"))?;
         match name.as_str() {
             "--nodes" => arguments.nodes = usize::try_from(number).map_err(|_| "too many nodes")?,
