@@ -32,6 +32,7 @@ mod peers;
 mod policy;
 mod probing;
 mod repair;
+mod rounds;
 mod signal;
 mod suspicion;
 mod swim;

@@ -10,6 +10,7 @@ use super::news::News;
 use super::pace::Pace;
 use super::peers::{Peers, State};
 use super::probing::Probes;
+use super::rounds::Rounds;
 use super::signal::{Claim, Report, Signal, Talk};
 use super::suspicion::Suspicion;
 use crate::proto::random::Random;
@@ -27,7 +28,7 @@ pub struct Swim {
     pub(super) health: Health,
     pub(super) random: Random,
     news: News,
-    next_tell_ms: u64,
+    rounds: Rounds,
     pub(super) next_probe_ms: Option<u64>,
     /// When which suspicion ends.
     timers: BTreeSet<(u64, NodeId)>,
@@ -50,7 +51,7 @@ impl Swim {
             peers: Peers::default(),
             random,
             news: News::default(),
-            next_tell_ms: 0,
+            rounds: Rounds::default(),
             next_probe_ms: None,
             timers: BTreeSet::new(),
             outputs: VecDeque::new(),
@@ -338,10 +339,9 @@ impl Swim {
     }
 
     fn tell(&mut self, now_ms: u64) {
-        if self.news.is_empty() || now_ms < self.next_tell_ms {
+        if self.news.is_empty() || !self.rounds.take(now_ms) {
             return;
         }
-        self.next_tell_ms = now_ms + TELL_MS;
         for to in self.peers.sample(TOLD_AT_ONCE, None, &mut self.random) {
             self.send(&to, Talk::Tell);
         }
@@ -408,7 +408,7 @@ impl FailureDetector for Swim {
         if self.stopping || self.peers.is_empty() {
             return None;
         }
-        let tell = (!self.news.is_empty()).then_some(self.next_tell_ms);
+        let tell = (!self.news.is_empty()).then_some(self.rounds.next_ms());
         let suspicion = self.timers.first().map(|(at, _)| *at);
         [self.next_probe_ms, self.probes.due_ms(), tell, suspicion].into_iter().flatten().min()
     }
@@ -438,9 +438,6 @@ fn is_next(known: u64, said: u64) -> bool {
 
 /// A refutation a second takes a hundred years to get so far.
 const LEAP_MAX: u64 = u32::MAX as u64;
-
-/// The pause between rounds of telling.
-const TELL_MS: u64 = 100;
 
 /// Members told in one round.
 const TOLD_AT_ONCE: usize = 3;
