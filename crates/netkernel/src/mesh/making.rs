@@ -13,7 +13,7 @@ use crate::node::{Incarnation, Role};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{self, Hello, Receives, SessionId};
 use crate::security::Channel;
-use crate::session::{self, Encoder, RecordReader, Session};
+use crate::session::{self, Encoder, RecordReader, Running, Session};
 
 /// When an accepted or dialed session may take over.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -131,7 +131,8 @@ impl<'a> Making<'a> {
         };
         // Entered with every message: whoever does not ask for it is not to pay for it.
         let span = tracing::debug_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
-        self.shared.spawn(live(Arc::clone(self.shared), session, self.opening.place).instrument(span));
+        let running = span.in_scope(|| session::begin(session, &self.shared.tasks));
+        self.shared.spawn(live(Arc::clone(self.shared), running, self.opening.place).instrument(span));
         Ok(())
     }
 }
@@ -150,10 +151,11 @@ fn announce(shared: &Shared, link: &Link, confirmed: Confirmed, receives: Receiv
 }
 
 /// A session's life and what follows its end.
-async fn live(shared: Arc<Shared>, session: Session, place: Option<Place>) {
+async fn live(shared: Arc<Shared>, mut session: Running, place: Option<Place>) {
     let link = Arc::clone(&session.link);
     let mut up = link.up.subscribe();
-    let (ended, reason) = session::run(session, &shared.tasks).await;
+    let (ended, reason) = session.ended().await;
+    drop(session);
     drop(place);
     if matches!(ended, Ended::Awaits) {
         up.mark_unchanged();

@@ -100,10 +100,12 @@ impl Shared {
     /// Spawns a task of this kernel: counted, and ended with it.
     pub(super) fn spawn(self: &Arc<Self>, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
+        // What an `async` block moves into `select!` it keeps room for twice.
+        let mut task = Box::pin(task);
         self.tasks.spawn(async move {
             tokio::select! {
                 () = stop.cancelled() => {}
-                () = task => {}
+                () = &mut task => {}
             }
         });
     }

@@ -23,7 +23,7 @@ pub(crate) use violations::Violations;
 pub(crate) use watch::Watch;
 
 use self::reader::{Reader, ReaderEnd};
-use self::watch::One;
+use self::watch::{One, Watching};
 use self::writer::WriterEnd;
 use crate::config::Limits;
 use crate::link::{Ended, Link, SessionHandle};
@@ -47,10 +47,21 @@ pub(crate) struct Session {
     pub(crate) watch: Arc<Watch>,
 }
 
-/// Runs a session to its end and says why it ended, and whether another was promised in its place.
-pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownReason) {
+/// A session whose tasks run.
+pub(crate) struct Running {
+    pub(crate) link: Arc<Link>,
+    handle: SessionHandle,
+    reader: AbortOnDropHandle<ReaderEnd>,
+    writer: AbortOnDropHandle<WriterEnd>,
+    write_stall: Duration,
+    _watching: Watching,
+}
+
+/// Starts what reads, writes and watches over a session.
+pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
     let Session { link, handle, records, encoder, activate, report, violations, dispatch, limits, watch } =
         session;
+    let write_stall = limits.write_stall;
     let heard = Arc::clone(&records.heard);
     let told = (Arc::clone(&heard), violations);
     let _watching = watch.over(One {
@@ -62,17 +73,25 @@ pub(crate) async fn run(session: Session, tasks: &TaskTracker) -> (Ended, DownRe
         silence: Mutex::new(Silence::default()),
     });
     let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, told);
-    let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), limits.write_stall);
-    let mut reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
-    let mut writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
-    let end = tokio::select! {
-        ends = both_ends(&mut reader, &mut writer, limits.write_stall) => End::of(ends),
-        reason = handle.kill.asked() => End::broken(reason),
-    };
-    // Nothing may touch the link on behalf of this session once its end is known.
-    stop(&mut reader).await;
-    stop(&mut writer).await;
-    (link.ended(handle.id, end.clean, end.promised), end.reason)
+    let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), write_stall);
+    let reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
+    let writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
+    Running { link, handle, reader, writer, write_stall, _watching }
+}
+
+impl Running {
+    /// Waits for the session's end and says why it ended, and whether another was promised in its place.
+    pub(crate) async fn ended(&mut self) -> (Ended, DownReason) {
+        let Self { link, handle, reader, writer, write_stall, .. } = self;
+        let end = tokio::select! {
+            ends = both_ends(reader, writer, *write_stall) => End::of(ends),
+            reason = handle.kill.asked() => End::broken(reason),
+        };
+        // Nothing may touch the link on behalf of this session once its end is known.
+        stop(reader).await;
+        stop(writer).await;
+        (link.ended(handle.id, end.clean, end.promised), end.reason)
+    }
 }
 
 /// How a session ended.

@@ -108,13 +108,16 @@ impl Reader {
         }
     }
 
-    pub(super) async fn run(mut self, mut records: RecordReader) -> ReaderEnd {
-        let end = self.read(&mut records).await;
-        for grant in self.due.rest() {
-            self.link.control(Control::Credit(grant));
+    /// An `async` block, for an `async fn` keeps room for what it is given twice.
+    pub(super) fn run(mut self, mut records: RecordReader) -> impl Future<Output = ReaderEnd> + Send {
+        async move {
+            let end = self.read(&mut records).await;
+            for grant in self.due.rest() {
+                self.link.control(Control::Credit(grant));
+            }
+            self.handle.drained.cancel();
+            end
         }
-        self.handle.drained.cancel();
-        end
     }
 
     async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
