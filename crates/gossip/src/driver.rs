@@ -36,8 +36,9 @@ pub(crate) struct Driver {
     next_token: u64,
     /// Sessions the machine was told of.
     up: BTreeSet<NodeId>,
-    /// Questions whether they still are.
-    doubts: JoinSet<()>,
+    /// Questions whether they still are, one a node.
+    doubts: JoinSet<NodeId>,
+    doubted: BTreeSet<NodeId>,
     /// Ends of dials and writes come back here.
     done: (mpsc::Sender<Input>, mpsc::Receiver<Input>),
 }
@@ -72,6 +73,7 @@ impl Driver {
             next_token: 0,
             up: BTreeSet::new(),
             doubts: JoinSet::new(),
+            doubted: BTreeSet::new(),
             done: mpsc::channel(DONE_MAX),
         }
     }
@@ -154,14 +156,14 @@ impl Driver {
         }
     }
 
-    /// Tells the machine which links are up now, where events were missed.
+    /// Tells the machine which links are up now, where events were missed: those it knows of, too, for they may have ended
+    /// and come again.
     fn resync_links(&mut self) {
         let is_up = |peer: &netkernel::PeerStatus| peer.connected && peer.role == Some(Role::Node);
         let up: BTreeSet<_> = self.net.peers().into_iter().filter(is_up).map(|peer| peer.id).collect();
-        let (gone, new): (Vec<_>, Vec<_>) =
-            (self.up.difference(&up).cloned().collect(), up.difference(&self.up).cloned().collect());
+        let gone: Vec<_> = self.up.difference(&up).cloned().collect();
         gone.into_iter().for_each(|id| self.link_down(id));
-        new.into_iter().for_each(|id| self.link_up(id));
+        up.into_iter().for_each(|id| self.link_up(id));
     }
 
     /// Does what the machine wants, in the order it wants it; only views come first, so that whoever is told of a
@@ -197,12 +199,8 @@ impl Driver {
             }
             Action::Store { image, state } => self.save(image, state),
             Action::SetIncarnation(incarnation) => self.net.set_incarnation(incarnation),
-            Action::Emit(event) => {
-                if let Event::Down { id } = &event {
-                    self.doubt_session(id);
-                }
-                self.publisher.emit(event);
-            }
+            Action::Doubt { id } => self.doubt_session(id),
+            Action::Emit(event) => self.publisher.emit(event),
             Action::Complete { token, outcome } => {
                 if let Some(reply) = self.waiting.remove(&token) {
                     // Whoever asked does not wait any more.
@@ -214,15 +212,21 @@ impl Driver {
         }
     }
 
-    /// A session with a node that is down is most likely dead, too. The kernel, which would find out in its own time, is made
-    /// to ask: until the session ends, none takes its place.
-    fn doubt_session(&mut self, id: &NodeId) {
-        while self.doubts.try_join_next().is_some() {}
-        if self.up.contains(id) {
-            let (net, id) = (Arc::clone(&self.net), id.clone());
+    /// The kernel would find out in its own time whether a session is dead. It is made to ask.
+    fn doubt_session(&mut self, id: NodeId) {
+        while let Some(asked) = self.doubts.try_join_next() {
+            match asked {
+                Ok(id) => drop(self.doubted.remove(&id)),
+                // Whom it was about is lost with it.
+                Err(_) => self.doubted.clear(),
+            }
+        }
+        if self.up.contains(&id) && self.doubted.insert(id.clone()) {
+            let net = Arc::clone(&self.net);
             self.doubts.spawn(async move {
                 // Who answers is alive, and the detector hears so by itself.
                 let _answered = net.ping(&id, DOUBT).await;
+                id
             });
         }
     }

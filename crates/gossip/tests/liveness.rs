@@ -214,6 +214,42 @@ fn a_goodbye_is_believed_at_once_and_a_new_run_is_new() {
 }
 
 #[test]
+fn a_goodbye_is_believed_of_a_member_that_is_just_being_asked() {
+    let mut node = Swim::new(id(0), Pace::default(), 1);
+    for at in 1..4 {
+        node.handle(Input::Member { id: id(at), incarnation: Incarnation(1) }, 0);
+        node.handle(Input::Up { id: id(at) }, 0);
+    }
+    let claim = Claim::Down { by: id(2) };
+    let report = Report { id: id(1), incarnation: Incarnation(1), counter: 0, claim };
+    let signal = Signal { talk: Talk::Tell, news: vec![report] };
+    node.handle(Input::Signal { from: id(2), signal }, 10);
+    assert_eq!(node.liveness(&id(1)), Liveness::Suspect);
+    node.handle(Input::Goodbye { id: id(1) }, 20);
+    assert!(node.liveness(&id(1)) == Liveness::Down && node.has_stopped(&id(1)));
+}
+
+#[test]
+fn a_new_run_of_a_suspect_is_told_as_trusted() {
+    let mut node = Swim::new(id(0), Pace::default(), 1);
+    node.handle(Input::Member { id: id(1), incarnation: Incarnation(1) }, 0);
+    node.handle(Input::Member { id: id(2), incarnation: Incarnation(1) }, 0);
+    let claim = Claim::Suspect { by: id(2), refused: false };
+    let report = Report { id: id(1), incarnation: Incarnation(1), counter: 0, claim };
+    let signal = Signal { talk: Talk::Tell, news: vec![report] };
+    node.handle(Input::Signal { from: id(2), signal }, 10);
+    node.handle(Input::Member { id: id(1), incarnation: Incarnation(2) }, 20);
+    let mut changes = Vec::new();
+    while let Some(output) = node.poll() {
+        if let Output::Changed { was, now, .. } = output {
+            changes.push((was, now));
+        }
+    }
+    use Liveness::{Alive, Suspect};
+    assert_eq!(changes, [(Alive, Suspect), (Suspect, Alive)]);
+}
+
+#[test]
 fn both_sides_of_a_partition_find_each_other_again() {
     let mut ring = Ring::new(8, &Pace::default());
     let sides = (0..4).flat_map(|a| (4..8).flat_map(move |b| [(a, b), (b, a)]));

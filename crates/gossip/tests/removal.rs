@@ -147,6 +147,47 @@ fn a_member_that_was_stopped_is_not_removed_and_one_that_died_is() {
     }
 }
 
+/// Nobody is left who heard its goodbye: its record says that it was about to stop.
+#[test]
+fn a_member_that_was_stopped_is_not_removed_by_those_who_started_since() {
+    let mut world = ring(5, 10);
+    world.command(3, Command::Announce { draining: Some(true), tags: None }).unwrap();
+    world.run_for(5_000).unwrap();
+    world.command(3, Command::Stop).unwrap();
+    world.run_for(2_000).unwrap();
+    (0..5).for_each(|ix| world.crash(ix, Disk::Kept));
+    for ix in [0, 1, 2, 4] {
+        world.restart(ix, |_| {}).unwrap();
+    }
+    world.run_for(120_000).unwrap();
+    assert!([0, 1, 2, 4].iter().all(|ix| members(&world, *ix) == 5));
+}
+
+/// A member under maintenance keeps the outage open for as long as it takes.
+#[test]
+fn a_member_that_was_removed_and_inserted_again_counts_while_another_is_away() {
+    let mut world = ring(5, 11);
+    world.command(4, Command::Stop).unwrap();
+    world.run_for(2_000).unwrap();
+    world.crash(4, Disk::Kept);
+    world.crash(3, Disk::Kept);
+    world.run_for(60_000).unwrap();
+    assert!((0..3).all(|ix| members(&world, ix) == 4));
+    world.restart(3, |_| {}).unwrap();
+    world.run_for(10_000).unwrap();
+    assert!(is_evicted(&world, 3));
+    let nodes = vec![gossip::proto::Insertion::new(world.id(3).clone(), address(3))];
+    world.command(0, Command::Insert { nodes, force: false }).unwrap();
+    world.run_for(10_000).unwrap();
+    world.crash(2, Disk::Kept);
+    world.run_for(60_000).unwrap();
+    for ix in [0, 1, 3] {
+        assert_eq!(members(&world, ix), 4, "{ix}");
+        let told = world.events(ix).iter().any(|event| matches!(event, Event::MinorityPartition { .. }));
+        assert!(!told, "{ix}");
+    }
+}
+
 /// Removes nobody but one.
 #[derive(Debug)]
 struct Only(NodeId);

@@ -13,6 +13,7 @@ use super::entry::Entry;
 use super::liveness::{Input, Liveness, Output, Signal, Talk};
 use super::machine::Machine;
 use super::operations::{Command, Token};
+use super::ports::Action;
 use super::time::Now;
 
 impl Machine {
@@ -68,6 +69,7 @@ impl Machine {
                     asked = asked.or(asks.then_some(to));
                 }
                 Output::Changed { id, was, now } => self.liveness_changed(id, was, now),
+                Output::Unheard { id } => self.act(Action::Doubt { id }),
             }
         }
         if self.affiliation.ring().is_none() {
@@ -95,6 +97,9 @@ impl Machine {
             (Liveness::Down, ..) => {
                 let members: Vec<_> = self.heard_members().cloned().collect();
                 self.outages.went_down(&id, members.into_iter());
+                if !self.detector.has_stopped(&id) {
+                    self.act(Action::Doubt { id: id.clone() });
+                }
                 self.emit(Event::Down { id });
             }
             (Liveness::Alive, Some(address), Some(incarnation)) if was == Liveness::Down => {
@@ -104,19 +109,27 @@ impl Machine {
         }
     }
 
+    /// Whether a member that is down has said that it stops: the detector heard its goodbye, or, where this node has started
+    /// since, its record says that it was about to.
+    fn has_stopped(&self, id: &NodeId) -> bool {
+        let is_draining = self.roster.get(id).and_then(Entry::own).is_some_and(|own| own.draining);
+        is_draining || self.detector.has_stopped(id)
+    }
+
     /// Asks the policy, while there is a reason to.
     pub(super) fn consider_removals(&mut self, now: Now) {
-        self.outages.count(now.mono_ms, self.settings.sync_ms.saturating_mul(3).max(GAP_MS));
+        let heard: Vec<_> = self.heard_members().cloned().collect();
+        let settled_ms = self.detector.settled_ms(heard.len());
+        self.outages.count(now.mono_ms, self.settings.sync_ms.saturating_mul(3).max(GAP_MS), settled_ms);
         if self.outages.is_over() || !self.writer.is_settled() || self.stopping.is_some() {
             return;
         }
-        let heard: Vec<_> = self.heard_members().cloned().collect();
         let is_before =
             |id: &&NodeId| **id < self.settings.id && self.detector.liveness(id) != Liveness::Down;
         let rank = heard.iter().filter(is_before).count();
-        let settled = Duration::from_millis(self.detector.settled_ms(heard.len()));
         self.outages.heard(heard.into_iter());
-        let outage = self.outages.outage(rank, |id| self.detector.has_stopped(id), settled);
+        let settled = Duration::from_millis(settled_ms);
+        let outage = self.outages.outage(rank, |id| self.has_stopped(id), settled);
         let mut ids = self.settings.removal.remove(&outage);
         ids.retain(|id| self.detector.liveness(id) == Liveness::Down && self.is_member(id));
         if !ids.is_empty() {

@@ -117,6 +117,11 @@ pub enum Action {
         /// Whether what waits is sent first.
         drain: bool,
     },
+    /// Find out whether the session with the node is alive, and end it if it is not: no other takes its place before.
+    Doubt {
+        /// The node.
+        id: NodeId,
+    },
     /// Make sure that every session the machine wishes for is being kept, and tell of those that came or went
     /// unnoticed.
     Reconcile,

@@ -307,6 +307,8 @@ impl World {
             }
             Action::Connect { id, address } => self.wish(ix, &id, address),
             Action::Reconcile => self.reconcile(ix),
+            // Sessions here are dead or alive at both ends at once.
+            Action::Doubt { .. } => {}
             Action::Disconnect { id, .. } => {
                 self.unwish(ix, &id);
                 if let Some(to) = self.linked(ix, &id) {

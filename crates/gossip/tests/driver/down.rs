@@ -118,6 +118,29 @@ async fn the_session_with_a_node_that_is_down_ends_soon_after_and_one_with_a_liv
     assert!(a.kernel.peers().iter().any(|peer| peer.id == b.id() && peer.connected));
 }
 
+/// Nobody is down, for the third node hears both.
+#[tokio::test(start_paused = true)]
+async fn the_session_with_a_member_that_only_others_hear_ends_soon_too() {
+    let network = MemoryNetwork::new();
+    let [a, b, c] = three(&network).await;
+    let mut events = a.kernel.events();
+    network.mute("a", "b");
+    let muted = Instant::now();
+    let ended = async {
+        loop {
+            if let PeerEvent::Down { peer, .. } = events.recv().await.unwrap().unwrap() {
+                assert_eq!(peer.node.id, b.id());
+                return;
+            }
+        }
+    };
+    timeout(30 * SECOND, ended).await.expect("the session ends");
+    assert!(muted.elapsed() < 15 * SECOND, "it took {:?}", muted.elapsed());
+    for (node, other) in [(&a, &b), (&b, &a), (&c, &a), (&c, &b)] {
+        assert_eq!(node.gossip.view().member(&other.id()).unwrap().liveness, Liveness::Alive);
+    }
+}
+
 async fn six(network: &MemoryNetwork) -> Vec<TestNode> {
     let mut nodes: Vec<TestNode> = Vec::new();
     for name in NAMES {

@@ -87,25 +87,33 @@ fn connection(stream: TcpStream, remote: Address) -> Connection {
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    limit_unsent(stream);
+    set_limits(stream);
     Ok(())
 }
 
 /// Lets the system take no more than it can send soon: `write` waits while this much is unsent. What is sent and not
-/// yet acknowledged is not limited, so neither is throughput over long distances.
+/// yet acknowledged is not limited, so neither is throughput over long distances. But the connection ends where nothing
+/// of it is acknowledged for so long: the system, which sends it again ever more rarely, up to two minutes apart, would
+/// find out that much later that the way is whole again.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn limit_unsent(stream: &TcpStream) {
-    // Without it, small messages wait longer behind large ones; nothing else depends on it.
-    let _unlimited = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+fn set_limits(stream: &TcpStream) {
+    let socket = socket2::SockRef::from(stream);
+    // Without them, small messages wait longer behind large ones, and heartbeats find dead ways; nothing else depends on them.
+    let _unlimited = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
+    let _patient = socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX));
 }
 
-/// Elsewhere the system's send buffer is the limit: small messages wait longer behind large ones.
+/// Elsewhere the system's send buffer is the limit, and small messages wait longer behind large ones; heartbeats alone find
+/// dead ways.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn limit_unsent(_stream: &TcpStream) {}
+fn set_limits(_stream: &TcpStream) {}
 
 /// One turn of a session's writer.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES_MAX: u32 = 128 * 1_024;
+/// Longer than a session's `write_stall` is by default, so that this ends none that is merely slow.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(15);
 /// What RFC 8305 recommends.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 

@@ -104,6 +104,11 @@ pub enum Output {
         /// What is thought now.
         now: Liveness,
     },
+    /// A member is there, but others alone hear it: the session with it, if there is one, is to be doubted.
+    Unheard {
+        /// The member.
+        id: NodeId,
+    },
 }
 
 /// Decides which members are alive. It is pure: time comes in, messages and verdicts come out, and whoever drives it

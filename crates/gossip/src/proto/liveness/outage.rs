@@ -11,10 +11,10 @@ use super::policy::{Absent, Outage};
 #[derive(Debug, Default)]
 pub(crate) struct Outages {
     /// The members that had been heard from when the first of those down went down, and who was heard from since, while
-    /// this was the greater side; empty while none is down.
+    /// this was the greater side.
     before: BTreeSet<NodeId>,
-    /// Those of them that were removed while they were down.
-    lost: BTreeSet<NodeId>,
+    /// Those of them that were removed while they were down, and for how many milliseconds that was so on the greater side.
+    lost: BTreeMap<NodeId, u64>,
     /// Who is down, and for how many milliseconds this node has seen it so while it ran on the greater side.
     down: BTreeMap<NodeId, u64>,
     /// When members were found to have been removed by others.
@@ -35,38 +35,44 @@ impl Outages {
     /// A member went down, while these members of the ring had been heard from.
     pub(crate) fn went_down(&mut self, id: &NodeId, members: impl Iterator<Item = NodeId>) {
         if self.down.is_empty() {
-            self.before = members.collect();
+            self.before = members.chain(self.lost.keys().cloned()).collect();
         }
         self.down.insert(id.clone(), 0);
     }
 
-    /// A member is not down any more.
+    /// A member is not down any more, or is a member again.
     pub(crate) fn came_back(&mut self, id: &NodeId) {
         self.down.remove(id);
-        self.end_if_over();
+        self.lost.remove(id);
     }
 
     /// These members are heard from. On the greater side of an outage they count from now on as if they had been there
     /// before: a ring in which one member is away for weeks grows all the same.
     pub(crate) fn heard(&mut self, members: impl Iterator<Item = NodeId>) {
-        if !self.down.is_empty() && !self.in_minority {
-            let down = &self.down;
-            self.before.extend(members.filter(|id| !down.contains_key(id)));
+        let down = &self.down;
+        for id in members.filter(|id| !down.contains_key(id)) {
+            self.lost.remove(&id);
+            if !self.in_minority {
+                self.before.insert(id);
+            }
         }
     }
 
-    /// A node is no member any more. If it was down it stays among those that were there before: removing members that
-    /// cannot be reached makes nobody a majority.
+    /// A node is no member any more. If it was down it stays among those that were there before, on the greater side until
+    /// all who are left know of it: removing members that cannot be reached makes nobody a majority. Only where all of them
+    /// were removed, which on the smaller side takes someone who knows better, nobody is left to count with.
     pub(crate) fn gone(&mut self, id: &NodeId) {
-        if self.lost.contains(id) {
-            return;
-        }
-        if self.down.remove(id).is_none() {
+        if self.down.remove(id).is_some() {
+            if self.before.contains(id) {
+                self.lost.insert(id.clone(), 0);
+            }
+        } else if !self.lost.contains_key(id) {
             self.before.remove(id);
-        } else {
-            self.lost.insert(id.clone());
         }
-        self.end_if_over();
+        if self.down.is_empty() && self.in_minority {
+            let lost = std::mem::take(&mut self.lost);
+            self.before.retain(|id| !lost.contains_key(id));
+        }
     }
 
     /// A node was removed by another, as this node finds now.
@@ -85,22 +91,26 @@ impl Outages {
         self.down.is_empty()
     }
 
-    fn end_if_over(&mut self) {
-        if self.down.is_empty() {
-            self.before.clear();
-            self.lost.clear();
-        }
-    }
-
     /// Counts the time since the last call. After a gap, for which this node did not run, it knows nothing of that time
     /// and starts over; so it does on the smaller side, for when that is over members come back one after the other.
-    pub(crate) fn count(&mut self, now_ms: u64, gap_ms: u64) {
+    ///
+    /// Who was removed counts no longer after `settled_ms`: whoever had not heard of it by then would be down here, and this
+    /// would be the smaller side if those were many.
+    pub(crate) fn count(&mut self, now_ms: u64, gap_ms: u64, settled_ms: u64) {
         let passed_ms = now_ms.saturating_sub(self.counted_ms);
         self.counted_ms = now_ms;
-        for down_ms in self.down.values_mut() {
-            let knows_nothing = passed_ms > gap_ms || self.in_minority;
-            *down_ms = if knows_nothing { 0 } else { *down_ms + passed_ms };
+        let knows_nothing = passed_ms > gap_ms || self.in_minority;
+        for ms in self.down.values_mut().chain(self.lost.values_mut()) {
+            *ms = if knows_nothing { 0 } else { *ms + passed_ms };
         }
+        let before = &mut self.before;
+        self.lost.retain(|id, ms| {
+            let counts = *ms < settled_ms.max(SETTLED_MS_MIN);
+            if !counts {
+                before.remove(id);
+            }
+            counts
+        });
         self.removed_ms.retain(|_, at| now_ms < *at + HOUR_MS);
     }
 
@@ -130,7 +140,7 @@ impl Outages {
 
     /// How many of the ring as it stood before are there, and how many it had.
     fn reachable(&self) -> (usize, usize) {
-        let is_there = |id: &&NodeId| !self.down.contains_key(*id) && !self.lost.contains(*id);
+        let is_there = |id: &&NodeId| !self.down.contains_key(*id) && !self.lost.contains_key(*id);
         (self.before.iter().filter(is_there).count(), self.before.len())
     }
 
@@ -146,6 +156,9 @@ impl Outages {
     }
 }
 
+/// A removal has reached everyone who can be reached after so long, whatever the detector says of itself.
+const SETTLED_MS_MIN: u64 = 30_000;
+
 /// The memory of what an hour's limit counts.
 const HOUR_MS: u64 = 3_600_000;
 
@@ -157,6 +170,7 @@ mod tests {
     use super::*;
 
     const GAP_MS: u64 = 10_000;
+    const SETTLED_MS: u64 = 60_000;
 
     fn id(name: &str) -> NodeId {
         NodeId::new(name).unwrap()
@@ -173,7 +187,7 @@ mod tests {
     fn count_to(outages: &mut Outages, seconds: std::ops::RangeInclusive<u64>) {
         seconds.for_each(|second| {
             outages.crossing();
-            outages.count(second * 1_000, GAP_MS);
+            outages.count(second * 1_000, GAP_MS, SETTLED_MS);
         });
     }
 
@@ -190,6 +204,61 @@ mod tests {
         // Nor does who comes meanwhile.
         outages.heard(["f", "g", "h"].into_iter().map(id));
         assert_eq!((told(&outages).reachable, told(&outages).members), (2, 5));
+    }
+
+    #[test]
+    fn whoever_removes_all_who_cannot_be_reached_has_decided() {
+        let mut outages = Outages::default();
+        ["c", "d", "e"].iter().for_each(|name| outages.went_down(&id(name), ring()));
+        outages.crossing();
+        ["c", "d", "e"].iter().for_each(|name| outages.gone(&id(name)));
+        let crossing = outages.crossing().unwrap();
+        assert!(!crossing.into_minority && (crossing.reachable, crossing.members) == (2, 2));
+    }
+
+    /// The other part of the greater side may not have heard of the removals yet: it counts five, of which three.
+    #[test]
+    fn those_just_removed_count_until_all_know_of_it() {
+        let mut outages = Outages::default();
+        ["d", "e"].iter().for_each(|name| outages.went_down(&id(name), ring()));
+        outages.crossing();
+        ["d", "e"].iter().for_each(|name| outages.gone(&id(name)));
+        count_to(&mut outages, 1..=20);
+        outages.went_down(&id("c"), ["a", "b", "c"].into_iter().map(id));
+        assert_eq!((told(&outages).reachable, told(&outages).members), (2, 5));
+        assert!(outages.crossing().unwrap().into_minority);
+        // Nor is it forgotten there.
+        count_to(&mut outages, 21..=600);
+        assert_eq!((told(&outages).reachable, told(&outages).members), (2, 5));
+    }
+
+    #[test]
+    fn members_replaced_while_one_is_away_make_nobody_a_minority() {
+        let mut outages = Outages::default();
+        outages.went_down(&id("e"), ring());
+        for number in 0..10 {
+            let dies = id(&format!("n{number:02}"));
+            outages.heard(std::iter::once(dies.clone()));
+            outages.went_down(&dies, std::iter::empty());
+            assert_eq!(outages.crossing(), None, "number {number}: {:?}", told(&outages));
+            outages.gone(&dies);
+            count_to(&mut outages, number * 100..=number * 100 + 99);
+        }
+        assert_eq!((told(&outages).reachable, told(&outages).members), (4, 5));
+    }
+
+    #[test]
+    fn who_was_removed_and_inserted_again_is_there() {
+        let mut outages = Outages::default();
+        ["e", "c"].iter().for_each(|name| outages.went_down(&id(name), ring()));
+        outages.gone(&id("c"));
+        outages.came_back(&id("c"));
+        assert_eq!((told(&outages).reachable, told(&outages).members), (4, 5));
+        outages.went_down(&id("c"), ring());
+        outages.gone(&id("c"));
+        assert!(told(&outages).down.iter().all(|absent| absent.id != id("c")), "removed a second time");
+        outages.came_back(&id("e"));
+        assert!(outages.is_over());
     }
 
     #[test]
@@ -223,7 +292,7 @@ mod tests {
         outages.went_down(&id("c"), ring());
         count_to(&mut outages, 0..=599);
         assert_eq!(told(&outages).down[0].since.as_secs(), 599);
-        outages.count(5_000_000, GAP_MS);
+        outages.count(5_000_000, GAP_MS, SETTLED_MS);
         assert_eq!(told(&outages).down[0].since.as_secs(), 0);
     }
 
@@ -246,9 +315,9 @@ mod tests {
         outages.removed(&id("c"), 1_000);
         outages.removed(&id("c"), 2_000);
         outages.gone(&id("c"));
-        outages.count(3_600_000, GAP_MS);
+        outages.count(3_600_000, GAP_MS, SETTLED_MS);
         assert_eq!(told(&outages).removed, 1);
-        outages.count(3_601_000, GAP_MS);
+        outages.count(3_601_000, GAP_MS, SETTLED_MS);
         assert_eq!(told(&outages).removed, 0);
     }
 }

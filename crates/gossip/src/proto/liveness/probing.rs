@@ -203,8 +203,12 @@ impl Swim {
             Talk::PingReq { seq, target } if target == self.me => self.send(from, Talk::Ack { seq }),
             Talk::PingReq { seq, target } => self.ask_for(from, seq, &target, now_ms),
             Talk::Ack { seq } => {
-                if self.probes.own.remove(&seq).is_some() {
+                if let Some(probe) = self.probes.own.remove(&seq) {
                     self.health.better();
+                    if probe.target != *from && self.peers.get(&probe.target).is_some_and(|peer| peer.linked)
+                    {
+                        self.unheard(probe.target);
+                    }
                 } else if let Some(relay) = self.probes.relayed.remove(&seq) {
                     self.send(&relay.asker, Talk::Ack { seq: relay.seq });
                 }

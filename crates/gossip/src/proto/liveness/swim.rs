@@ -65,6 +65,10 @@ impl Swim {
         }
         self.forget_timer(&id);
         self.news.forget(&id);
+        if self.liveness(&id) == Liveness::Suspect {
+            // What was suspected was the run before.
+            self.change(&id, State::Alive);
+        }
         self.peers.insert(id, incarnation, &mut self.random);
         if self.next_probe_ms.is_none() {
             self.next_probe_ms = Some(now_ms + self.random.below(self.pace.interval_ms));
@@ -211,7 +215,7 @@ impl Swim {
                 self.verify(&id, by, now_ms);
             }
             // Being verified.
-            Claim::Down { .. } if !is_newer && peer.is_verified() => {}
+            Claim::Down { by } if !is_newer && *by != report.id && peer.is_verified() => {}
             Claim::Down { by } if is_newer || !peer.is_down() => {
                 peer.counter = report.counter;
                 let state = State::Down { by: by.clone() };
@@ -316,6 +320,11 @@ impl Swim {
         if was != now {
             self.outputs.push_back(Output::Changed { id: id.clone(), was, now });
         }
+    }
+
+    /// Others hear a member that this node, which has a session with it, does not.
+    pub(super) fn unheard(&mut self, id: NodeId) {
+        self.outputs.push_back(Output::Unheard { id });
     }
 
     fn forget_timer(&mut self, id: &NodeId) {

@@ -250,6 +250,8 @@ impl Cluster {
             match output {
                 Output::Send { to, signal } => self.send(ix, index(&to), signal),
                 Output::Changed { id, was, now } => self.changed(ix, index(&id), was, now),
+                // Sessions here are dead or alive at both ends at once.
+                Output::Unheard { .. } => {}
             }
         }
     }
@@ -328,7 +330,7 @@ impl Cluster {
             if node.still_until_us > self.now_us {
                 continue;
             }
-            node.outages.count(now_ms, GAP_MS);
+            node.outages.count(now_ms, GAP_MS, 0);
             if !node.outages.is_over() {
                 let outage = node.outages.outage(0, |_| false, Duration::ZERO);
                 self.measured.removals += policy.remove(&outage).len() as u64;
