@@ -149,7 +149,8 @@ impl Driver {
         self.feed(Input::Down { id });
     }
 
-    /// Wishes again for the sessions that are wanted and not there.
+    /// Wishes again for the sessions that are wanted and not there. Those that are there and not wanted are their makers' to
+    /// end: a node that was removed, or one of another ring, is answered by them.
     fn reconcile(&self) {
         for (id, address) in self.machine.wished_links().filter(|(id, _)| !self.up.contains(*id)) {
             self.net.connect(id, address);

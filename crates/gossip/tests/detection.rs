@@ -3,6 +3,7 @@
 //! 1,000, beside those of plain SWIM.
 
 use gossip::liveness::Pace;
+use gossip::sim::fleet::Soak;
 use gossip::sim::liveness::{Measured, Trial};
 
 /// Nodes that are watched for a minute, of which then some are frozen, one after the other.
@@ -33,4 +34,11 @@ fn slow_nodes_are_not_told_more_than_they_can_handle() {
     let measured = hold(300, 10_000.0, |trial| trial.slow(10));
     assert_eq!((measured.false_suspicions, measured.overflows), (0, 0));
     assert!(measured.back_percentile_ms(99) <= 2_000, "back after {} ms", measured.back_percentile_ms(99));
+}
+
+/// An hour of what `cargo xtask deep liveness` does for days.
+#[test]
+fn nobody_is_removed_in_vain_and_who_died_is() {
+    let soak = Soak::run(26, 1, 1);
+    assert_eq!((&soak.removed, soak.killed.len(), soak.is_whole), (&soak.killed, 2, true));
 }

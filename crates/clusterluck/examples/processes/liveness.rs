@@ -2,6 +2,8 @@
 
 use clusterluck::control::{Insert, MemberInfo, NodeInfo, Nodes, Remove};
 
+use tokio::time::Instant;
+
 use crate::place::{Failed, Place, Process, report};
 
 /// Kills a node and freezes one, again and again.
@@ -28,13 +30,13 @@ pub(crate) async fn kill_and_freeze(
 async fn kill(place: &Place, processes: &mut Vec<Process>, victim: usize) -> Result<Vec<f64>, Failed> {
     let mut process = processes.remove(victim);
     let id = process.id.clone();
-    // Sessions to ask by are there before the clock starts.
-    place.all(processes, |_| true).await?;
+    let onlookers = place.onlookers(processes).await?;
+    let killed = Instant::now();
     process.child.kill()?;
-    let times = place.all(processes, is(&id, "down")).await?;
+    let times = onlookers.see(killed, is(&id, "down")).await?;
     process.child.wait()?;
     processes.insert(victim, place.start(&id, "127.0.0.1:0", Some(&processes[0].address))?);
-    place.all(processes, is(&id, "alive")).await?;
+    place.onlookers(processes).await?.see(Instant::now(), is(&id, "alive")).await?;
     Ok(times)
 }
 
@@ -45,10 +47,14 @@ async fn freeze(
     victim: usize,
 ) -> Result<(Vec<f64>, Vec<f64>), Failed> {
     let process = processes.remove(victim);
+    let onlookers = place.onlookers(processes).await?;
+    let stopped = Instant::now();
     process.signal("-STOP")?;
-    let down = place.all(processes, is(&process.id, "down")).await?;
+    let down = onlookers.see(stopped, is(&process.id, "down")).await?;
+    let onlookers = place.onlookers(processes).await?;
+    let continued = Instant::now();
     process.signal("-CONT")?;
-    let back = place.all(processes, is(&process.id, "alive")).await?;
+    let back = onlookers.see(continued, is(&process.id, "alive")).await?;
     processes.insert(victim, process);
     Ok((down, back))
 }
@@ -62,22 +68,27 @@ pub(crate) async fn insert(place: &Place, processes: &[Process]) -> Result<(), F
         let nodes = vec![NodeInfo { id: id.clone(), host: "127.0.0.1".to_owned(), port: 9 }];
         let wanted = id.clone();
         client.run(&Nodes {}).await?;
+        let onlookers = place.onlookers(processes).await?;
+        let asked = Instant::now();
         client.run(&Insert { nodes, weight: None, force: false, wait_ms: None }).await?;
         let has = move |members: &[MemberInfo]| members.iter().any(|member| member.node.id == wanted);
-        times.extend(place.all(processes, has).await?);
+        times.extend(onlookers.see(asked, has).await?);
         client.run(&Remove { ids: vec![id.clone()], force: true, wait_ms: None }).await?;
         let lacks = move |members: &[MemberInfo]| members.iter().all(|member| member.node.id != id);
-        place.all(processes, lacks).await?;
+        place.onlookers(processes).await?.see(Instant::now(), lacks).await?;
         client.close().await;
     }
     report("inserted, until a node has it, at each node", &mut times);
     Ok(())
 }
 
-/// Whether a member is seen so.
+/// Whether a node is seen so, and as a member.
 fn is(id: &str, liveness: &'static str) -> impl Fn(&[MemberInfo]) -> bool + Clone + Send + use<> {
     let id = id.to_owned();
-    move |members| members.iter().any(|member| member.node.id == id && member.liveness == liveness)
+    let is_it = move |member: &MemberInfo| {
+        member.node.id == id && member.liveness == liveness && member.status == "member"
+    };
+    move |members| members.iter().any(&is_it)
 }
 
 /// Members inserted and removed.

@@ -19,8 +19,9 @@
 //! one before, one after the other, and then all at once. It prints the time from the first meet until all agree.
 //!
 //! `healing` starts five nodes in network namespaces, for which it needs Linux, `ip` of iproute2 and the right to make
-//! them, cuts two off for 3, 13, 20 and 60 seconds, as many rounds (1) as asked for, and prints how long it took from the
-//! heal until each saw all others alive.
+//! them, cuts two off for 3, 13, 20, 30 and 60 seconds, as many rounds (1) as asked for, and prints how long it took from the
+//! heal until each saw all others alive; then it cuts the way between two alone, and prints how long it took until something
+//! came by it.
 
 mod forming;
 #[cfg(target_os = "linux")]

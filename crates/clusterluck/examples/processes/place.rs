@@ -75,36 +75,56 @@ impl Place {
         connected(&process.address, &self.cookie).await
     }
 
+    /// Sessions with these nodes, to ask them by.
+    pub(crate) async fn onlookers(&self, processes: &[Process]) -> Result<Onlookers, Failed> {
+        let mut clients = Vec::new();
+        for process in processes {
+            clients.push(self.control(process).await?);
+        }
+        Ok(Onlookers(clients))
+    }
+
     /// Waits until all these nodes see each other alive, and nobody else; gives how long that took at each, in milliseconds.
     pub(crate) async fn all_alive(&self, processes: &[Process]) -> Result<Vec<f64>, Failed> {
-        let count = processes.len();
+        let began = Instant::now();
+        self.onlookers(processes).await?.all_alive(began).await
+    }
+}
+
+/// Sessions with nodes that are asked what they see.
+pub(crate) struct Onlookers(Vec<Client>);
+
+impl Onlookers {
+    /// Waits until all of them see each other alive, and nobody else; gives for each how long after `began` that was, in
+    /// milliseconds.
+    pub(crate) async fn all_alive(self, began: Instant) -> Result<Vec<f64>, Failed> {
+        let count = self.0.len();
         let hold = move |members: &[MemberInfo]| {
             let is_there = |member: &MemberInfo| member.liveness == "alive" && member.status == "member";
             members.len() == count && members.iter().all(is_there)
         };
-        self.all(processes, hold).await
+        self.see(began, hold).await
     }
 
-    /// Waits until what every node says of its members fulfils the condition; gives how long that took at each.
-    pub(crate) async fn all(
-        &self,
-        processes: &[Process],
+    /// Waits until what every one says of its members fulfils the condition; gives for each how long after `began` that was.
+    pub(crate) async fn see(
+        self,
+        began: Instant,
         holds: impl Fn(&[MemberInfo]) -> bool + Clone + Send + 'static,
     ) -> Result<Vec<f64>, Failed> {
-        let began = Instant::now();
         let mut waits = JoinSet::new();
-        for process in processes {
-            let (address, cookie, holds) = (process.address.clone(), self.cookie.clone(), holds.clone());
+        for client in self.0 {
+            let holds = holds.clone();
             waits.spawn(async move {
-                let client = connected(&address, &cookie).await?;
                 loop {
                     let members = client.run(&Members {}).await?;
                     if holds(&members) {
+                        let took = began.elapsed();
                         client.close().await;
-                        return Ok::<_, Failed>(millis(began.elapsed()));
+                        return Ok::<_, Failed>(millis(took));
                     }
                     if began.elapsed() > PATIENCE {
-                        return Err(format!("{address} still sees {members:?}").into());
+                        return Err(format!("a node still sees {members:?}").into());
                     }
                     tokio::time::sleep(LOOK).await;
                 }
@@ -167,4 +187,4 @@ pub(crate) fn millis(duration: Duration) -> f64 {
 /// How long anything may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// The pause between two questions.
-const LOOK: Duration = Duration::from_millis(20);
+pub(crate) const LOOK: Duration = Duration::from_millis(20);

@@ -33,7 +33,7 @@ pub struct Settings {
     pub zone: Option<Box<str>>,
     /// What the application says of this node.
     pub tags: BTreeMap<String, String>,
-    /// The pause between comparisons with a random member.
+    /// The pause between comparisons, each with the member that is probed then, or a random one.
     pub sync_ms: u64,
     /// How long a restarted node listens before it says anything unasked, if no exchange completes sooner.
     pub quiet_ms: u64,

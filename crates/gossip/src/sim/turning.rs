@@ -307,8 +307,6 @@ impl World {
             }
             Action::Connect { id, address } => self.wish(ix, &id, address),
             Action::Reconcile => self.reconcile(ix),
-            // Sessions here are dead or alive at both ends at once.
-            Action::Doubt { .. } => {}
             Action::Disconnect { id, .. } => {
                 self.unwish(ix, &id);
                 if let Some(to) = self.linked(ix, &id) {
@@ -342,7 +340,8 @@ impl World {
                 self.tell(|| format!("{ix} answers: {outcome:?}"));
                 self.outcomes.push((ix, outcome));
             }
-            Action::Stopped | Action::SetIncarnation(_) | Action::Publish(_) => {}
+            // Sessions here are dead or alive at both ends at once, and need no doubt.
+            Action::Doubt { .. } | Action::Stopped | Action::SetIncarnation(_) | Action::Publish(_) => {}
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl RoundTrip {
     }
 }
 
-/// A minute, of the usual fifteen seconds.
+/// A minute, of the usual fifteen seconds; four, where gossip watches over the peers.
 const IDLE_TIMES: u32 = 4;
 
 #[cfg(test)]

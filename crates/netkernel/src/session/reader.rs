@@ -108,7 +108,7 @@ impl Reader {
         }
     }
 
-    /// An `async` block, for an `async fn` keeps room for what it is given twice.
+    #[expect(clippy::manual_async_fn, reason = "an `async fn` keeps room twice for what it is given")]
     pub(super) fn run(mut self, mut records: RecordReader) -> impl Future<Output = ReaderEnd> + Send {
         async move {
             let end = self.read(&mut records).await;

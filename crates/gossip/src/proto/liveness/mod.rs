@@ -31,6 +31,7 @@ mod pace;
 mod peers;
 mod policy;
 mod probing;
+mod refuting;
 mod repair;
 mod rounds;
 mod signal;

@@ -41,8 +41,9 @@ pub struct Absent {
 
 impl Outage {
     /// Whether more than half of the ring as it stood before the outage can be reached from here. At most one side of
-    /// a partition can say so, once both have [settled](Self::settled). What stood before is remembered in memory: a node
-    /// that starts during an outage takes the members it knows then for all there were.
+    /// a partition can say so, once both have [settled](Self::settled), unless so many join the other in these seconds that
+    /// they make it the greater one. What stood before is remembered in memory: a node that starts during an outage takes the
+    /// members it knows then for all there were.
     #[must_use]
     pub fn is_majority(&self) -> bool {
         self.reachable * 2 > self.members

@@ -4,7 +4,7 @@ use netkernel::NodeId;
 
 use super::peers::State;
 use super::signal::{Claim, Report, Signal, Talk};
-use super::swim::Swim;
+use super::swim::{REPORTS_TAKEN_MAX, Swim};
 
 impl Swim {
     /// Adds a member that is down to what another is asked. News reaches all but by accident, and is told no longer once
@@ -22,7 +22,8 @@ impl Swim {
 
     /// What the sender of a question has missed. Other messages are not corrected: of news on its way all would be.
     pub(super) fn corrections(&self, signal: &Signal) -> Vec<Report> {
-        let said = signal.news.iter().filter(|_| matches!(signal.talk, Talk::Ping { .. }));
+        let asks = matches!(signal.talk, Talk::Ping { .. });
+        let said = signal.news.iter().take(REPORTS_TAKEN_MAX).filter(|_| asks);
         said.filter_map(|report| self.correction(report)).take(CORRECTIONS_MAX).collect()
     }
 

@@ -10,6 +10,7 @@ use super::news::News;
 use super::pace::Pace;
 use super::peers::{Peers, State};
 use super::probing::Probes;
+use super::refuting::is_next;
 use super::rounds::Rounds;
 use super::signal::{Claim, Report, Signal, Talk};
 use super::suspicion::Suspicion;
@@ -20,20 +21,20 @@ use crate::proto::random::Random;
 pub struct Swim {
     pub(super) pace: Pace,
     pub(super) me: NodeId,
-    incarnation: Incarnation,
+    pub(super) incarnation: Incarnation,
     /// How often this run has refuted a claim.
-    counter: u64,
+    pub(super) counter: u64,
     pub(super) peers: Peers,
     pub(super) probes: Probes,
     pub(super) health: Health,
     pub(super) random: Random,
-    news: News,
+    pub(super) news: News,
     rounds: Rounds,
     pub(super) next_probe_ms: Option<u64>,
     /// When which suspicion ends.
     timers: BTreeSet<(u64, NodeId)>,
-    outputs: VecDeque<Output>,
-    stopping: bool,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) stopping: bool,
 }
 
 impl Swim {
@@ -153,16 +154,6 @@ impl Swim {
         if !is_tell {
             self.remind(from, now_ms);
         }
-    }
-
-    /// Says something to a member that holds a claim against this node, and first that this node is there.
-    fn answer_accused(&mut self, to: &NodeId, talk: Talk) {
-        let mut news = self.news.take(to, self.peers.members());
-        if self.pace.lifeguard {
-            news.retain(|report| report.id != self.me);
-            news.insert(0, self.own_report());
-        }
-        self.outputs.push_back(Output::Send { to: to.clone(), signal: Signal { talk, news } });
     }
 
     /// A member that speaks though it is under suspicion should know of it.
@@ -293,26 +284,6 @@ impl Swim {
         }
     }
 
-    /// Says that this node is there, above what was said of it.
-    fn refute(&mut self, report: &Report) {
-        let is_claim = report.claim != Claim::Alive && report.incarnation == self.incarnation;
-        if is_claim && is_next(self.counter, report.counter) && !self.stopping {
-            self.counter = report.counter.saturating_add(1);
-            self.health.worse(1);
-            self.say_alive();
-        }
-    }
-
-    fn say_alive(&mut self) {
-        let report = self.own_report();
-        self.news.add(report);
-    }
-
-    fn own_report(&self) -> Report {
-        let (id, incarnation, counter) = (self.me.clone(), self.incarnation, self.counter);
-        Report { id, incarnation, counter, claim: Claim::Alive }
-    }
-
     fn change(&mut self, id: &NodeId, state: State) {
         self.forget_timer(id);
         let Some(was) = self.peers.set(id, state) else { return };
@@ -375,12 +346,6 @@ impl Swim {
         }
         self.timers = std::mem::take(&mut self.timers).into_iter().map(|(at, id)| (at + ms, id)).collect();
     }
-
-    /// Says that this node is there, above whatever may have been said of it.
-    pub(super) fn raise_counter(&mut self) {
-        self.counter = self.counter.saturating_add(1);
-        self.say_alive();
-    }
 }
 
 impl FailureDetector for Swim {
@@ -439,17 +404,8 @@ impl FailureDetector for Swim {
     }
 }
 
-/// Whether a counter may follow a known one. The next is one above; one that is far above was never reached by refuting, and
-/// taken for true it would leave no room to refute any more.
-fn is_next(known: u64, said: u64) -> bool {
-    said.checked_sub(known).is_some_and(|leap| leap <= LEAP_MAX)
-}
-
-/// A refutation a second takes a hundred years to get so far.
-const LEAP_MAX: u64 = u32::MAX as u64;
-
 /// Members told in one round.
 const TOLD_AT_ONCE: usize = 3;
 
 /// Reports of one message that are looked at: a peer of this version sends far fewer.
-const REPORTS_TAKEN_MAX: usize = 1_024;
+pub(super) const REPORTS_TAKEN_MAX: usize = 1_024;

@@ -34,14 +34,16 @@ pub struct Fleet {
     awaited: Option<(NodeId, BTreeSet<usize>)>,
     /// The one side of a partition; empty if there is none.
     pub(super) apart: BTreeSet<usize>,
-    removals: u64,
+    /// Those that run no more.
+    pub(super) dead: BTreeSet<usize>,
+    removed: BTreeSet<NodeId>,
 }
 
 #[derive(Debug)]
 pub(super) struct Node {
-    id: NodeId,
+    pub(super) id: NodeId,
     pub(super) machine: Machine,
-    wished: BTreeSet<usize>,
+    pub(super) wished: BTreeSet<usize>,
     /// When the machine is woken.
     pub(super) wake_ms: Option<u64>,
     /// Until when its network card is busy with what it sent.
@@ -169,19 +171,20 @@ impl Fleet {
         self.traffic
     }
 
-    /// How often a node saw a member removed.
+    /// The members that some node saw removed.
     #[must_use]
-    pub fn removals(&self) -> u64 {
-        self.removals
+    pub fn removed(&self) -> &BTreeSet<NodeId> {
+        &self.removed
     }
 
-    /// Whether every node has heard from all, and all have the same.
+    /// Whether every node that runs has heard from all such, and all have the same.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let Some(first) = self.nodes.first().map(|node| &node.machine) else { return true };
+        let living = || self.nodes.iter().enumerate().filter(|(ix, _)| !self.dead.contains(ix));
+        let Some(first) = living().map(|(_, node)| &node.machine).next() else { return true };
         let was_heard = |member: &Member| member.status != Status::Joining;
-        self.nodes.iter().all(|node| node.machine.hashes() == first.hashes())
-            && first.members().filter(was_heard).count() == self.nodes.len()
+        living().all(|(_, node)| node.machine.hashes() == first.hashes())
+            && first.members().filter(was_heard).count() == living().count()
     }
 }
 
@@ -199,7 +202,8 @@ impl Fleet {
             traffic: Traffic::default(),
             awaited: None,
             apart: BTreeSet::new(),
-            removals: 0,
+            dead: BTreeSet::new(),
+            removed: BTreeSet::new(),
         }
     }
 
@@ -236,6 +240,9 @@ impl Fleet {
 
     pub(super) fn give(&mut self, node: usize, input: Input) {
         let now = self.time();
+        if self.dead.contains(&node) {
+            return;
+        }
         if let Some(waiting) = &mut self.nodes[node].waiting {
             return waiting.push_back(input);
         }
@@ -253,7 +260,7 @@ impl Fleet {
             }
             Happening::Wake { node } => {
                 let now = self.time();
-                let runs = self.nodes[node].waiting.is_none();
+                let runs = self.nodes[node].waiting.is_none() && !self.dead.contains(&node);
                 if runs && self.nodes[node].wake_ms.take_if(|at| *at <= now.mono_ms).is_some() {
                     self.nodes[node].machine.wake(now);
                     self.carry_out(node);
@@ -267,14 +274,7 @@ impl Fleet {
                     self.connect(a, b);
                 }
             }
-            Happening::Connect { from, to } => {
-                if self.nodes[from].wished.contains(&to) {
-                    match self.is_cut(from, to) {
-                        true => self.at(self.now_us + REDIAL_US, Happening::Connect { from, to }),
-                        false => self.link(from, to),
-                    }
-                }
-            }
+            Happening::Connect { from, to } => self.redial(from, to),
             Happening::Dialed { node, dial, to } => {
                 let result = match to {
                     Some(to) if to == node => Err(DialError::Myself),
@@ -291,12 +291,12 @@ impl Fleet {
         }
     }
 
-    fn connect(&mut self, from: usize, to: usize) {
+    pub(super) fn connect(&mut self, from: usize, to: usize) {
         let took_us = self.links.connect_us(&mut self.random);
         self.at(self.now_us + took_us, Happening::Connect { from, to });
     }
 
-    fn link(&mut self, a: usize, b: usize) {
+    pub(super) fn link(&mut self, a: usize, b: usize) {
         if self.links.set(a, b, true) {
             let (of_a, of_b) = (self.nodes[a].id.clone(), self.nodes[b].id.clone());
             self.give(a, Input::Up { id: of_b });
@@ -345,7 +345,12 @@ impl Fleet {
                 let took_us = 1_000 + self.random.below(STORE_SPREAD_US);
                 self.at(self.now_us + took_us, Happening::Stored { node, image });
             }
-            Action::Emit(Event::Removed { .. }) => self.removals += 1,
+            Action::Disconnect { id, .. } => {
+                if let Some(to) = self.index(&id) {
+                    self.nodes[node].wished.remove(&to);
+                }
+            }
+            Action::Emit(Event::Removed { id, .. }) => drop(self.removed.insert(id)),
             Action::Publish(_) => {
                 if let Some((id, left)) = &mut self.awaited
                     && self.nodes[node].machine.is_member(id)
@@ -421,9 +426,6 @@ const AFTERMATH_MS: u64 = 1_000;
 
 /// A write takes 1 to 10 ms.
 const STORE_SPREAD_US: u64 = 9_000;
-
-/// The pause between dials of a node that does not answer.
-const REDIAL_US: u64 = 5_000_000;
 
 /// What a network card of 1 Gbit/s sends in a microsecond.
 const BYTES_A_US: u64 = 125;

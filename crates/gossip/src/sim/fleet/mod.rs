@@ -15,10 +15,12 @@
 //! ```
 
 mod cluster;
+mod soak;
 mod traffic;
 mod weather;
 
 pub use cluster::Fleet;
+pub use soak::Soak;
 pub use traffic::Traffic;
 
 /// How a change spread.

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use netkernel::NodeId;
+
 use super::cluster::{Fleet, Happening};
+use crate::proto::Input;
 
 impl Fleet {
     /// Lets a node stand still for so long: what arrives waits.
@@ -33,12 +36,30 @@ impl Fleet {
         self.apart = side;
     }
 
-    /// A random half of the nodes comes apart from the other.
-    pub fn part_in_halves(&mut self) {
-        let all = (0..self.nodes.len()).collect();
-        let half = self.nodes.len() / 2;
-        let side = self.random.sample(all, half).into_iter().collect();
+    /// So many of the nodes that run, at random, come apart from the others.
+    pub fn part_some(&mut self, count: usize) {
+        let living = self.living();
+        let side = self.random.sample(living, count).into_iter().collect();
         self.part(side);
+    }
+
+    fn living(&self) -> Vec<usize> {
+        (0..self.nodes.len()).filter(|node| !self.dead.contains(node)).collect()
+    }
+
+    /// Some node, at random, ends at once and for good: its sessions break, and its host refuses.
+    pub fn kill_one(&mut self) -> NodeId {
+        let living = self.living();
+        let victim = self.random.sample(living, 1)[0];
+        let id = self.nodes[victim].id.clone();
+        self.dead.insert(victim);
+        for other in self.living() {
+            if self.links.set(victim, other, false) {
+                self.give(other, Input::Down { id: id.clone() });
+                self.connect(other, victim);
+            }
+        }
+        id
     }
 
     /// Lets everything pass again.
@@ -48,6 +69,24 @@ impl Fleet {
 
     pub(super) fn is_cut(&self, a: usize, b: usize) -> bool {
         self.apart.contains(&a) != self.apart.contains(&b)
+    }
+
+    /// A node tries to reach another, as long as it wants to.
+    pub(super) fn redial(&mut self, from: usize, to: usize) {
+        if self.dead.contains(&from) || !self.nodes[from].wished.contains(&to) {
+            return;
+        }
+        let (is_cut, is_dead) = (self.is_cut(from, to), self.dead.contains(&to));
+        if is_cut || is_dead {
+            self.at(self.now_us + REDIAL_US, Happening::Connect { from, to });
+        } else {
+            self.link(from, to);
+        }
+        if is_dead && !is_cut {
+            // Its host is there, and says that nobody listens.
+            let id = self.nodes[to].id.clone();
+            self.give(from, Input::Refused { id });
+        }
     }
 
     /// A node runs again: what is due comes before what waits, as with a real one.
@@ -64,3 +103,6 @@ impl Fleet {
 
 /// The least time after which a silent session ends, and as long again at most.
 const SILENT_US: u64 = 10_000_000;
+
+/// The pause between dials of a node that does not answer.
+const REDIAL_US: u64 = 5_000_000;
