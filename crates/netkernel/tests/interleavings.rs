@@ -7,12 +7,18 @@
 mod arbiter;
 #[path = "../src/link/calls.rs"]
 mod calls;
+#[path = "../src/link/ending.rs"]
+mod ending;
+#[path = "../src/link/handle.rs"]
+mod handle;
 #[path = "../src/proto/hello.rs"]
 mod hello;
 #[path = "../src/mesh/latch.rs"]
 mod latch;
 #[path = "../src/proto/mark.rs"]
 mod mark;
+#[path = "../src/link/part.rs"]
+mod part;
 #[path = "../src/link/sessions.rs"]
 mod sessions;
 #[path = "../src/proto/varint.rs"]
@@ -70,10 +76,11 @@ use netkernel::{Address, CallError, Incarnation, Node, NodeId, Peer, Role, Stage
 use crate::call::{CallId, ReplySlot};
 use crate::calls::PendingCalls;
 use crate::latch::Latch;
+use crate::part::{Confirmation, Step, Waiting};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{Goaway, SessionId};
 use crate::proto::mark::Predecessor;
-use crate::sessions::{Confirmation, Sessions, Step, Waiting};
+use crate::sessions::Sessions;
 
 /// Runs a model under every order of its threads' steps with at most three preemptions, which is where nearly all
 /// errors show (Musuvathi and Qadeer, "Iterative Context Bounding", 2007), and which takes a second, not minutes.
@@ -153,7 +160,7 @@ fn a_call_passes_to_the_heir_or_fails_with_the_session_that_broke_and_none_is_fo
         // The old session ends in good order while the new one breaks.
         let inherits = {
             let calls = Arc::clone(&calls);
-            thread::spawn(move || calls.inherit(OLD, NEW))
+            thread::spawn(move || calls.adopt(|session| session == OLD, NEW))
         };
         let breaks = {
             let calls = Arc::clone(&calls);
@@ -265,8 +272,8 @@ fn a_session_that_broke_is_named_as_broken_to_the_peer() {
             let link = Arc::clone(&link);
             thread::spawn(move || {
                 let mut link = link.lock().unwrap();
-                assert!(link.sessions.remove(OLD));
-                assert!(link.sessions.broke(OLD), "it had sent");
+                let over = link.sessions.remove(OLD).expect("it was made");
+                assert!(link.sessions.broke(OLD, over), "it had sent");
                 assert!(!link.sessions.awaits_a_predecessor());
                 link.sessions.present().is_none()
             })
@@ -331,7 +338,10 @@ fn a_session_that_loses_is_not_the_one_that_is_told_of() {
     assert!(sessions.register(NEW, &later, 7).is_none(), "an id is taken once");
     assert!(matches!(sessions.confirmed(of(NEW, 2)), Confirmation::TakesOver { is_new: true, .. }));
     assert!(matches!(sessions.confirmed(of(OLD, 1)), Confirmation::Loses));
-    assert_eq!(sessions.withdraw(), Some(later));
+    for session in [OLD, NEW] {
+        sessions.remove(session);
+    }
+    assert_eq!(sessions.withdraw(), Some((later, None)));
 }
 
 #[test]
@@ -369,7 +379,7 @@ fn a_session_that_the_peer_ends_while_another_takes_over_passes_everything_on() 
         let ends = {
             let link = Arc::clone(&link);
             thread::spawn(move || {
-                link.lock().unwrap().sessions.peer_ends(OLD);
+                link.lock().unwrap().sessions.peer_ends(OLD, Goaway::Superseded);
                 let mut sent = Vec::new();
                 while write(&link, OLD, &mut sent) {}
                 link.lock().unwrap().sessions.remove(OLD);
@@ -389,15 +399,17 @@ fn a_session_that_the_peer_ends_while_another_takes_over_passes_everything_on() 
 #[test]
 fn no_session_goes_on_when_one_takes_over_while_the_kernel_shuts_down() {
     explore(|| {
-        let (link, latch) = (registered(&[OLD]), Arc::new(Latch::new()));
+        let (link, latch) = (registered(&[]), Arc::new(Latch::new()));
         let shutdown = {
             let (link, latch) = (Arc::clone(&link), Arc::clone(&latch));
             thread::spawn(move || latch.shut(|| link.lock().unwrap().sessions.end_all(true)))
         };
+        // It was registered after the kernel ended what it found.
         let takes_over = || {
-            link.lock().unwrap().sessions.confirmed(confirmed(OLD));
+            let mut link = link.lock().unwrap();
+            link.sessions.register(OLD, &peer(), 7).expect("a new id");
+            link.sessions.confirmed(confirmed(OLD));
         };
-        // As if it had been registered after the kernel ended what it found.
         latch.enter(takes_over, || link.lock().unwrap().sessions.end_all(true));
         shutdown.join().unwrap();
         assert!(latch.is_shut());

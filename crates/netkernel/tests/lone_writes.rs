@@ -12,12 +12,18 @@
 mod arbiter;
 #[path = "../src/link/direct.rs"]
 mod direct;
+#[path = "../src/link/ending.rs"]
+mod ending;
+#[path = "../src/link/handle.rs"]
+mod handle;
 #[path = "../src/proto/hello.rs"]
 mod hello;
 #[path = "../src/proto/mark.rs"]
 mod mark;
 #[path = "common/model.rs"]
 mod model;
+#[path = "../src/link/part.rs"]
+mod part;
 #[path = "../src/link/sessions.rs"]
 mod sessions;
 #[path = "../src/proto/varint.rs"]
@@ -52,10 +58,11 @@ use tokio::time::Instant;
 
 use crate::direct::Direct;
 use crate::model::{Arrived, Lock, Work};
+use crate::part::{Confirmation, Step, Waiting};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::SessionId;
 use crate::session::SharedOutlet;
-use crate::sessions::{Confirmation, Sessions, Step, Waiting};
+use crate::sessions::Sessions;
 
 /// A link, as far as it is about who writes.
 struct Link {

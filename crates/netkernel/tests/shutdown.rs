@@ -11,7 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{SECOND, id, next, node, server, settle};
 use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, Stopped, Transport};
-use shim::{CAST, GOAWAY, Shim, credit, frame, frames};
+use shim::{CAST, GOAWAY, MARK, PING, Shim, control, credit, frame, frames};
+use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_sends_what_waits_and_leaves_nothing_behind() {
@@ -62,6 +63,47 @@ async fn fault_26_shutdown_ends_also_when_the_peer_is_away() {
         let begun = tokio::time::Instant::now();
         let stopped = tokio::time::timeout(60 * SECOND, a.kernel.shutdown(5 * SECOND)).await;
         assert_eq!((stopped, begun.elapsed().as_secs()), (Ok(ends), within), "{peer}");
+    }
+}
+
+/// What was written may wait unread at a peer that has room for it, so nothing but the peer's GOAWAY shows that it has read
+/// all: one that never answers, or hangs up, or breaks, leaves that open. It is waited for while it is heard.
+#[tokio::test(start_paused = true)]
+async fn drained_means_that_every_peer_said_that_it_has_read_all() {
+    for (peer, ends, within) in [
+        ("answers", Stopped::Drained, 0),
+        ("is slow", Stopped::Drained, 27),
+        ("never answers", Stopped::Forced, 10),
+        ("hangs up", Stopped::Forced, 0),
+        ("says nonsense", Stopped::Forced, 0),
+    ] {
+        let network = MemoryNetwork::new();
+        let a = node(&network, "a").await;
+        let mut shim = Shim::connect(&network, &a, "peer").await;
+        shim.record(&frame(MARK, 0, 0, None, b"")).await;
+        settle().await;
+        a.kernel.try_cast(&id("peer"), &server("sink"), Bytes::from("unread")).unwrap();
+        settle().await;
+        let begun = tokio::time::Instant::now();
+        let answering = async {
+            settle().await;
+            match peer {
+                "is slow" => {
+                    for _ in 0..3 {
+                        tokio::time::sleep(9 * SECOND).await;
+                        shim.record(&control(PING, 1)).await;
+                    }
+                    shim.record(&frame(GOAWAY, 0, 0, None, &[0])).await;
+                }
+                "answers" => drop(shim.record(&frame(GOAWAY, 0, 0, None, &[0])).await),
+                "says nonsense" => drop(shim.record(&frame(GOAWAY, 0, 0, None, &[9])).await),
+                "hangs up" => shim.channel.write.shutdown().await.unwrap(),
+                _ => {}
+            }
+        };
+        let (stopped, ()) = tokio::join!(a.kernel.shutdown(60 * SECOND), answering);
+        assert_eq!((stopped, begun.elapsed().as_secs()), (ends, within), "{peer}");
+        drop(shim);
     }
 }
 

@@ -5,20 +5,15 @@ mod common;
 #[path = "common/shim.rs"]
 mod shim;
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use common::line::Line;
 use common::{SECOND, config, id, next, node, server, start};
-use netkernel::{
-    Address, BoxFuture, CallError, Connection, DownReason, Listener, MemoryHost, MemoryNetwork, Net,
-    PeerEvent, Transport,
-};
+use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent};
 use shim::{CAST, CHUNK, PING, PONG, Shim, control, frames};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, ReadBuf};
-use tokio::time::{Instant, Sleep};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 /// A stopped process neither answers nor hangs up: it is down when the configuration says, and not before.
 #[tokio::test(start_paused = true)]
@@ -146,47 +141,6 @@ async fn a_slow_peer_that_goes_on_reading_bulk_keeps_its_session() {
     assert_eq!((arrived, b.kernel.peers()[0].traffic.sessions), (1 << 20, 1));
 }
 
-/// A host that reads so many bytes a second, as over a slow line.
-#[derive(Debug)]
-struct SlowLine(MemoryHost, usize);
-
-impl Transport for SlowLine {
-    fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
-        self.0.bind(address)
-    }
-
-    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
-        Box::pin(async {
-            let mut connection = self.0.connect(address).await?;
-            let next = Box::pin(tokio::time::sleep(Duration::ZERO));
-            connection.read = Box::new(SlowRead { read: connection.read, a_second: self.1, next });
-            Ok(connection)
-        })
-    }
-}
-
-struct SlowRead {
-    read: Box<dyn AsyncRead + Send + Unpin>,
-    a_second: usize,
-    next: Pin<Box<Sleep>>,
-}
-
-impl AsyncRead for SlowRead {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(self.next.as_mut().poll(context));
-        let mut part = vec![0; buffer.remaining().min(self.a_second / 4)];
-        let mut read = ReadBuf::new(&mut part);
-        ready!(Pin::new(&mut self.read).poll_read(context, &mut read))?;
-        buffer.put_slice(read.filled());
-        self.next.as_mut().reset(Instant::now() + SECOND / 4);
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// Whatever the limits of silence and of writes: a peer that reads all the time, slow as its line is, keeps its session,
 /// and both ends know that the other lives.
 #[tokio::test(start_paused = true)]
@@ -194,7 +148,7 @@ async fn bulk_over_a_slow_line_ends_no_session() {
     for a_second in [4_000, 12_000, 40_000] {
         let network = MemoryNetwork::new();
         let a = node(&network, "a").await;
-        let line = SlowLine(network.host("b"), a_second);
+        let line = Line::slow(network.host("b"), a_second);
         let mut b = start(config(&network, "b", 1).transport(line)).await;
         b.connect(&a);
         b.echo(&a, "connected").await.unwrap();

@@ -74,10 +74,10 @@ impl PendingCalls {
         Some(if pending.session.is_some() { Stage::Sent } else { Stage::Queued })
     }
 
-    /// The calls written to `ended` are from now on answered by `heir`.
-    pub(super) fn inherit(&self, ended: SessionId, heir: SessionId) {
+    /// The calls written to sessions that `ended` are from now on answered by `heir`.
+    pub(super) fn adopt(&self, ended: impl Fn(SessionId) -> bool, heir: SessionId) {
         for pending in self.calls().values_mut() {
-            if pending.session == Some(ended) {
+            if pending.session.is_some_and(&ended) {
                 pending.session = Some(heir);
             }
         }

@@ -6,9 +6,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::handle::SessionHandle;
 use super::lanes::Batch;
-use super::sessions::{Confirmation, SessionHandle, Step, Waiting};
+use super::part::{Confirmation, Ended, Step, Waiting};
 use super::{Link, State, count};
+use crate::error::HandshakeError;
 use crate::net::{Dispatch, DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::Confirmed;
@@ -42,26 +44,49 @@ pub(crate) struct Activated {
     pub(crate) up: Option<Arc<Peer>>,
 }
 
-/// What the end of a session means for the link.
-pub(crate) enum Ended {
-    /// Another session goes on.
-    Continues,
-    /// No session is left, but the peer promised one.
-    Awaits,
-    /// No session is left.
-    Last,
-}
-
 impl Link {
-    /// A session with this instance of the peer is being made: from now on the peer may name it. `None` if one of this
-    /// id exists.
-    pub(crate) fn register(&self, id: SessionId, peer: &Arc<Peer>, instance: u64) -> Option<SessionHandle> {
-        self.state().sessions.register(id, peer, instance)
+    /// A session with this instance of the peer is being made: from now on the peer may name it. Refused if one of this
+    /// id exists, or the link has begun to end meanwhile.
+    pub(crate) fn register(
+        &self,
+        id: SessionId,
+        peer: &Arc<Peer>,
+        instance: u64,
+    ) -> Result<SessionHandle, HandshakeError> {
+        let mut state = self.state();
+        if state.sessions.is_ending() {
+            return Err(HandshakeError::Unavailable);
+        }
+        state.sessions.register(id, peer, instance).ok_or(HandshakeError::Malformed)
     }
 
     /// A session that was being made will not be.
     pub(crate) fn unregister(&self, id: SessionId) {
         self.state().sessions.remove(id);
+        self.work.notify_waiters();
+    }
+
+    /// Waits until the end of the link was told, if it is ending: no session follows before. Cancel safe.
+    pub(crate) async fn end_is_told(&self) {
+        self.until(|state| !state.sessions.is_ending()).await;
+    }
+
+    /// Waits until the session that the peer goes on by has taken over, or none is being made any more. Cancel safe.
+    pub(crate) async fn heir_is_decided(&self) {
+        self.until(|state| !state.sessions.awaits_heir()).await;
+    }
+
+    /// Waits until a change of the sessions makes something true.
+    async fn until(&self, is_true: impl Fn(&State) -> bool) {
+        loop {
+            let changed = self.work.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if is_true(&self.state()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Whether there is a session with a peer of this role, be it only in the making.
@@ -84,12 +109,14 @@ impl Link {
         self.state().sessions.lost()
     }
 
-    /// Ends a session whose peer is dead, and gives what is to be awaited until nothing more is read of it.
-    pub(crate) fn kill(&self, session: SessionId, reason: DownReason) -> Option<CancellationToken> {
-        self.state().sessions.kill(session, reason)
+    /// Ends the sessions of an instance of the peer that is dead, and gives what is to be awaited until nothing more is
+    /// read of them.
+    pub(crate) fn replaced(&self, instance: u64) -> Vec<CancellationToken> {
+        self.state().sessions.kill_instance(instance, DownReason::Restarted)
     }
 
-    /// Ends sessions the peer has lost; what is to be awaited until nothing more is read of them.
+    /// Ends sessions that the peer has lost, before another is made; what is to be awaited until nothing more is read of
+    /// them.
     pub(crate) fn give_up(&self, sessions: &[SessionId]) -> Vec<CancellationToken> {
         let state = self.state();
         sessions.iter().filter_map(|&session| state.sessions.kill(session, DownReason::LinkLost)).collect()
@@ -97,14 +124,16 @@ impl Link {
 
     /// What a receiver has to await before it goes on after a MARK.
     pub(crate) fn predecessors(&self, mark: &[Predecessor], own: SessionId) -> Vec<CancellationToken> {
-        let others = || mark.iter().filter(|before| before.session != own);
-        let lost: Vec<SessionId> =
-            others().filter(|before| before.lost).map(|before| before.session).collect();
-        let mut await_end = self.give_up(&lost);
         let state = self.state();
-        let ending = others().filter(|before| !before.lost);
-        await_end.extend(ending.filter_map(|before| state.sessions.drained(before.session)));
-        await_end
+        let others = mark.iter().filter(|before| before.session != own);
+        let await_end = others.filter_map(|before| {
+            if before.lost {
+                state.sessions.lost_at_peer(before.session)
+            } else {
+                state.sessions.drained(before.session)
+            }
+        });
+        await_end.collect()
     }
 
     /// Held from the moment a change of the link is decided until the layers above are told of it and what belongs to
@@ -135,7 +164,9 @@ impl Link {
         if known_offline {
             // What has waited too long is not sent late; what is left no longer waits.
             self.expire_waiting(&mut state);
-        } else {
+            self.adopt(&mut state, confirmed.session);
+        }
+        if !known_offline || state.sessions.awaits_a_predecessor() {
             let State { credit, lanes, .. } = &mut *state;
             credit.handed_over(lanes.unbegun_casts());
             lanes.handed_over();
@@ -192,9 +223,9 @@ impl Link {
         }
     }
 
-    /// The peer will send nothing more by this session: answer in kind.
-    pub(crate) fn peer_ends(&self, session: SessionId) {
-        self.state().sessions.peer_ends(session);
+    /// The peer will send nothing more by this session: answer.
+    pub(crate) fn peer_ends(&self, session: SessionId, goaway: Goaway) {
+        self.state().sessions.peer_ends(session, goaway);
         self.work.notify_waiters();
     }
 
@@ -204,49 +235,52 @@ impl Link {
         self.work.notify_waiters();
     }
 
-    /// A session's tasks have ended. Calls it carried pass to its successor if it ended in good order, and fail
-    /// if it broke.
-    pub(crate) fn ended(&self, session: SessionId, clean: bool, promised: bool) -> Ended {
+    /// The calls of sessions that ended in good order before there was an heir are from now on those of this one.
+    fn adopt(&self, state: &mut State, heir: SessionId) {
+        let alive = state.sessions.ids();
+        self.calls.adopt(|session| !alive.contains(&session), heir);
+        for (_, by) in state.inbound.values_mut().filter(|(_, by)| !alive.contains(by)) {
+            *by = heir;
+        }
+    }
+
+    /// A session's tasks have ended, in good order and with a promise of another or not, or because it broke. Calls it
+    /// carried pass to its successor if it ended in good order, and fail if it broke. Says also whether it broke after
+    /// it had been made.
+    pub(crate) fn ended(&self, session: SessionId, end: Result<bool, DownReason>) -> (Ended, bool) {
         let mut state = self.state();
         let _closed_unlocked = state.direct.end(session);
-        let carried = state.sessions.owner() == Some(session);
-        if !state.sessions.remove(session) {
-            return Ended::Continues;
-        }
+        let Some(over) = state.sessions.remove(session) else { return (Ended::Continues, false) };
         let mut cancelled = Vec::new();
-        let heir = state.sessions.owner().filter(|_| clean);
-        if let Some(heir) = heir {
-            self.calls.inherit(session, heir);
-            for (_, by) in state.inbound.values_mut().filter(|(_, by)| *by == session) {
-                *by = heir;
+        match end {
+            Ok(promised) => {
+                state.sessions.closed(session, promised);
+                if let Some(heir) = state.sessions.owner() {
+                    self.adopt(&mut state, heir);
+                }
             }
-        } else if !clean {
-            let sent_by = state.sessions.broke(session);
-            state.round_trip.session_lost();
-            if sent_by {
-                self.messages_lost(&mut state, session, carried);
+            Err(_) => {
+                let sent_by = state.sessions.broke(session, over);
+                state.round_trip.session_lost();
+                if sent_by {
+                    self.messages_lost(&mut state, session, over.carried);
+                }
+                cancelled
+                    .extend(state.inbound.extract_if(|_, (_, by)| *by == session).map(|(_, call)| call.0));
+                self.calls.fail_unless(|by| by != Some(session), &self.id);
             }
-            cancelled.extend(state.inbound.extract_if(|_, (_, by)| *by == session).map(|(_, call)| call.0));
-            let alive = state.sessions.ids();
-            self.calls.fail_unless(|by| by.is_none_or(|by| alive.contains(&by)), &self.id);
         }
         if !state.sessions.awaits_a_predecessor() {
             state.credit.settled();
         }
-        let sending = state.sessions.sending();
-        let announced = state.sessions.is_announced();
+        let ended = state.sessions.left(over, end.err());
         self.tell_senders(state);
         // A reply left to a reader that stopped in the middle of a record is sent by another session.
         self.work.notify_waiters();
         for inbound in cancelled {
             inbound.cancel();
         }
-        match (sending, clean && promised) {
-            (true, _) => Ended::Continues,
-            _ if !announced => Ended::Continues,
-            (false, true) => Ended::Awaits,
-            (false, false) => Ended::Last,
-        }
+        (ended, over.was_made && end.is_err())
     }
 
     /// A session that messages were sent by broke. What it had begun is dropped and counted; what it had written whole may
@@ -269,13 +303,14 @@ impl Link {
     }
 
     /// No session is left and none has come: what was under way has ended, and what had arrived is handed on now
-    /// or never. The peer, if it was known as connected. The caller holds [`announcing`](Self::announcing).
-    pub(crate) fn declare_down(&self, dispatch: Option<&dyn Dispatch>) -> Option<Arc<Peer>> {
+    /// or never. The peer, if it was known as connected, and why it is not if that is not why its last session ended. The
+    /// caller holds [`announcing`](Self::announcing).
+    pub(crate) fn declare_down(
+        &self,
+        dispatch: Option<&dyn Dispatch>,
+    ) -> Option<(Arc<Peer>, Option<DownReason>)> {
         let mut state = self.state();
-        if state.sessions.sending() {
-            return None;
-        }
-        let peer = state.sessions.withdraw()?;
+        let withdrawn = state.sessions.withdraw()?;
         let dropped = state.lanes.link_lost(Instant::now());
         state.round_trip.session_lost();
         state.recount_credit();
@@ -291,6 +326,8 @@ impl Link {
             inbound.cancel();
         }
         self.up.send_replace(false);
-        Some(peer)
+        // Of handshakes that wait for it.
+        self.work.notify_waiters();
+        Some(withdrawn)
     }
 }

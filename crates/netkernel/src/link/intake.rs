@@ -205,8 +205,16 @@ impl Link {
 
     /// Offers the servers what waits for them, until they take no more. True if any was taken.
     pub(crate) fn offer_casts(&self, dispatch: &dyn Dispatch, due: &mut Due) -> bool {
-        // Two readers that offered side by side could hand a server its casts out of order.
-        let _one_at_a_time = self.offering.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = self.offering();
+        self.offer_all(dispatch, due)
+    }
+
+    /// Two readers that offered side by side could hand a server its casts out of order.
+    fn offering(&self) -> MutexGuard<'_, ()> {
+        self.offering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn offer_all(&self, dispatch: &dyn Dispatch, due: &mut Due) -> bool {
         let servers: Vec<ServerName> = self.intake().waiting.keys().cloned().collect();
         let mut any = false;
         for server in &servers {
@@ -245,8 +253,10 @@ impl Link {
 
     /// The link is lost: what no mailbox takes now is dropped, so that nothing arrives after its end.
     pub(super) fn end_intake(&self, dispatch: &dyn Dispatch) {
+        // To the end: what a reader of a session in the making had taken out to offer would come back to an empty intake.
+        let _one_at_a_time = self.offering();
         // Whatever the layer above does, the link's end is told.
-        let offer = || self.offer_casts(dispatch, &mut Due::default());
+        let offer = || self.offer_all(dispatch, &mut Due::default());
         if catch_unwind(AssertUnwindSafe(offer)).is_err() {
             tracing::error!(peer = %self.id, "the layer above panicked at casts held for its servers");
         }

@@ -4,12 +4,15 @@
 mod bulk;
 mod calls;
 mod direct;
+mod ending;
+mod handle;
 mod handover;
 mod inbound;
 mod intake;
 mod lanes;
 mod message;
 mod outgoing;
+mod part;
 mod pressure;
 mod receives;
 mod round_trip;
@@ -26,13 +29,14 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-pub(crate) use handover::{Activated, Ended, Take};
+pub(crate) use handle::{Kill, SessionHandle};
+pub(crate) use handover::{Activated, Take};
 pub(crate) use inbound::Begun;
 pub(crate) use intake::Bell;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
+pub(crate) use part::Ended;
 pub(crate) use pressure::Pressed;
-pub(crate) use sessions::{Kill, SessionHandle};
 pub(crate) use status::{Counters, count};
 pub(crate) use wish::Wish;
 

@@ -7,13 +7,21 @@
 //! ```
 //!
 //! Each direction changes sessions on its own. A session that breaks is named in the MARK as lost: then the
-//! receiver gives up what it has not yet read of it.
+//! receiver gives up what it has not yet read of it. If it breaks only after this end has sent its GOAWAY, the other
+//! end may have ended it in good order and take all it sent for read: it is told by a further MARK, and the link ends.
+//!
+//! A link ends when the last session that took over has ended, so that nothing arrives after its end was told. From when
+//! that is certain until it was told, no session is made: it would pass for a successor at one end, and at the other for
+//! the first of a new link.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
+use super::ending::Ending;
+use super::handle::{Kill, SessionHandle};
+use super::part::{Confirmation, Ended, Live, Over, Part, Step, Waiting};
 use crate::net::{DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::{Arbiter, Confirmed, Verdict};
@@ -33,109 +41,11 @@ pub(super) struct Sessions {
     before: Vec<Predecessor>,
     /// Sessions that broke, to tell the peer when the next one is made.
     lost: Vec<SessionId>,
+    /// Sessions that ended in good order since the link was last made: the peer may yet find that one broke.
+    closed: Vec<SessionId>,
     /// The peer, while the layers above know it as connected, and which kernel it is.
     announced: Option<(Arc<Peer>, u64)>,
-}
-
-struct Live {
-    peer: Arc<Peer>,
-    /// Which kernel it is: of two that use one id, one is a namesake or a successor of the other.
-    instance: u64,
-    /// Nothing more will be read of it.
-    drained: CancellationToken,
-    kill: Kill,
-    part: Part,
-}
-
-/// What a session's writer is to do.
-enum Part {
-    /// Wait until the session is activated.
-    Waiting,
-    /// Send what the lanes hold, after a MARK that names these.
-    Sending { mark: Option<Vec<Predecessor>> },
-    /// Send GOAWAY and stop; with `drain`, send what waits first, after the MARK if that has not been sent yet.
-    Ending { goaway: Goaway, drain: bool, mark: Option<Vec<Predecessor>> },
-    /// It has sent its GOAWAY.
-    Ended,
-}
-
-/// Whether messages wait to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Waiting {
-    /// None.
-    Nothing,
-    /// Only such as must wait until the peer has read what it was sent before.
-    HeldUp,
-    /// Some may be sent now.
-    Ready,
-    /// Some may be sent now, but all of them came after the session was told to end.
-    Newer,
-}
-
-/// What a session's writer does next.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// Nothing now.
-    Nothing,
-    /// The first frame of the session's direction.
-    Mark(Vec<Predecessor>),
-    /// Messages that wait.
-    Messages,
-    /// The last frame.
-    Goaway(Goaway),
-    /// The session is over.
-    Gone,
-}
-
-/// Ends a session at once, for a reason.
-#[derive(Clone, Default)]
-pub(crate) struct Kill {
-    token: CancellationToken,
-    reason: Arc<OnceLock<DownReason>>,
-}
-
-impl Kill {
-    /// Asks for the end. The first reason given counts.
-    pub(crate) fn now(&self, reason: DownReason) {
-        self.reason.get_or_init(|| reason);
-        self.token.cancel();
-    }
-
-    fn is_asked(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    /// Completes when the end is asked for.
-    pub(crate) async fn asked(&self) -> DownReason {
-        self.token.cancelled().await;
-        *self.reason.get_or_init(|| DownReason::LinkLost)
-    }
-}
-
-/// One session as its tasks hold it.
-#[derive(Clone)]
-pub(crate) struct SessionHandle {
-    pub(crate) id: SessionId,
-    pub(crate) peer: Arc<Peer>,
-    pub(crate) drained: CancellationToken,
-    pub(crate) kill: Kill,
-}
-
-/// What became of a session that was confirmed.
-pub(super) enum Confirmation {
-    /// Nothing: it was confirmed before, or is over.
-    Unknown,
-    /// It ends.
-    Loses,
-    /// It takes over.
-    TakesOver {
-        /// Its peer.
-        peer: Arc<Peer>,
-        /// An earlier instance of the peer, which the layers above knew as connected until now.
-        replaced: Option<Arc<Peer>>,
-        /// They did not know this instance as connected.
-        is_new: bool,
-    },
+    ending: Ending,
 }
 
 impl Sessions {
@@ -180,11 +90,17 @@ impl Sessions {
     }
 
     /// A session is over, or will not be made: nothing more is read of it.
-    pub(super) fn remove(&mut self, id: SessionId) -> bool {
-        let Some(live) = self.live.remove(&id) else { return false };
+    pub(super) fn remove(&mut self, id: SessionId) -> Option<Over> {
+        let live = self.live.remove(&id)?;
         live.drained.cancel();
+        let last = self.before.last().map(|before| before.session);
+        let over = Over {
+            was_made: live.is_made(),
+            carried: self.owner.or(last) == Some(id),
+            said_goaway: matches!(live.part, Part::Ended),
+        };
         self.stops(id);
-        true
+        Some(over)
     }
 
     /// Whether there is a session with a peer of this role, be it only in the making.
@@ -218,9 +134,20 @@ impl Sessions {
         self.announced.is_some()
     }
 
-    /// The layers above are about to be told that the peer is not connected any more.
-    pub(super) fn withdraw(&mut self) -> Option<Arc<Peer>> {
-        self.announced.take().map(|(peer, _)| peer)
+    /// Whether the link ends, which is not told yet.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_announced() && self.ending.is_certain()
+    }
+
+    /// The layers above are about to be told that the peer is not connected any more, and for which reason if it is not
+    /// that of the last session's end; not while messages may still come of it.
+    pub(super) fn withdraw(&mut self) -> Option<(Arc<Peer>, Option<DownReason>)> {
+        if self.sending() || self.live.values().any(Live::is_made) {
+            return None;
+        }
+        let (peer, _) = self.announced.take()?;
+        self.closed.clear();
+        Some((peer, std::mem::take(&mut self.ending).reason()))
     }
 
     /// Ends a session at once, and gives what completes when nothing more is read of it.
@@ -230,6 +157,27 @@ impl Sessions {
         Some(live.drained.clone())
     }
 
+    /// Ends all sessions of an instance of the peer in the same way.
+    pub(super) fn kill_instance(&self, instance: u64, reason: DownReason) -> Vec<CancellationToken> {
+        let of_it = self.live.iter().filter(|(_, live)| live.instance == instance);
+        of_it.filter_map(|(session, _)| self.kill(*session, reason)).collect()
+    }
+
+    /// Ends all sessions, because one was lost that had ended here in good order.
+    fn kill_all(&self) {
+        self.live.values().for_each(|live| live.kill.now(DownReason::LinkLost));
+    }
+
+    /// The peer has lost a session: it ends here too, and what is given completes when nothing more is read of it. If it
+    /// has ended already, and what was sent by it passes for read and its calls for those of the present one, the
+    /// link ends.
+    pub(super) fn lost_at_peer(&self, session: SessionId) -> Option<CancellationToken> {
+        if self.closed.contains(&session) {
+            self.kill_all();
+        }
+        self.kill(session, DownReason::LinkLost)
+    }
+
     /// What completes when nothing more is read of a session, if it exists.
     pub(super) fn drained(&self, session: SessionId) -> Option<CancellationToken> {
         self.live.get(&session).map(|live| live.drained.clone())
@@ -237,8 +185,10 @@ impl Sessions {
 
     /// A session was confirmed at both ends: it takes over, or ends.
     pub(super) fn confirmed(&mut self, confirmed: Confirmed) -> Confirmation {
-        let live = self.live.get(&confirmed.session).filter(|live| matches!(live.part, Part::Waiting));
-        let Some(live) = live else { return Confirmation::Unknown };
+        let live = self.live.get(&confirmed.session);
+        let Some(live) = live.filter(|live| !live.is_made() && !live.kill.is_asked()) else {
+            return Confirmation::Unknown;
+        };
         let (peer, instance) = (Arc::clone(&live.peer), live.instance);
         if let Some((present, ..)) = self.present().filter(|(.., other)| *other != instance) {
             if !self.live[&present].kill.is_asked() {
@@ -259,6 +209,7 @@ impl Sessions {
                 return Confirmation::Loses;
             }
         }
+        self.ending.goes_on();
         let known = self.announced.replace((Arc::clone(&peer), instance));
         let replaced = known
             .as_ref()
@@ -303,8 +254,11 @@ impl Sessions {
         }
     }
 
-    /// The peer will send nothing more by this session: answer in kind.
-    pub(super) fn peer_ends(&mut self, session: SessionId) {
+    /// The peer will send nothing more by this session: answer.
+    pub(super) fn peer_ends(&mut self, session: SessionId, goaway: Goaway) {
+        if goaway == Goaway::Closing {
+            self.ending.closes(DownReason::Closed);
+        }
         self.stops(session);
         self.ends(session, Goaway::Superseded, false);
     }
@@ -316,12 +270,15 @@ impl Sessions {
 
     /// Ends all sessions in good order, after what waits has been sent if `drain` is set.
     pub(super) fn end_all(&mut self, drain: bool) {
+        if self.is_announced() {
+            self.ending.closes(DownReason::Disconnected);
+        }
         for id in self.ids() {
             let owner = self.owner == Some(id);
-            if matches!(self.live[&id].part, Part::Waiting) {
-                self.live[&id].kill.now(DownReason::Disconnected);
-            } else {
+            if self.live[&id].is_made() {
                 self.ends(id, Goaway::Closing, drain && owner);
+            } else {
+                self.live[&id].kill.now(DownReason::Disconnected);
             }
         }
     }
@@ -369,8 +326,19 @@ impl Sessions {
         }
     }
 
-    /// A session ended without its GOAWAY. True if this node had sent by it.
-    pub(super) fn broke(&mut self, session: SessionId) -> bool {
+    /// A session ended in good order.
+    pub(super) fn closed(&mut self, session: SessionId, promised: bool) {
+        if self.closed.len() == CLOSED_MAX {
+            self.closed.remove(0);
+        }
+        self.closed.push(session);
+        if promised {
+            self.ending.promises();
+        }
+    }
+
+    /// A session broke. True if this node had sent by it.
+    pub(super) fn broke(&mut self, session: SessionId, over: Over) -> bool {
         let mut sent_by = false;
         for before in self.before.iter_mut().filter(|before| before.session == session) {
             before.lost = true;
@@ -380,7 +348,48 @@ impl Sessions {
         if self.lost.len() > LOST_MAX {
             self.lost.remove(0);
         }
+        if over.carried {
+            // What passed from them to this one fails with it.
+            self.closed.clear();
+        }
+        if over.said_goaway {
+            self.tell_again(session);
+        }
         sent_by
+    }
+
+    /// Sees to it that the peer is told by the present session, if there is one, that another was lost.
+    fn tell_again(&mut self, lost: SessionId) {
+        let Some(owner) = self.owner else { return };
+        let mut before = self.before.clone();
+        before.retain(|before| before.session != owner && before.session != lost);
+        before.truncate(PREDECESSORS_MAX - 1);
+        before.push(Predecessor { session: lost, lost: true });
+        if let Some(Live { part: Part::Sending { mark }, .. }) = self.live.get_mut(&owner) {
+            *mark = Some(before);
+        }
+    }
+
+    /// What the end of a session that is removed means for the link; one that `broke` did so for this reason.
+    pub(super) fn left(&mut self, over: Over, broke: Option<DownReason>) -> Ended {
+        if self.sending() || !self.is_announced() {
+            return Ended::Continues;
+        }
+        if let Some(reason) = broke.filter(|_| over.was_made) {
+            let reason = self.ending.breaks(reason);
+            // What they would still bring is lost with the link, whose end is not to wait for it.
+            self.live.values().filter(|live| live.is_made()).for_each(|live| live.kill.now(reason));
+        }
+        match (self.live.values().any(Live::is_made), self.awaits_heir()) {
+            (true, _) => Ended::Continues,
+            (false, true) => Ended::Awaits,
+            (false, false) => Ended::Last,
+        }
+    }
+
+    /// Whether no session sends, but one is being made that the peer may send by already.
+    pub(super) fn awaits_heir(&self) -> bool {
+        !self.sending() && self.ending.has_hope() && self.live.values().any(|live| !live.is_made())
     }
 
     /// Whether a session that another has taken over from has not ended yet.
@@ -392,3 +401,5 @@ impl Sessions {
 
 /// Broken sessions remembered for the peer: as many as it takes in.
 const LOST_MAX: usize = hello::LOST_MAX;
+/// Many more than a pair has at one time.
+const CLOSED_MAX: usize = 16;

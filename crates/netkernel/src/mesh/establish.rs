@@ -11,7 +11,7 @@ use super::net::probe;
 use super::shared::{Shared, random};
 use crate::error::{CallError, ConnectError, HandshakeError};
 use crate::link::Link;
-use crate::net::{DownReason, PeerEvent};
+use crate::net::PeerEvent;
 use crate::node::{Address, Incarnation, Node, NodeId};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{self, Answer, Finish, Hello, SessionId, Welcome};
@@ -104,6 +104,7 @@ async fn handshake(
         dialed_by_lower: shared.config.id < node.id,
         connection: counter,
     };
+    visit.link.end_is_told().await;
     settle_instances(shared, &visit.link, &welcome.hello).await?;
     // Of two nodes that dial each other at once, the one whose session will not stay spares both the rest of it. Later
     // than this it must not: the other end uses a session from its FINISH on.
@@ -183,6 +184,8 @@ async fn confirm_accepted(
     };
     let visit = shared.visit(&hello.node.id, hello.role);
     let link = &visit.link;
+    // Else this session would follow on a closed one here, and be the first of a new link at the dialer.
+    link.end_is_told().await;
     if let Err(error) = settle_instances(shared, link, hello).await {
         let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
         shared.emit(PeerEvent::Duplicate { id, refused });
@@ -245,14 +248,14 @@ async fn settle_instances(
     link: &Arc<Link>,
     newcomer: &Hello,
 ) -> Result<(), HandshakeError> {
-    let Some((session, incumbent, instance)) = link.present() else { return Ok(()) };
+    let Some((_, incumbent, instance)) = link.present() else { return Ok(()) };
     if instance == newcomer.instance {
         return Ok(());
     }
     match probe(shared, link, shared.config.limits.probe).await {
         Ok(_lives) => Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation }),
         Err(CallError::Timeout { .. }) => {
-            await_all(link.kill(session, DownReason::Restarted)).await;
+            await_all(link.replaced(instance)).await;
             Ok(())
         }
         // Its session has ended meanwhile; should it have another, that is found when this one is to take over.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -58,7 +59,8 @@ pub enum Stopped {
     /// Everything queued for connected peers was sent and every session was closed by both ends. What waited for peers that
     /// were away was dropped.
     Drained,
-    /// The time was up; what remained was dropped.
+    /// The time was up, and what remained was dropped; or a session broke or was left unanswered, so that its peer may
+    /// not have read what it was sent.
     Forced,
 }
 
@@ -142,7 +144,7 @@ impl Kernel {
         shared.tasks.wait().await;
         shared.forget_all();
         shared.events.close();
-        if drained { Stopped::Drained } else { Stopped::Forced }
+        if drained && shared.is_drained.load(Ordering::Relaxed) { Stopped::Drained } else { Stopped::Forced }
     }
 }
 

@@ -1,6 +1,7 @@
 //! A session on its way from the handshake to its end: registered with its link, started, watched to the last.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tracing::Instrument;
@@ -13,7 +14,7 @@ use crate::node::{Incarnation, Role};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{self, Hello, Receives, SessionId};
 use crate::security::Channel;
-use crate::session::{self, Encoder, RecordReader, Running, Session};
+use crate::session::{self, Encoder, Outcome, RecordReader, Running, Session};
 
 /// When an accepted or dialed session may take over.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -77,7 +78,8 @@ impl Drop for Registered {
 }
 
 impl<'a> Making<'a> {
-    /// Registers a session. One whose id is taken is refused: the accepting end draws it at random, or lies.
+    /// Registers a session. One whose id is taken is refused (the accepting end draws it at random, or lies), and one of a
+    /// link that has begun to end.
     pub(super) fn register(
         shared: &'a Arc<Shared>,
         link: &'a Arc<Link>,
@@ -86,7 +88,7 @@ impl<'a> Making<'a> {
         opening: Opening,
     ) -> Result<Self, HandshakeError> {
         let peer = Arc::new(Peer { node: hello.node.clone(), role: hello.role });
-        let handle = link.register(session, &peer, hello.instance).ok_or(HandshakeError::Malformed)?;
+        let handle = link.register(session, &peer, hello.instance)?;
         let registered = Registered { link: Arc::clone(link), session: Some(session) };
         Ok(Self { shared, link, handle, receives: hello.receives, opening, registered })
     }
@@ -153,22 +155,23 @@ fn announce(shared: &Shared, link: &Link, confirmed: Confirmed, receives: Receiv
 /// A session's life and what follows its end.
 async fn live(shared: Arc<Shared>, mut session: Running, place: Option<Place>) {
     let link = Arc::clone(&session.link);
-    let mut up = link.up.subscribe();
-    let (ended, reason) = session.ended().await;
+    let Outcome { ended, reason, broke } = session.ended().await;
     drop(session);
     drop(place);
     if matches!(ended, Ended::Awaits) {
-        up.mark_unchanged();
         // The session that supersedes this one is on its way, unless it breaks before it arrives.
-        let _came = tokio::time::timeout(shared.config.limits.handshake_whole, up.changed()).await;
+        link.heir_is_decided().await;
+    }
+    if broke && shared.closing.is_cancelled() {
+        shared.is_drained.store(false, Ordering::Relaxed);
     }
     if !matches!(ended, Ended::Continues) {
         let _told_in_order = link.announcing();
-        if let Some(peer) = link.declare_down(shared.dispatch().as_deref()) {
+        if let Some((peer, first)) = link.declare_down(shared.dispatch().as_deref()) {
             // Whatever was written to it may be lost: that is what this says.
             link.newly_unconfirmed();
             if peer.role != Role::Control {
-                shared.emit(PeerEvent::Down { peer, reason });
+                shared.emit(PeerEvent::Down { peer, reason: first.unwrap_or(reason) });
             }
         }
     }

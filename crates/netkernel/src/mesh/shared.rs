@@ -1,7 +1,7 @@
 //! What the kernel's handle and all its tasks share: the links, and the way out.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub(super) latch: Latch,
     /// Tells the tasks of it.
     pub(super) closing: CancellationToken,
+    /// No session broke since.
+    pub(super) is_drained: AtomicBool,
     /// Everything ends now.
     pub(super) stop: CancellationToken,
     listener: Mutex<Option<Box<dyn Listener>>>,
@@ -82,6 +84,7 @@ impl Shared {
             tasks: TaskTracker::new(),
             latch: Latch::new(),
             closing: stop.child_token(),
+            is_drained: AtomicBool::new(true),
             stop,
             listener: Mutex::new(listener),
             config,

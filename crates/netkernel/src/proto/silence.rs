@@ -28,6 +28,8 @@ pub(crate) struct Standing {
     pub(crate) heard_times: u64,
     /// It is not read until another session has ended; that one is watched over itself.
     pub(crate) is_held: bool,
+    /// The peer has sent its last frame.
+    pub(crate) is_over: bool,
     /// Calls made here wait for the peer.
     pub(crate) awaits_replies: bool,
     /// For how long bulk has waited for the peer to read what it was sent before.
@@ -59,15 +61,23 @@ impl Silence {
         if at.held_up >= limits.write_stall {
             return Verdict::Stalled;
         }
+        if at.is_over {
+            // How long the rest of what is sent to it may take is up to the connection.
+            return Verdict::Well(limits.heartbeat_idle);
+        }
         if let Some(asked) = &self.asked {
             if asked.heard_times == at.heard_times && !at.is_held {
                 return if now >= asked.until { Verdict::Silent } else { Verdict::Watched };
             }
             self.asked = None;
         }
+        if at.is_held {
+            // Nor are the peer's own questions read, and it must not take us for dead.
+            return Verdict::Ask;
+        }
         let is_busy = at.awaits_replies || !at.held_up.is_zero();
         let patience = if is_busy { limits.heartbeat_busy } else { limits.heartbeat_idle };
-        if !at.is_held && at.silent >= patience {
+        if at.silent >= patience {
             // The peer answers after it has read what is under way. How long that may take is not a matter of heartbeats.
             let behind = if at.is_behind_bulk { limits.write_stall } else { Duration::ZERO };
             let until = now.saturating_add(behind.max(limits.heartbeat_timeout));
@@ -76,10 +86,10 @@ impl Silence {
         }
         // One that is never silent is asked now and then, too: the answers tell how far the peer is. One that is silent is
         // not, for it may hear us without being heard, and would take us for alive so much longer.
-        if at.heartbeat_is_due && !at.is_held && at.silent < limits.heartbeat_busy {
+        if at.heartbeat_is_due && at.silent < limits.heartbeat_busy {
             return Verdict::Ask;
         }
-        match (is_busy, at.heartbeat_is_due || at.is_held) {
+        match (is_busy, at.heartbeat_is_due) {
             (true, _) => Verdict::Watched,
             (false, true) => Verdict::Well(Duration::ZERO),
             (false, false) => Verdict::Well(patience - at.silent),
@@ -136,12 +146,24 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_is_not_read_is_not_judged_by_its_silence() {
+    fn a_session_that_is_not_read_is_not_judged_by_its_silence_and_says_that_it_lives() {
         let mut session = Looked::default();
         assert_eq!(session.at(15 * SECOND, &silent(15 * SECOND)), Verdict::Ask);
         let held = Standing { is_held: true, ..silent(60 * SECOND) };
-        assert_eq!(session.at(60 * SECOND, &held), Verdict::Well(Duration::ZERO));
-        assert_eq!(session.at(61 * SECOND, &silent(15 * SECOND)), Verdict::Ask, "it is read again");
+        for seconds in 60..70 {
+            assert_eq!(session.at(seconds * SECOND, &held), Verdict::Ask);
+        }
+        assert_eq!(session.at(71 * SECOND, &silent(15 * SECOND)), Verdict::Ask, "it is read again");
+    }
+
+    #[test]
+    fn a_peer_that_has_said_all_is_not_asked_any_more() {
+        let mut session = Looked::default();
+        assert_eq!(session.at(15 * SECOND, &silent(15 * SECOND)), Verdict::Ask);
+        let over = Standing { is_over: true, awaits_replies: true, ..silent(60 * SECOND) };
+        assert_eq!(session.at(60 * SECOND, &over), Verdict::Well(15 * SECOND));
+        let stuck = Standing { held_up: 10 * SECOND, ..over };
+        assert_eq!(session.at(61 * SECOND, &stuck), Verdict::Stalled, "it leaves unread what it is sent");
     }
 
     #[test]

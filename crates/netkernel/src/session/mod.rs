@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
@@ -23,6 +24,7 @@ pub(crate) use violations::Violations;
 pub(crate) use watch::Watch;
 
 use self::reader::{Reader, ReaderEnd};
+use self::records::Heard;
 use self::watch::{One, Watching};
 use self::writer::WriterEnd;
 use crate::config::Limits;
@@ -54,7 +56,16 @@ pub(crate) struct Running {
     reader: AbortOnDropHandle<ReaderEnd>,
     writer: AbortOnDropHandle<WriterEnd>,
     write_stall: Duration,
+    heard: Arc<Heard>,
     _watching: Watching,
+}
+
+/// How a session's life went.
+pub(crate) struct Outcome {
+    pub(crate) ended: Ended,
+    pub(crate) reason: DownReason,
+    /// It broke after it had been made, or its peer did not answer its GOAWAY.
+    pub(crate) broke: bool,
 }
 
 /// Starts what reads, writes and watches over a session.
@@ -64,6 +75,7 @@ pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
     let write_stall = limits.write_stall;
     let heard = Arc::clone(&records.heard);
     let told = (Arc::clone(&heard), violations);
+    let listened = Arc::clone(&heard);
     let _watching = watch.over(One {
         link: Arc::clone(&link),
         session: handle.id,
@@ -76,48 +88,48 @@ pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
     let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), write_stall);
     let reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
-    Running { link, handle, reader, writer, write_stall, _watching }
+    Running { link, handle, reader, writer, write_stall, heard: listened, _watching }
 }
 
 impl Running {
-    /// Waits for the session's end and says why it ended, and whether another was promised in its place.
-    pub(crate) async fn ended(&mut self) -> (Ended, DownReason) {
-        let Self { link, handle, reader, writer, write_stall, .. } = self;
+    /// Waits for the session's end and says how it ended.
+    pub(crate) async fn ended(&mut self) -> Outcome {
+        let Self { link, handle, reader, writer, write_stall, heard, .. } = self;
         let end = tokio::select! {
-            ends = both_ends(reader, writer, *write_stall) => End::of(ends),
+            ends = both_ends(reader, writer, (heard, *write_stall)) => End::of(ends),
             reason = handle.kill.asked() => End::broken(reason),
         };
         // Nothing may touch the link on behalf of this session once its end is known.
         stop(reader).await;
         stop(writer).await;
-        (link.ended(handle.id, end.clean, end.promised), end.reason)
+        let (ended, broke) = link.ended(handle.id, end.good.ok_or(end.reason));
+        Outcome { ended, reason: end.reason, broke }
     }
 }
 
 /// How a session ended.
 struct End {
-    clean: bool,
-    promised: bool,
+    /// Both ends have said their GOAWAY; and whether the peer promised another.
+    good: Option<bool>,
     reason: DownReason,
 }
 
 impl End {
     fn broken(reason: DownReason) -> Self {
-        Self { clean: false, promised: false, reason }
+        Self { good: None, reason }
     }
 
     fn of((reader, writer): (ReaderEnd, WriterEnd)) -> Self {
         use Goaway::{Closing, Superseded};
-        let clean = |promised, reason| Self { clean: true, promised, reason };
+        let good = |promised, reason| Self { good: Some(promised), reason };
         match (reader, writer) {
-            // A peer that hangs up instead of answering has no more to say either, when we are leaving anyway.
-            (ReaderEnd::Goaway(_) | ReaderEnd::Lost, WriterEnd::Goaway(Closing)) => {
-                clean(false, DownReason::Disconnected)
-            }
-            (ReaderEnd::Goaway(Closing), WriterEnd::Goaway(Superseded)) => clean(false, DownReason::Closed),
+            (ReaderEnd::Goaway(_), WriterEnd::Goaway(Closing)) => good(false, DownReason::Disconnected),
+            (ReaderEnd::Goaway(Closing), WriterEnd::Goaway(Superseded)) => good(false, DownReason::Closed),
             (ReaderEnd::Goaway(Superseded), WriterEnd::Goaway(Superseded)) => {
-                clean(true, DownReason::LinkLost)
+                good(true, DownReason::LinkLost)
             }
+            // It may not have read what it was sent, nor know that the link is closed.
+            (ReaderEnd::Lost, WriterEnd::Goaway(Closing)) => Self::broken(DownReason::Disconnected),
             (ReaderEnd::Protocol, _) => Self::broken(DownReason::Protocol),
             (_, WriterEnd::Stalled) => Self::broken(DownReason::Stalled),
             _ => Self::broken(DownReason::LinkLost),
@@ -125,37 +137,51 @@ impl End {
     }
 }
 
-/// Waits for both halves. One that ends by its GOAWAY leaves the other time to answer; one that breaks does not.
+/// Waits for both halves. One that ends by its GOAWAY leaves the other time to end: for as long as it gets on with what
+/// was sent before. One that breaks does not.
 async fn both_ends(
     reader: &mut AbortOnDropHandle<ReaderEnd>,
     writer: &mut AbortOnDropHandle<WriterEnd>,
-    patience: Duration,
+    (heard, patience): (&Heard, Duration),
 ) -> (ReaderEnd, WriterEnd) {
-    let read = |end: Result<ReaderEnd, JoinError>| {
-        end.unwrap_or_else(|error| {
-            if error.is_panic() {
-                tracing::error!("session closed: the layer above panicked at what arrived");
-            }
-            ReaderEnd::Lost
-        })
-    };
-    let written = |end: Result<WriterEnd, JoinError>| end.unwrap_or(WriterEnd::Lost);
     tokio::select! {
         end = &mut *reader => match read(end) {
-            theirs @ ReaderEnd::Goaway(_) => {
-                let ours = tokio::time::timeout(patience, writer).await;
-                (theirs, ours.map_or(WriterEnd::Stalled, written))
-            }
+            // A writer ends by itself where the connection takes nothing for so long.
+            theirs @ ReaderEnd::Goaway(_) => (theirs, written(writer.await)),
             broken => (broken, WriterEnd::Gone),
         },
         end = &mut *writer => match written(end) {
-            ours @ WriterEnd::Goaway(_) => {
-                let theirs = tokio::time::timeout(patience, reader).await;
-                (theirs.map_or(ReaderEnd::Lost, read), ours)
-            }
+            ours @ WriterEnd::Goaway(_) => (answer(reader, heard, patience).await, ours),
             broken => (ReaderEnd::Lost, broken),
         },
     }
+}
+
+/// Waits for the peer's GOAWAY, until nothing was heard of it for so long.
+async fn answer(reader: &mut AbortOnDropHandle<ReaderEnd>, heard: &Heard, patience: Duration) -> ReaderEnd {
+    let begun = Instant::now();
+    loop {
+        let left = patience.saturating_sub(heard.silent_since(begun));
+        if left.is_zero() {
+            return ReaderEnd::Lost;
+        }
+        if let Ok(end) = tokio::time::timeout(left, &mut *reader).await {
+            return read(end);
+        }
+    }
+}
+
+fn read(end: Result<ReaderEnd, JoinError>) -> ReaderEnd {
+    end.unwrap_or_else(|error| {
+        if error.is_panic() {
+            tracing::error!("session closed: the layer above panicked at what arrived");
+        }
+        ReaderEnd::Lost
+    })
+}
+
+fn written(end: Result<WriterEnd, JoinError>) -> WriterEnd {
+    end.unwrap_or(WriterEnd::Lost)
 }
 
 async fn stop<T>(task: &mut AbortOnDropHandle<T>) {

@@ -151,6 +151,10 @@ impl Reader {
             count(&self.link.counters.bytes_received, bytes);
             if let Some(activate) = self.activate.take() {
                 activate();
+                if self.handle.kill.is_asked() {
+                    // It was given up meanwhile, and its messages are nobody's.
+                    return ReaderEnd::Lost;
+                }
             }
             match self.record(&mut record).await {
                 Ok(None) => {
@@ -284,8 +288,9 @@ impl Reader {
             }
             Kind::Goaway => {
                 let goaway = hello::decode(&frame.body).ok_or(Violation::Control)?;
+                self.heard.ends();
+                self.link.peer_ends(self.handle.id, goaway);
                 self.handle.drained.cancel();
-                self.link.peer_ends(self.handle.id);
                 return Ok(Some(goaway));
             }
         }

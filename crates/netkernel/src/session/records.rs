@@ -38,6 +38,8 @@ pub(super) struct Heard {
     times: AtomicU64,
     /// Nothing is read until another session has ended: silence says nothing.
     held: AtomicBool,
+    /// It has sent its last frame.
+    over: AtomicBool,
 }
 
 impl Heard {
@@ -47,6 +49,7 @@ impl Heard {
             last_ms: AtomicU64::new(0),
             times: AtomicU64::new(0),
             held: AtomicBool::new(false),
+            over: AtomicBool::new(false),
         })
     }
 
@@ -68,12 +71,26 @@ impl Heard {
         self.held.store(false, Ordering::Relaxed);
     }
 
+    /// It has sent its last frame.
+    pub(super) fn ends(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     pub(super) fn is_held(&self) -> bool {
         self.held.load(Ordering::Relaxed)
     }
 
     pub(super) fn times(&self) -> u64 {
         self.times.load(Ordering::Relaxed)
+    }
+
+    /// For how long nothing was heard since `begun`, not counting while nothing is read.
+    pub(super) fn silent_since(&self, begun: Instant) -> Duration {
+        if self.is_held() { Duration::ZERO } else { self.silence().min(begun.elapsed()) }
     }
 
     pub(super) fn silence(&self) -> Duration {

@@ -147,6 +147,7 @@ impl One {
             silent: self.heard.silence(),
             heard_times: self.heard.times(),
             is_held: self.heard.is_held(),
+            is_over: self.heard.is_over(),
             ..self.link.standing(self.session, Instant::now())
         };
         // After the link's lock was held, under which losses are counted and attention is drawn: one that is not seen here

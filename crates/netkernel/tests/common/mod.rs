@@ -5,6 +5,8 @@
     reason = "test support: each file uses its own part, and fails by panicking"
 )]
 
+pub(crate) mod line;
+
 use std::sync::Arc;
 use std::time::Duration;
 

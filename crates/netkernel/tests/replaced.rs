@@ -1,0 +1,314 @@
+//! Sessions that replace each other, or are closed, while one end is behind: what was sent arrives or is told as lost, at
+//! both ends, and nothing arrives after the link's end was told.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
+
+use bytes::Bytes;
+use common::line::Line;
+use common::{SECOND, TestNode, config, id, next, node, server, settle, start};
+use netkernel::{CallError, DownReason, Incarnation, MemoryNetwork, Net, PeerEvent, PeerEvents};
+use shim::{GOAWAY, MARK, PING, Shim, call, cast, control, define, frame, frames, put_varint};
+use tokio::time::Instant;
+
+/// A MARK after these sessions, of which some broke.
+fn mark(before: &[(u64, bool)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (session, lost) in before {
+        put_varint(&mut body, *session);
+        body.push(u8::from(*lost));
+    }
+    frame(MARK, 0, 0, None, &body)
+}
+
+fn goaway(reason: u8) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, None, &[reason])
+}
+
+/// A session of the peer `a`, its id, and a second that has taken over from it.
+async fn taken_over(network: &MemoryNetwork, b: &TestNode) -> ((Shim, u64), Shim) {
+    let (mut first, session) = Shim::welcomed(network, b, "a", Shim::hello("a", 1)).await;
+    first.finish().await.expect("READY");
+    first.record(&[mark(&[]), define(1, "sink"), define(2, "hold")].concat()).await;
+    settle().await;
+    let mut second = Shim::connect(network, b, "a").await;
+    second.record(&mark(&[(session, false)])).await;
+    settle().await;
+    ((first, session), second)
+}
+
+/// What is told until nothing more is, but for dials in vain.
+async fn told(events: &mut PeerEvents) -> Vec<PeerEvent> {
+    let mut told = Vec::new();
+    while let Ok(event) = tokio::time::timeout(SECOND / 100, events.recv()).await {
+        told.extend(event.unwrap());
+    }
+    told.retain(|event| !matches!(event, PeerEvent::Unreachable { .. }));
+    told
+}
+
+/// Casts one after the other, numbered, of a kilobyte each.
+fn cast_numbered(from: &TestNode, to: &TestNode, count: u32) {
+    for number in 0..count {
+        let mut body = number.to_be_bytes().to_vec();
+        body.resize(1_000, 0);
+        from.kernel.try_cast(&to.id(), &server("sink"), body.into()).unwrap();
+    }
+}
+
+/// The numbers of the casts that have arrived.
+fn arrived(at: &mut TestNode) -> Vec<u32> {
+    let bodies = std::iter::from_fn(|| at.casts.try_recv().ok());
+    bodies.map(|(_, body)| u32::from_be_bytes(body[..4].try_into().unwrap())).collect()
+}
+
+/// However long what went by the session before takes to arrive: it arrives, before what follows, and neither end takes
+/// the other for dead meanwhile, though calls wait that cannot be read before it.
+#[tokio::test(start_paused = true)]
+async fn what_is_on_its_way_arrives_when_a_session_over_a_slow_line_is_replaced() {
+    for dialed_by_slow in [true, false] {
+        let network = MemoryNetwork::new();
+        let a = node(&network, "a").await;
+        let line = Line::slow(network.host("b"), 2_000);
+        let mut b = start(config(&network, "b", 1).transport(line)).await;
+        b.connect(&a);
+        b.echo(&a, "connected").await.unwrap();
+        let mut events = [a.kernel.events(), b.kernel.events()];
+        // Half a minute.
+        cast_numbered(&a, &b, 60);
+        settle().await;
+        let begun = Instant::now();
+        let (dialer, other) = if dialed_by_slow { (&b, &a) } else { (&a, &b) };
+        dialer.kernel.dial(&other.address(), None, 3 * SECOND).await.unwrap();
+        let call = a.kernel.call(&b.id(), &server("echo"), Bytes::from("after"), 60 * SECOND);
+        assert_eq!(call.await.unwrap(), "after");
+        assert!(begun.elapsed() > 25 * SECOND, "{:?}", begun.elapsed());
+        assert_eq!(arrived(&mut b), (0..60).collect::<Vec<_>>());
+        for events in &mut events {
+            assert_eq!(told(events).await, []);
+        }
+        assert_eq!((a.sessions(&b), b.sessions(&a)), (1, 1));
+    }
+}
+
+/// A way that dies with the first connection: its reader finds nothing for so long, though the sender, who has read a GOAWAY
+/// and written its own, took it for well ended. So both learn of it.
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_never_read_of_a_session_that_ended_well_here_is_told_as_lost() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let line = Line::fast(network.host("b"));
+    let mut b = start(config(&network, "b", 1).transport(line.clone())).await;
+    b.connect(&a);
+    b.echo(&a, "connected").await.unwrap();
+    a.connect(&b);
+    let mut events = [a.kernel.events(), b.kernel.events()];
+    line.set_behind(true);
+    // What was being read goes through.
+    a.kernel.try_cast(&b.id(), &server("nobody"), Bytes::new()).unwrap();
+    settle().await;
+    cast_numbered(&a, &b, 60);
+    settle().await;
+    b.kernel.dial(&a.address(), None, SECOND).await.unwrap();
+    settle().await;
+    assert_eq!((a.sessions(&b), b.sessions(&a)), (1, 2), "it has ended at one end");
+    tokio::time::sleep(11 * SECOND).await;
+    a.echo(&b, "again").await.unwrap();
+    assert_eq!(arrived(&mut b), []);
+    for events in &mut events {
+        let told = told(events).await;
+        assert!(matches!(told[..], [PeerEvent::Down { .. }, PeerEvent::Up { .. }]), "{told:?}");
+    }
+    assert_eq!(a.kernel.peers()[0].casts_unacknowledged.messages, 0, "its windows are whole again");
+}
+
+/// The same, seen from the end whose session breaks: it tells the other, that may have ended it in good order.
+#[tokio::test(start_paused = true)]
+async fn a_session_that_breaks_after_its_goaway_is_named_to_the_peer() {
+    for answered in [true, false] {
+        let network = MemoryNetwork::new();
+        let b = node(&network, "b").await;
+        let ((mut first, session), mut second) = taken_over(&network, &b).await;
+        if answered {
+            first.record(&goaway(0)).await;
+            settle().await;
+        }
+        drop(first);
+        settle().await;
+        second.record(&control(PING, 1)).await;
+        settle().await;
+        let mut marks = Vec::new();
+        while let Ok(record) = tokio::time::timeout(SECOND, second.next_record()).await {
+            let record = record.expect("it lives");
+            marks.extend(
+                frames(&record).iter().filter(|frame| frame.kind == MARK).map(|mark| mark.body.to_vec()),
+            );
+        }
+        let named = |lost| frames(&mark(&[(session, lost)]))[0].body.to_vec();
+        let expected = if answered { vec![named(false)] } else { vec![named(false), named(true)] };
+        assert_eq!(marks, expected, "answered {answered}");
+    }
+}
+
+/// The same, seen from the end that is told so.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_lost_a_session_which_ended_well_here_loses_the_link() {
+    for (ended, broke) in [(true, true), (true, false), (false, true)] {
+        let network = MemoryNetwork::new();
+        let mut b = node(&network, "b").await;
+        let mut events = b.kernel.events();
+        let (mut first, session) = Shim::welcomed(&network, &b, "a", Shim::hello("a", 1)).await;
+        first.finish().await.unwrap();
+        first.record(&[mark(&[]), define(1, "hold"), call(1, 1, b"")].concat()).await;
+        let executing = b.held.recv().await.unwrap();
+        let waiting = b.kernel.call(&id("a"), &server("x"), Bytes::new(), 60 * SECOND);
+        b.kernel.try_cast(&id("a"), &server("x"), Bytes::from("written")).unwrap();
+        settle().await;
+        let mut second = Shim::connect(&network, &b, "a").await;
+        second.record(&control(PING, 1)).await;
+        settle().await;
+        if ended {
+            first.record(&goaway(0)).await;
+            settle().await;
+        }
+        assert_eq!(b.kernel.peers()[0].sessions, 2 - usize::from(ended));
+        second.record(&mark(&[(session, broke)])).await;
+        settle().await;
+        let is_lost = ended && broke;
+        let told = told(&mut events).await;
+        let down = told.iter().any(|event| matches!(event, PeerEvent::Down { .. }));
+        assert_eq!(down, is_lost, "{told:?}");
+        let unacknowledged = b.kernel.peers().first().map_or(0, |peer| peer.casts_unacknowledged.messages);
+        assert_eq!(unacknowledged, usize::from(!broke));
+        assert_eq!(executing.is_cancelled(), broke);
+        match tokio::time::timeout(SECOND, waiting).await {
+            Ok(waited) => assert_eq!((waited, broke), (Err(CallError::LinkDown), true)),
+            Err(_waits_on) => assert!(!broke),
+        }
+    }
+}
+
+/// A node becomes a later run of itself while it is behind in reading its peer. The peer is done with the closed session
+/// first, and dials again at once: the new session does not pass for the old one's successor.
+#[tokio::test(start_paused = true)]
+async fn a_session_closed_while_one_end_is_behind_leaves_no_call_hanging_and_no_window_shut() {
+    let network = MemoryNetwork::new();
+    let mut a = node(&network, "a").await;
+    let line = Line::fast(network.host("b"));
+    let b = start(config(&network, "b", 1).transport(line.clone())).await;
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    let mut events = [a.kernel.events(), b.kernel.events()];
+    // A call that `a` executes, and casts of which less than a quarter of a window: `a` owes credit for them.
+    let call = b.kernel.call(&a.id(), &server("hold"), Bytes::new(), 60 * SECOND);
+    let executing = a.held.recv().await.unwrap();
+    cast_numbered(&b, &a, 100);
+    settle().await;
+    line.set_behind(true);
+    // What was being read goes through.
+    a.kernel.try_cast(&b.id(), &server("nobody"), Bytes::new()).unwrap();
+    settle().await;
+    b.kernel.set_incarnation(Incarnation(2));
+    settle().await;
+    assert!(executing.is_cancelled(), "its link is down at that end");
+    tokio::time::sleep(5 * SECOND).await;
+    assert!(!a.sees(&b), "no session is made before the other end knows that, too");
+    line.set_behind(false);
+    let begun = Instant::now();
+    assert_eq!(call.await, Err(CallError::LinkDown));
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+    a.echo(&b, "again").await.unwrap();
+    assert_eq!(b.kernel.peers()[0].casts_unacknowledged.messages, 0);
+    for events in &mut events {
+        let told = told(events).await;
+        assert!(matches!(told[..], [PeerEvent::Down { .. }, PeerEvent::Up { .. }]), "{told:?}");
+    }
+}
+
+/// Over a slow line, too, with a session before the one that is closed.
+#[tokio::test(start_paused = true)]
+async fn down_is_told_after_the_last_message() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let line = Line::slow(network.host("b"), 3_000);
+    let mut b = start(config(&network, "b", 1).transport(line)).await;
+    b.connect(&a);
+    b.echo(&a, "connected").await.unwrap();
+    let mut events = b.kernel.events();
+    cast_numbered(&a, &b, 30);
+    settle().await;
+    b.kernel.dial(&a.address(), None, 3 * SECOND).await.unwrap();
+    settle().await;
+    cast_numbered(&a, &b, 20);
+    a.kernel.disconnect(&b.id(), true);
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::Closed, .. }), "{down:?}");
+    assert_eq!(arrived(&mut b), (0..30).chain(0..20).collect::<Vec<_>>());
+    settle().await;
+    assert_eq!(arrived(&mut b), []);
+}
+
+/// The session that carries messages breaks while the one before it is still being read: that ends with it.
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_peer_arrives_after_it_was_told_as_down() {
+    let network = MemoryNetwork::new();
+    let mut b = node(&network, "b").await;
+    let mut events = b.kernel.events();
+    let mut first = Shim::connect(&network, &b, "a").await;
+    first.record(&[define(1, "sink"), define(2, "hold")].concat()).await;
+    settle().await;
+    let mut second = Shim::connect(&network, &b, "a").await;
+    second.record(&control(PING, 1)).await;
+    first.record(&[cast(1, &[0; 4]), call(1, 2, b"")].concat()).await;
+    let executing = b.held.recv().await.unwrap();
+    drop(second);
+    let down = next(&mut events, |event| matches!(event, PeerEvent::Down { .. })).await;
+    assert!(matches!(down, PeerEvent::Down { reason: DownReason::LinkLost, .. }), "{down:?}");
+    assert_eq!((arrived(&mut b), executing.is_cancelled()), (vec![0], true));
+    first.record(&cast(1, &[1; 4])).await;
+    settle().await;
+    assert_eq!(arrived(&mut b), []);
+    first.hung_up().await;
+}
+
+/// A peer has said that it goes on by another session: that one is waited for as long as it is being made.
+#[tokio::test(start_paused = true)]
+async fn a_link_waits_for_the_session_that_its_peer_goes_on_by() {
+    for comes in [true, false] {
+        let network = MemoryNetwork::new();
+        let mut b = node(&network, "b").await;
+        let mut events = b.kernel.events();
+        let (mut first, session) = Shim::welcomed(&network, &b, "a", Shim::hello("a", 1)).await;
+        first.finish().await.unwrap();
+        first.record(&[mark(&[]), define(1, "hold"), call(7, 1, b"")].concat()).await;
+        let executing = b.held.recv().await.unwrap();
+        let waiting = b.kernel.call(&id("a"), &server("x"), Bytes::new(), 60 * SECOND);
+        settle().await;
+        let mut second = Shim::connect(&network, &b, "a").await;
+        first.record(&goaway(0)).await;
+        first.hung_up().await;
+        // Longer than a handshake takes.
+        tokio::time::sleep(5 * SECOND).await;
+        let up = told(&mut events).await;
+        assert!(matches!(up[..], [PeerEvent::Up { .. }]), "{up:?}");
+        if comes {
+            second.record(&[mark(&[(session, false)]), define(1, "sink"), cast(1, &[0; 4])].concat()).await;
+            settle().await;
+            assert_eq!((arrived(&mut b), executing.is_cancelled()), (vec![0], false));
+            // A third that breaks is nothing to the calls of the first.
+            drop(Shim::connect(&network, &b, "a").await);
+            settle().await;
+            assert!(!executing.is_cancelled() && told(&mut events).await.is_empty());
+            drop(second);
+        } else {
+            drop(second);
+        }
+        settle().await;
+        assert!(matches!(told(&mut events).await[..], [PeerEvent::Down { .. }]));
+        assert!(executing.is_cancelled());
+        assert_eq!(waiting.await, Err(CallError::LinkDown));
+    }
+}
