@@ -124,7 +124,8 @@ pub fn arbiter(data: &[u8]) {
         }
         let newcomer = Confirmed {
             session,
-            incarnation: Incarnation(u64::from(step[0] >> 6)),
+            incarnations: [step[0] >> 6, step[0] >> 4 & 3]
+                .map(|incarnation| Incarnation(u64::from(incarnation))),
             dialed_by_lower: step[1] & 1 == 1,
             connection: u64::from(step[2]),
         };
@@ -135,7 +136,7 @@ pub fn arbiter(data: &[u8]) {
             Verdict::Loses => assert_eq!(arbiter.present(), before),
         }
         seen.push(newcomer);
-        let rank = |one: &Confirmed| (one.incarnation, one.dialed_by_lower, one.connection);
+        let rank = |one: &Confirmed| (one.incarnations, one.dialed_by_lower, one.connection);
         let highest = seen.iter().map(rank).max();
         assert_eq!(arbiter.present().as_ref().map(rank), highest);
         let mut backwards = Arbiter::default();

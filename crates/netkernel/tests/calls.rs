@@ -1,12 +1,16 @@
 //! Every way a call can end.
 
 mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, config, id, node, server, settle, start};
 use netkernel::{CallError, Executed, MemoryNetwork, Net, Refusal, Role, SendError, ServerName, Stage};
+use shim::{CALL, PING, PONG, REPLY, Shim, WHOLE, control, frame, frames};
 
 #[tokio::test(start_paused = true)]
 async fn a_call_ends_at_its_deadline_and_the_callee_learns_it() {
@@ -52,6 +56,39 @@ async fn a_late_reply_reaches_nobody() {
     settle().await;
     second.reply(Bytes::from_static(b"in time"));
     assert_eq!(&next.await.unwrap()[..], b"in time");
+}
+
+/// A peer that answers a call by a PONG, and a PING by a reply: neither ends by it.
+#[tokio::test(start_paused = true)]
+async fn a_pong_ends_no_call_and_a_reply_no_ping() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut peer = Shim::connect(&network, &b, "peer").await;
+    let to = id("peer");
+    let call = b.kernel.call(&to, &server("x"), Bytes::new(), 60 * SECOND);
+    let ping = b.kernel.ping(&to, 60 * SECOND);
+    let answering = async {
+        let (mut called, mut pinged) = (None, None);
+        while called.is_none() || pinged.is_none() {
+            let record = peer.next_record().await.unwrap();
+            for frame in frames(&record) {
+                match frame.kind {
+                    CALL => called = Some(frame.id),
+                    PING if frame.id > 0 => pinged = Some(frame.id),
+                    _ => {}
+                }
+            }
+        }
+        let (called, pinged) = (called.unwrap(), pinged.unwrap());
+        let reply = |id, body: &[u8]| frame(REPLY, WHOLE, id, Some((0, 0, body.len() as u64)), body);
+        peer.record(&[control(PONG, called), reply(pinged, b"")].concat()).await;
+        tokio::time::sleep(3 * SECOND).await;
+        peer.record(&[reply(called, b"done"), control(PONG, pinged)].concat()).await;
+    };
+    let (called, pinged, ()) = tokio::join!(call, ping, answering);
+    assert_eq!(called.unwrap(), "done");
+    let took = pinged.unwrap();
+    assert!(took >= 3 * SECOND, "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,11 +8,11 @@ mod shim;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{SECOND, config, id, next, node, server, start};
+use common::{SECOND, config, id, next, node, server, settle, start};
 use netkernel::{
     CallError, ConnectError, DownReason, HandshakeError, Incarnation, MemoryNetwork, Net, PeerEvent,
 };
-use shim::Shim;
+use shim::{MARK, Shim, frame};
 
 #[tokio::test(start_paused = true)]
 async fn a_node_that_restarts_is_down_and_then_up_as_a_new_instance() {
@@ -150,6 +150,34 @@ async fn a_busy_node_takes_a_live_incumbent_for_alive() {
     );
     assert_eq!((b.sessions(&a), b.kernel.peers()[0].calls_pending), (1, 2));
     drop(calls);
+}
+
+/// A node that has much to read before it comes to the question whether it lives shows that it does by whatever it sends.
+/// One that sends nothing gives its id away.
+#[tokio::test(start_paused = true)]
+async fn a_live_node_behind_bulk_keeps_its_id() {
+    for talks in [true, false] {
+        let network = MemoryNetwork::new();
+        let b = node(&network, "b").await;
+        let mut live = Shim::connect(&network, &b, "a").await;
+        live.record(&frame(MARK, 0, 0, None, b"")).await;
+        settle().await;
+        b.kernel.try_cast(&id("a"), &server("sink"), vec![0; 1 << 20].into()).unwrap();
+        let talking = async {
+            while !talks || live.record(&frame(0x40, 0, 0, None, b"alive")).await {
+                tokio::time::sleep(SECOND / 10).await;
+            }
+        };
+        let claiming = async {
+            let mut namesake = Shim::unconfirmed(&network, &b, "namesake", Shim::hello_of("a", 1, 8)).await;
+            namesake.finish().await.unwrap()
+        };
+        let answer = tokio::select! {
+            () = talking => panic!("the living was closed"),
+            answer = claiming => answer,
+        };
+        assert_eq!(answer[0], u8::from(talks), "{answer:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

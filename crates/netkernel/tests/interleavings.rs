@@ -211,7 +211,7 @@ fn peer() -> Arc<Peer> {
 
 /// Of two sessions the later outranks the earlier.
 fn confirmed(session: SessionId) -> Confirmed {
-    Confirmed { session, incarnation: Incarnation(1), dialed_by_lower: true, connection: session.0 }
+    Confirmed { session, incarnations: [Incarnation(1); 2], dialed_by_lower: true, connection: session.0 }
 }
 
 fn registered(sessions: &[SessionId]) -> Arc<Mutex<Link>> {
@@ -294,7 +294,7 @@ fn a_session_that_broke_is_named_as_broken_to_the_peer() {
 
 /// A session of an instance that says to be of this run.
 fn of(session: SessionId, incarnation: u64) -> Confirmed {
-    Confirmed { incarnation: Incarnation(incarnation), ..confirmed(session) }
+    Confirmed { incarnations: [Incarnation(incarnation), Incarnation(1)], ..confirmed(session) }
 }
 
 /// Two kernels of one id finish their handshakes while neither has a session: whichever is first stays, whatever run each

@@ -174,8 +174,12 @@ impl Link {
 
     /// Of two sessions the later takes over from the earlier.
     fn activate(&self, session: SessionId) {
-        let confirmed =
-            Confirmed { session, incarnation: Incarnation(1), dialed_by_lower: true, connection: session.0 };
+        let confirmed = Confirmed {
+            session,
+            incarnations: [Incarnation(1); 2],
+            dialed_by_lower: true,
+            connection: session.0,
+        };
         let became = self.state().sessions.confirmed(confirmed);
         assert!(matches!(became, Confirmation::TakesOver { .. }));
         self.work.notify_waiters();

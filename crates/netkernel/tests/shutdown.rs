@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, id, next, node, server, settle};
-use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, Stopped, Transport};
-use shim::{CAST, GOAWAY, MARK, PING, Shim, control, credit, frame, frames};
+use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, SendError, Stopped, Transport};
+use shim::{CAST, GOAWAY, MARK, PING, PONG, Shim, control, credit, frame, frames};
 use tokio::io::AsyncWriteExt;
 
 #[tokio::test(start_paused = true)]
@@ -104,6 +104,59 @@ async fn drained_means_that_every_peer_said_that_it_has_read_all() {
         let (stopped, ()) = tokio::join!(a.kernel.shutdown(60 * SECOND), answering);
         assert_eq!((stopped, begun.elapsed().as_secs()), (ends, within), "{peer}");
         drop(shim);
+    }
+}
+
+/// Whatever a cast waits for, a shutdown hands it back at once: nothing is taken that would be dropped.
+#[tokio::test(start_paused = true)]
+async fn casts_that_wait_are_handed_back_when_a_shutdown_begins() {
+    for (waits_for, bytes) in [("credit", 0), ("room", 16_000)] {
+        let network = MemoryNetwork::new();
+        let a = node(&network, "a").await;
+        let mut peer = Shim::connect(&network, &a, "peer").await;
+        peer.record(&frame(MARK, 0, 0, None, b"")).await;
+        settle().await;
+        // For one server as many as a window has; for others as many as the network takes and may wait.
+        let name = |number: usize| server(&format!("x{}", number * bytes));
+        let mut taken = 0;
+        while a.kernel.try_cast(&id("peer"), &name(taken), vec![0; bytes].into()).is_ok() {
+            taken += 1;
+            if taken % 50 == 0 {
+                settle().await;
+            }
+        }
+        let mut casts = tokio::task::JoinSet::new();
+        for number in taken..taken + 100 {
+            let (kernel, name) = (a.kernel.clone(), name(number));
+            casts.spawn(
+                async move { kernel.cast(&id("peer"), &name, Bytes::from("waits"), 60 * SECOND).await },
+            );
+        }
+        settle().await;
+        assert_eq!(casts.len(), 100, "they wait for {waits_for}");
+        let mut seen = 0;
+        let reading = async {
+            settle().await;
+            while let Some(record) = peer.next_record().await {
+                for frame in frames(&record) {
+                    match frame.kind {
+                        CAST => seen += 1,
+                        PING => drop(peer.record(&control(PONG, frame.id)).await),
+                        GOAWAY => drop(peer.record(&shim::frame(GOAWAY, 0, 0, None, &[0])).await),
+                        _ => {}
+                    }
+                }
+            }
+        };
+        let begun = tokio::time::Instant::now();
+        let stopping = a.kernel.shutdown(20 * SECOND);
+        let ending = async { (casts.join_all().await, begun.elapsed()) };
+        let (stopped, (), (ended, took)) = tokio::join!(stopping, reading, ending);
+        for cast in ended {
+            assert!(matches!(&cast, Err(SendError::ShuttingDown { body }) if *body == "waits"), "{cast:?}");
+        }
+        assert!(took < SECOND, "{took:?}");
+        assert_eq!((stopped, seen), (Stopped::Drained, taken), "{waits_for}");
     }
 }
 

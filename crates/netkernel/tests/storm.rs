@@ -54,6 +54,7 @@ async fn what_arrives_is_in_order_and_never_twice() {
         }
     };
     let casting = async {
+        let mut sent = u64::from(count);
         for number in 0..count {
             // Every so often a message that goes in pieces.
             let bytes = if number % 1_000 == 7 { 100_000 } else { 4 };
@@ -70,15 +71,20 @@ async fn what_arrives_is_in_order_and_never_twice() {
         loop {
             let last = Bytes::copy_from_slice(&count.to_be_bytes());
             a.kernel.cast(&id("b"), &server("sink"), last, 30 * SECOND).await.unwrap();
+            sent += 1;
             if a.kernel.call(&id("b"), &server("echo"), Bytes::new(), 30 * SECOND).await.is_ok() {
-                return;
+                return sent;
             }
         }
     };
     let kernel_b = b.kernel.clone();
-    let (arrived, (), ()) =
+    let (arrived, sent, ()) =
         tokio::join!(receiving, casting, disturb(&network, &a.kernel, &kernel_b, &progress, &over));
     assert!(arrived > count / 2, "only {arrived} of {count} arrived");
+    let arrived = u64::from(arrived) + std::iter::from_fn(|| b.casts.try_recv().ok()).count() as u64;
+    let traffic = &a.kernel.peers()[0].traffic;
+    let told = traffic.messages_dropped + traffic.casts_unconfirmed;
+    assert!(arrived + told >= sent, "of {sent}, {arrived} arrived and {told} were told as lost");
 }
 
 /// Counts how often each call was executed.

@@ -1,6 +1,7 @@
 //! The calls this node has made to one peer and not yet seen the end of.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::PoisonError;
 
@@ -20,6 +21,8 @@ pub(super) struct PendingCalls {
 
 struct Pending {
     slot: ReplySlot,
+    /// It asks for a sign of life: a PONG ends it, and no reply.
+    is_ping: bool,
     /// The session the request was written to, if any byte of it was.
     session: Option<SessionId>,
 }
@@ -35,13 +38,25 @@ impl PendingCalls {
         if calls.len() >= self.max {
             return Err(slot);
         }
-        calls.insert(id, Pending { slot, session: None });
+        calls.insert(id, Pending { slot, is_ping: false, session: None });
         Ok(())
     }
 
-    /// Takes a call in, however many there are.
-    pub(super) fn insert_beyond(&self, id: CallId, slot: ReplySlot) {
-        self.calls().insert(id, Pending { slot, session: None });
+    /// Takes a PING in, which goes by this session, or hands its slot back when there are too many calls; one that is
+    /// `urgent` is taken in however many there are.
+    pub(super) fn insert_ping(
+        &self,
+        id: CallId,
+        slot: ReplySlot,
+        session: SessionId,
+        urgent: bool,
+    ) -> Result<(), ReplySlot> {
+        let mut calls = self.calls();
+        if calls.len() >= self.max && !urgent {
+            return Err(slot);
+        }
+        calls.insert(id, Pending { slot, is_ping: true, session: Some(session) });
+        Ok(())
     }
 
     /// The request is about to be written to a session. False if nobody waits for it any more.
@@ -61,7 +76,20 @@ impl PendingCalls {
 
     /// Ends a call with its outcome.
     pub(super) fn complete(&self, id: CallId, outcome: Result<Bytes, CallError>) {
-        let pending = self.calls().remove(&id);
+        self.end(id, false, outcome);
+    }
+
+    /// Ends a PING: the peer lives.
+    pub(super) fn answered(&self, id: CallId) {
+        self.end(id, true, Ok(Bytes::new()));
+    }
+
+    /// A peer that mistakes one for the other ends neither.
+    fn end(&self, id: CallId, is_ping: bool, outcome: Result<Bytes, CallError>) {
+        let pending = match self.calls().entry(id) {
+            Entry::Occupied(pending) if pending.get().is_ping == is_ping => Some(pending.remove()),
+            _ => None,
+        };
         if let Some(pending) = pending {
             // A caller that has gone meanwhile needs no answer.
             let _gone = pending.slot.send(outcome);

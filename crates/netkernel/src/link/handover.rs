@@ -235,6 +235,15 @@ impl Link {
         self.work.notify_waiters();
     }
 
+    /// Ends all sessions after what waits has been sent. Who waits for room is told that none will come.
+    pub(crate) fn shut_down(&self) {
+        let mut state = self.state();
+        state.shuts_down = true;
+        state.sessions.end_all(true);
+        self.tell_senders(state);
+        self.work.notify_waiters();
+    }
+
     /// The calls of sessions that ended in good order before there was an heir are from now on those of this one.
     fn adopt(&self, state: &mut State, heir: SessionId) {
         let alive = state.sessions.ids();

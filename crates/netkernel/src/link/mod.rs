@@ -110,6 +110,8 @@ struct State {
     /// The last peer a session was made with.
     peer: Option<Arc<Peer>>,
     round_trip: RoundTrip,
+    /// The kernel shuts down: nothing more is taken to be sent.
+    shuts_down: bool,
     closed: bool,
 }
 
@@ -149,6 +151,7 @@ impl Link {
                 wish: None,
                 peer: None,
                 round_trip: RoundTrip::default(),
+                shuts_down: false,
                 closed: false,
             }),
             limits,
@@ -221,6 +224,11 @@ impl Link {
     /// A reply to a call made here has come. One that nobody waits for is late, and dropped.
     pub(crate) fn replied(&self, id: CallId, outcome: Result<Bytes, Refusal>) {
         self.calls.complete(id, outcome.map_err(CallError::from));
+    }
+
+    /// The peer has given a sign of life that somebody awaits.
+    pub(crate) fn ponged(&self, id: CallId) {
+        self.calls.answered(id);
     }
 
     /// The peer has read as far as a milestone in the bulk.

@@ -38,6 +38,9 @@ impl Link {
     /// Queues a cast, or hands its body back; then, with `waits`, the caller is told when there may be room.
     fn queue_cast(&self, server: &ServerName, body: Bytes, waits: bool) -> Result<(), SendError> {
         let mut state = self.state();
+        if state.shuts_down {
+            return Err(SendError::ShuttingDown { body });
+        }
         if state.closed {
             return Err(SendError::NotConnected { node: self.id.clone(), body });
         }
@@ -132,6 +135,9 @@ impl Link {
     ) -> Result<(), CallError> {
         let busy = || CallError::Busy { node: self.id.clone() };
         let mut state = self.state();
+        if state.shuts_down {
+            return Err(CallError::ShuttingDown);
+        }
         if state.closed {
             return Err(CallError::NotConnected { node: self.id.clone() });
         }
@@ -162,13 +168,9 @@ impl Link {
         let Some(session) = state.sessions.owner() else {
             return Err(CallError::NotConnected { node: self.id.clone() });
         };
-        if probe {
-            self.calls.insert_beyond(id, slot);
-        } else {
-            self.calls.insert(id, slot).map_err(|_slot| CallError::Busy { node: self.id.clone() })?;
-        }
+        let busy = |_slot| CallError::Busy { node: self.id.clone() };
+        self.calls.insert_ping(id, slot, session, probe).map_err(busy)?;
         self.draw_attention();
-        self.calls.written(id, session);
         state.lanes.control(Control::Ping(id.0));
         self.wake_writers(state);
         Ok(())

@@ -98,12 +98,13 @@ async fn handshake(
     tracing::trace!(%address, peer = %node.id, "handshake answered");
     let visit = shared.visit(&node.id, welcome.hello.role);
     let _one_at_a_time = visit.link.dialing.lock().await;
-    let confirmed = Confirmed {
-        session: welcome.session,
-        incarnation: node.incarnation,
-        dialed_by_lower: shared.config.id < node.id,
-        connection: counter,
-    };
+    let dialed_by_lower = shared.config.id < node.id;
+    let mut incarnations = [incarnation, node.incarnation];
+    if !dialed_by_lower {
+        incarnations.reverse();
+    }
+    let confirmed =
+        Confirmed { session: welcome.session, incarnations, dialed_by_lower, connection: counter };
     visit.link.end_is_told().await;
     settle_instances(shared, &visit.link, &welcome.hello).await?;
     // Of two nodes that dial each other at once, the one whose session will not stay spares both the rest of it. Later
@@ -149,12 +150,12 @@ pub(super) async fn accept(
     if !shared.first_messages.is_new(&hello, limits.handshake_whole) {
         return Err(HandshakeError::Replayed);
     }
-    let confirmed = Confirmed {
-        session,
-        incarnation: hello.node.incarnation,
-        dialed_by_lower: hello.node.id < shared.config.id,
-        connection: hello.connection,
-    };
+    let dialed_by_lower = hello.node.id < shared.config.id;
+    let mut incarnations = [hello.node.incarnation, own];
+    if !dialed_by_lower {
+        incarnations.reverse();
+    }
+    let confirmed = Confirmed { session, incarnations, dialed_by_lower, connection: hello.connection };
     let mut opening = Opening::new(channel);
     let would_lose = || shared.link(&hello.node.id).is_some_and(|link| link.outranks(confirmed));
     let finish: Finish = match opening.receive().await {
@@ -252,8 +253,15 @@ async fn settle_instances(
     if instance == newcomer.instance {
         return Ok(());
     }
+    let before = shared.watch.heard(link);
     match probe(shared, link, shared.config.limits.probe).await {
         Ok(_lives) => Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation }),
+        // It may have a lot to read before it can answer; whatever it says meanwhile shows that it lives.
+        Err(CallError::Timeout { .. })
+            if shared.watch.heard(link).iter().any(|(session, times)| before.get(session) < Some(times)) =>
+        {
+            Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation })
+        }
         Err(CallError::Timeout { .. }) => {
             await_all(link.replaced(instance)).await;
             Ok(())

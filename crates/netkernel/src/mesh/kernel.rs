@@ -132,7 +132,7 @@ impl Kernel {
             shared.tasks.close();
             for link in shared.all_links() {
                 link.end_wish();
-                link.end_sessions(true);
+                link.shut_down();
             }
         });
         let drained = tokio::time::timeout(within, shared.tasks.wait()).await.is_ok();

@@ -2,7 +2,8 @@
 //!
 //! Both nodes of a pair may dial at the same moment, and both connections may succeed. Both ends decide by the
 //! same rule over the same facts, so they agree without a word: the session dialed by the node of the lower id
-//! stays; of two dialed by the same node, the later one. Only confirmed sessions are compared.
+//! stays; of two dialed by the same node, the later one. Before either, a session made under a later incarnation of a
+//! node stays. Only confirmed sessions are compared.
 
 use super::hello::SessionId;
 use crate::node::Incarnation;
@@ -11,8 +12,8 @@ use crate::node::Incarnation;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Confirmed {
     pub(crate) session: SessionId,
-    /// The peer's incarnation.
-    pub(crate) incarnation: Incarnation,
+    /// The incarnations under which it was made: of the node of the lower id, and of the other.
+    pub(crate) incarnations: [Incarnation; 2],
     /// Whether the node of the lower id dialed it.
     pub(crate) dialed_by_lower: bool,
     /// The dialer's connection counter.
@@ -70,9 +71,9 @@ impl Arbiter {
     }
 }
 
-/// A newer instance of the peer comes first: by the time it is confirmed, the older one was found dead.
-fn rank(confirmed: Confirmed) -> (Incarnation, bool, u64) {
-    (confirmed.incarnation, confirmed.dialed_by_lower, confirmed.connection)
+/// By facts that both ends have. What a node says of an earlier incarnation of its own is out of date.
+fn rank(confirmed: Confirmed) -> ([Incarnation; 2], bool, u64) {
+    (confirmed.incarnations, confirmed.dialed_by_lower, confirmed.connection)
 }
 
 #[cfg(test)]
@@ -80,13 +81,26 @@ mod tests {
     use super::*;
 
     fn session(id: u64, dialed_by_lower: bool, connection: u64) -> Confirmed {
-        Confirmed { session: SessionId(id), incarnation: Incarnation(1), dialed_by_lower, connection }
+        Confirmed { session: SessionId(id), incarnations: [Incarnation(1); 2], dialed_by_lower, connection }
+    }
+
+    /// The same, made under these incarnations.
+    fn of(lower: u64, higher: u64, session: Confirmed) -> Confirmed {
+        Confirmed { incarnations: [Incarnation(lower), Incarnation(higher)], ..session }
     }
 
     /// Every order of confirming and ending leaves both ends with the same session.
     #[test]
     fn both_ends_keep_the_same_session_in_every_order() {
         let sessions = [session(1, true, 4), session(2, false, 9), session(3, true, 5), session(4, false, 1)];
+        assert_one_winner(&sessions, SessionId(3));
+        // While both become later runs of themselves.
+        let [one, two, three, four] = sessions;
+        assert_one_winner(&[of(1, 2, one), of(2, 1, two), three, of(1, 3, four)], SessionId(2));
+        assert_one_winner(&[of(2, 2, one), of(2, 3, two), of(2, 1, three), of(2, 3, four)], SessionId(2));
+    }
+
+    fn assert_one_winner(sessions: &[Confirmed], expected: SessionId) {
         let winner = |order: &[usize]| {
             let mut arbiter = Arbiter::default();
             for &index in order {
@@ -95,7 +109,7 @@ mod tests {
             arbiter.present().unwrap().session
         };
         for order in permutations(sessions.len()) {
-            assert_eq!(winner(&order), SessionId(3), "order {order:?}");
+            assert_eq!(winner(&order), expected, "order {order:?}");
         }
     }
 
@@ -111,8 +125,10 @@ mod tests {
             assert!(arbiter.outranks(loser), "case {index}");
             assert_eq!(arbiter.confirmed(loser), Verdict::Loses);
         }
-        let newer = Confirmed { incarnation: Incarnation(2), ..session(6, false, 0) };
-        assert!(!arbiter.outranks(newer));
+        assert!(
+            !arbiter.outranks(of(2, 1, session(6, false, 0)))
+                && !arbiter.outranks(of(1, 2, session(6, false, 0)))
+        );
         arbiter.ended(SessionId(2));
         assert!(!arbiter.outranks(by_higher));
     }

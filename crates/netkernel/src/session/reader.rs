@@ -271,7 +271,7 @@ impl Reader {
             }
             Kind::Pong if pace::is_milestone(frame.id) => self.link.milestone_read(frame.id),
             Kind::Pong if frame.id == HEARTBEAT => self.link.heartbeat_answered(),
-            Kind::Pong => self.link.replied(CallId(frame.id), Ok(Bytes::new())),
+            Kind::Pong => self.link.ponged(CallId(frame.id)),
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {
                 let before = mark::decode(frame.body).ok_or(Violation::Control)?;

@@ -120,6 +120,13 @@ impl Watch {
         due.map(|(number, (session, _))| (*number, Arc::clone(session))).collect()
     }
 
+    /// How often each session of a link was heard so far.
+    pub(crate) fn heard(&self, link: &Arc<Link>) -> BTreeMap<SessionId, u64> {
+        let sessions = self.sessions();
+        let of_it = sessions.by_number.values().filter(|(one, _)| Arc::ptr_eq(&one.link, link));
+        of_it.map(|(one, _)| (one.session, one.heard.times())).collect()
+    }
+
     fn postpone(&self, number: u64, until: Duration) {
         if let Some((_, due)) = self.sessions().by_number.get_mut(&number) {
             *due = deadline_after(until);
