@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use gossip::liveness::{
-    Claim, FailureDetector, Input, Liveness, Output, Pace, Report, Signal, Swim, Talk,
-};
+use gossip::liveness::{Claim, FailureDetector, Input, Liveness, Output, Pace, Report, Signal, Swim, Talk};
 use netkernel::{Incarnation, NodeId};
 
 fn id(at: usize) -> NodeId {

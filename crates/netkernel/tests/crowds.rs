@@ -69,3 +69,39 @@ async fn a_crowd_of_casters_at_one_full_server_shares_four_windows_and_loses_not
         assert!(spent < MIB / 2, "{spent} bytes of credit are kept back for ever");
     }
 }
+
+/// A sender of small casts has a smaller window than a receiver of large ones keeps back.
+#[tokio::test(start_paused = true)]
+async fn no_caster_of_a_crowd_starves_whatever_its_casts_are() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 16).await;
+    let mut casters = Vec::new();
+    for number in 0..36 {
+        let caster = node(&network, &format!("caster-{number}")).await;
+        caster.kernel.dial(&b.local().address, None, SECOND).await.unwrap();
+        caster.kernel.connect(&id("b"), &b.local().address);
+        casters.push(caster);
+    }
+    let mut tasks = tokio::task::JoinSet::new();
+    for (number, caster) in casters.iter().enumerate() {
+        let kernel = caster.kernel.clone();
+        let mut body = (number as u32).to_be_bytes().to_vec();
+        // Six keep it full.
+        body.resize(if number < 6 { 16_000 } else { 600 }, 0);
+        tasks.spawn(async move {
+            while kernel.cast(&id("b"), &server("sink"), body.clone().into(), 60 * SECOND).await.is_ok() {}
+        });
+    }
+    // Each has a window at first.
+    for second in 0..20 {
+        let mut taken = [0; 36];
+        for _ in 0..1_000 {
+            for (_, body) in std::iter::from_fn(|| mailbox.try_recv().ok()).take(3) {
+                taken[u32::from_be_bytes(*body.first_chunk().unwrap()) as usize] += 1;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(second < 10 || taken.iter().all(|taken| *taken > 0), "second {second}: {taken:?}");
+    }
+    assert!(std::iter::from_fn(|| tasks.try_join_next()).next().is_none(), "a cast failed");
+}

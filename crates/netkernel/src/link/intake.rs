@@ -237,7 +237,7 @@ impl Link {
 
     /// The credit that is worth a frame.
     pub(crate) fn grants(&self, due: &mut Due) -> Vec<Grant> {
-        self.pressed.grants(due)
+        self.pressed.grants(due, || self.intake().waiting.keys().cloned().collect())
     }
 
     /// Offers a server some of its casts. True if any was taken.
@@ -260,6 +260,11 @@ impl Link {
         if catch_unwind(AssertUnwindSafe(offer)).is_err() {
             tracing::error!(peer = %self.id, "the layer above panicked at casts held for its servers");
         }
+        self.clear_intake();
+    }
+
+    /// Drops what waits for mailboxes here, which is counted.
+    pub(super) fn clear_intake(&self) {
         let mut intake = self.intake();
         let left = std::mem::take(&mut *intake);
         self.parked.store(0, Ordering::Relaxed);

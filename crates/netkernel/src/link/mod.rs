@@ -364,6 +364,8 @@ impl Link {
             inbound.cancel();
         }
         self.calls.fail_unless(|_| false, &self.id);
+        // What it held would count against other peers' windows for ever.
+        self.clear_intake();
         self.room.notify_waiters();
         self.work.notify_waiters();
     }

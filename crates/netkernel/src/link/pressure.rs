@@ -1,5 +1,6 @@
 //! What is held for this node's full servers, of all peers together.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -42,14 +43,15 @@ impl Pressed {
         self.pressure().release(server, casts, is_last, self.start.elapsed());
     }
 
-    /// The credit that is worth a frame, but for what is kept back.
-    pub(super) fn grants(&self, due: &mut Due) -> Vec<Grant> {
+    /// The credit that is worth a frame, but for what is kept back; `held` says for which servers casts of this peer wait.
+    pub(super) fn grants(&self, due: &mut Due, held: impl FnOnce() -> BTreeSet<ServerName>) -> Vec<Grant> {
         if !self.cuts.load(Ordering::Relaxed) && !due.keeps_back() {
             return due.ripe();
         }
+        let (held, now) = (held(), self.start.elapsed());
         let mut pressure = self.pressure();
-        pressure.relax(self.start.elapsed());
+        pressure.relax(now);
         self.cuts.store(!pressure.is_calm(), Ordering::Relaxed);
-        due.ripe_but(|server| pressure.kept_back(server))
+        due.ripe_but(now, |server| pressure.kept_back(server), |server| held.contains(server))
     }
 }

@@ -1,6 +1,7 @@
 //! The receiving side of credit: what mailboxes have taken, until the sender is told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::credit::{Grant, Load, WINDOW};
 use crate::node::ServerName;
@@ -8,23 +9,52 @@ use crate::node::ServerName;
 /// What mailboxes have taken and has not been given back yet.
 #[derive(Debug, Default)]
 pub(crate) struct Due {
-    taken: BTreeMap<ServerName, (Load, u64)>,
+    taken: BTreeMap<ServerName, Taken>,
     ripe: Vec<ServerName>,
     /// Some of it is kept back.
     keeps_back: bool,
 }
 
+/// What one server's mailbox has taken.
+#[derive(Debug, Default)]
+struct Taken {
+    load: Load,
+    refused: u64,
+    /// Since when nothing was taken, as far as was looked.
+    quiet_since: Option<Duration>,
+    /// Some was given because of that, and nothing was taken since.
+    relieved: bool,
+}
+
+impl Taken {
+    fn is_ripe(&self) -> bool {
+        is_ripe(self.load, self.refused, WINDOW)
+    }
+
+    fn give(&mut self, server: &ServerName, load: Load) -> Grant {
+        self.load = self.load.less(load);
+        Grant { server: server.clone(), load, refused: std::mem::take(&mut self.refused) }
+    }
+
+    /// Whether nothing was taken for a while, which happened for the first time.
+    fn is_in_want(&mut self, now: Duration) -> bool {
+        let since = *self.quiet_since.get_or_insert(now);
+        !self.relieved && now.saturating_sub(since) >= QUIET
+    }
+}
+
 impl Due {
     /// A mailbox took casts, of which it refused some for good.
     pub(crate) fn took(&mut self, server: &ServerName, casts: Load, refused: u64) {
-        let Some((load, refusals)) = self.taken.get_mut(server) else {
-            self.taken.insert(server.clone(), Default::default());
+        let Some(taken) = self.taken.get_mut(server) else {
+            self.taken.insert(server.clone(), Taken::default());
             return self.took(server, casts, refused);
         };
-        let was_ripe = is_ripe(*load, *refusals, WINDOW);
-        load.add(casts);
-        *refusals += refused;
-        if !was_ripe && is_ripe(*load, *refusals, WINDOW) {
+        let was_ripe = taken.is_ripe();
+        taken.load.add(casts);
+        taken.refused += refused;
+        (taken.quiet_since, taken.relieved) = (None, false);
+        if !was_ripe && taken.is_ripe() {
             self.ripe.push(server.clone());
         }
     }
@@ -36,30 +66,41 @@ impl Due {
         }
         let taken = &mut self.taken;
         let grant = |server: ServerName| {
-            let (load, refused) = taken.remove(&server)?;
+            let Taken { load, refused, .. } = taken.remove(&server)?;
             Some(Grant { server, load, refused })
         };
         self.ripe.drain(..).filter_map(grant).collect()
     }
 
     /// The same, where credit is kept back: of each server's, so much.
-    pub(crate) fn ripe_but(&mut self, kept_back: impl Fn(&ServerName) -> Load) -> Vec<Grant> {
+    ///
+    /// The sender's window may be smaller than that, for its casts to other servers count, too: then all that it sent is kept
+    /// back, and it sends nothing more. So what is left of a window is given, once, where nothing was taken for a while
+    /// and nothing of this peer is held.
+    pub(crate) fn ripe_but(
+        &mut self,
+        now: Duration,
+        kept_back: impl Fn(&ServerName) -> Load,
+        holds: impl Fn(&ServerName) -> bool,
+    ) -> Vec<Grant> {
         if self.taken.len() > FLOWS_MAX {
             return self.rest();
         }
         self.ripe.clear();
         self.keeps_back = false;
         let mut grants = Vec::new();
-        self.taken.retain(|server, (taken, refusals)| {
+        self.taken.retain(|server, taken| {
             let kept_back = kept_back(server);
-            let (load, refused) = (taken.less(kept_back), *refusals);
-            if is_ripe(load, refused, WINDOW.less(kept_back)) {
-                *taken = taken.less(load);
-                *refusals = 0;
-                grants.push(Grant { server: server.clone(), load, refused });
+            let (window, load) = (WINDOW.less(kept_back), taken.load.less(kept_back));
+            if is_ripe(load, taken.refused, window) {
+                grants.push(taken.give(server, load));
+            } else if kept_back != Load::default() && !holds(server) && taken.is_in_want(now) {
+                taken.relieved = true;
+                grants.push(taken.give(server, taken.load.at_most(window)));
             }
-            self.keeps_back |= kept_back != Load::default() && *taken != Load::default();
-            *taken != Load::default()
+            let is_left = taken.load != Load::default();
+            self.keeps_back |= kept_back != Load::default() && is_left;
+            is_left
         });
         grants
     }
@@ -74,7 +115,7 @@ impl Due {
         self.ripe.clear();
         self.keeps_back = false;
         let taken = std::mem::take(&mut self.taken).into_iter();
-        taken.map(|(server, (load, refused))| Grant { server, load, refused }).collect()
+        taken.map(|(server, Taken { load, refused, .. })| Grant { server, load, refused }).collect()
     }
 }
 
@@ -112,6 +153,9 @@ impl Grants {
 fn is_ripe(load: Load, refused: u64, window: Load) -> bool {
     refused > 0 || load.messages >= window.messages / 4 || load.bytes >= window.bytes / 4
 }
+
+/// How long nothing is taken of a sender that has used up its window; no shorter than a reader's pause between two looks.
+const QUIET: Duration = Duration::from_millis(32);
 
 /// Servers whose credit may be due at once.
 const FLOWS_MAX: usize = 1_024;
@@ -156,22 +200,49 @@ mod tests {
         let (mut due, a) = (Due::default(), server("a"));
         let all_but =
             |messages| move |_: &ServerName| Load { messages: WINDOW.messages - messages, bytes: 0 };
+        let but = |due: &mut Due, kept_back: &dyn Fn(&ServerName) -> Load| {
+            due.ripe_but(Duration::ZERO, kept_back, |_| false)
+        };
         let given = |grants: Vec<Grant>| grants.iter().map(|grant| grant.load.messages).sum::<u64>();
         let one = Load { messages: 1, bytes: 0 };
         (0..WINDOW.messages - 64 + 15).for_each(|_| due.took(&a, one, 0));
-        assert_eq!(given(due.ripe_but(all_but(64))), 0);
+        assert_eq!(given(but(&mut due, &all_but(64))), 0);
         assert!(due.keeps_back());
         due.took(&a, one, 0);
-        assert_eq!(given(due.ripe_but(all_but(64))), 16);
+        assert_eq!(given(but(&mut due, &all_but(64))), 16);
         due.took(&a, Load { messages: 1, bytes: 9 }, 1);
-        let refused = due.ripe_but(all_but(64));
+        let refused = but(&mut due, &all_but(64));
         assert_eq!((refused[0].load.messages, refused[0].refused), (1, 1), "a refusal is told at once");
-        assert_eq!(given(due.ripe_but(all_but(128))), 64);
-        assert_eq!(given(due.ripe_but(|_| Load::default())), WINDOW.messages - 128);
+        assert_eq!(given(but(&mut due, &all_but(128))), 64);
+        assert_eq!(given(but(&mut due, &|_| Load::default())), WINDOW.messages - 128);
         assert!(!due.keeps_back() && due.taken.is_empty());
         due.took(&a, one, 0);
-        assert_eq!((given(due.ripe_but(|_| Load::default())), due.keeps_back()), (0, false));
+        assert_eq!((given(but(&mut due, &|_| Load::default())), due.keeps_back()), (0, false));
         assert_eq!(given(due.rest()), 1);
+    }
+
+    #[test]
+    fn a_sender_in_want_is_given_what_is_left_of_a_window_once() {
+        let (mut due, a) = (Due::default(), server("a"));
+        let kept_back = |_: &ServerName| Load { messages: WINDOW.messages - 64, bytes: WINDOW.bytes - 4_096 };
+        let given = |due: &mut Due, ms, held| {
+            let grants = due.ripe_but(Duration::from_millis(ms), kept_back, |_| held);
+            grants.iter().map(|grant| (grant.load.messages, grant.load.bytes)).collect::<Vec<_>>()
+        };
+        due.took(&a, Load { messages: 200, bytes: 100_000 }, 0);
+        assert_eq!(given(&mut due, 1_000, false), []);
+        assert_eq!(given(&mut due, 1_031, false), []);
+        assert_eq!(given(&mut due, 1_040, true), [], "more of it waits to be taken");
+        assert_eq!(given(&mut due, 1_040, false), [(64, 4_096)]);
+        assert_eq!(given(&mut due, 9_000, false), [], "it has nothing to send");
+        due.took(&a, Load { messages: 64, bytes: 4_096 }, 0);
+        assert_eq!(given(&mut due, 9_001, false), []);
+        assert_eq!(given(&mut due, 9_033, false), [(64, 4_096)]);
+        assert_eq!(
+            due.rest()[0].load,
+            Load { messages: 136, bytes: 95_904 },
+            "nothing is given twice or lost"
+        );
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! A window is granted to each peer by itself, so fifty healthy peers may have fifty windows under way to one full server.
 //! When more than four are held for it, the receiver keeps back credit: of what the server takes, each peer is given so
 //! much less that the windows of all that wait for it are four together. What was kept back is given once nothing is held
-//! any more, by halves, lest all come at once again. A server that is held up by up to four peers, or keeps up with any
+//! any more, by halves, lest all come at once again; and a peer of which nothing is held and nothing was taken for a while is
+//! given one cut window of it, for its own may be so small that all of it is kept back. A server that is held up by up to four peers, or keeps up with any
 //! number, is never in here with less than whole windows.
 //!
 //! Source: windows set from the receiving end by what waits there, and raised again step by step, as in the credit update
@@ -98,6 +99,8 @@ const RAISED_EVERY: Duration = Duration::from_millis(32);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::credit::Credit;
+    use crate::proto::due::Due;
 
     fn server() -> ServerName {
         ServerName::new("full").unwrap()
@@ -171,5 +174,41 @@ mod tests {
         pressure.release(&server(), messages(4), false, Duration::ZERO);
         pressure.release(&server(), messages(1), true, Duration::ZERO);
         assert!(pressure.servers.is_empty());
+    }
+
+    /// Casts of this size, all of which are taken, while windows to other servers are used up.
+    fn is_never_in_want_for_long(pressure: &Pressure, bytes: usize, (others, other_bytes): (usize, usize)) {
+        let (mut credit, mut due) = (Credit::default(), Due::default());
+        for other in 0..others {
+            let other = ServerName::new(format!("other {other}")).unwrap();
+            while credit.spend(&other, other_bytes) {}
+        }
+        let mut sent_ms = 0;
+        for ms in (0..1_000).step_by(16) {
+            while credit.spend(&server(), bytes) {
+                due.took(&server(), Load::cast(bytes), 0);
+                sent_ms = ms;
+            }
+            let now = Duration::from_millis(ms);
+            for grant in due.ripe_but(now, |server| pressure.kept_back(server), |_| false) {
+                credit.refund(&grant.server, grant.load);
+            }
+            assert!(
+                ms - sent_ms <= 64,
+                "{bytes} bytes, {others} x {other_bytes}: nothing since {sent_ms} ms"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sender_whose_casts_were_taken_may_send_again_soon() {
+        for peers in [1, 5, 8, 16, 17, 33, 64, 256, 1_000] {
+            let pressure = crowd(peers);
+            for bytes in [0, 64, 450, 520, 600, 1_000, 2_000, 8_000, 16_000, 100_000, 4 << 20] {
+                for other in [(0, 0), (1, 16_000), (4, 1_000), (7, 16_000), (7, 0)] {
+                    is_never_in_want_for_long(&pressure, bytes, other);
+                }
+            }
+        }
     }
 }

@@ -50,6 +50,8 @@ pub(super) struct Reader {
     /// How long to wait before full mailboxes are offered their casts again, and until when.
     patience: Duration,
     offer_at: Option<Instant>,
+    /// How often since then a mailbox said that it may have room, and none had any.
+    false_rings: u32,
     gathered: Gathered,
     /// A call has begun by the record that is acted on.
     calls_begun: bool,
@@ -102,6 +104,7 @@ impl Reader {
             due: Due::default(),
             patience: OFFER_FIRST,
             offer_at: None,
+            false_rings: 0,
             gathered: Gathered::default(),
             calls_begun: false,
             arrived: Instant::now(),
@@ -128,12 +131,14 @@ impl Reader {
                 let offer_at = *self.offer_at.get_or_insert_with(|| Instant::now() + patience);
                 tokio::select! {
                     biased;
-                    () = self.link.mailbox_room() => {
-                        self.offer_again();
+                    // To one that says so without end this task would listen for ever.
+                    () = self.link.mailbox_room(), if self.false_rings < FALSE_RINGS_MAX => {
+                        self.false_rings = if self.offer_again() { 0 } else { self.false_rings + 1 };
                         continue;
                     }
                     () = tokio::time::sleep_until(offer_at) => {
                         self.offer_again();
+                        self.false_rings = 0;
                         continue;
                     }
                     next = records.next() => next,
@@ -230,12 +235,13 @@ impl Reader {
         self.gathered.bodies = bodies;
     }
 
-    /// Offers full mailboxes what is held for them, ever more rarely while they stay full.
-    fn offer_again(&mut self) {
+    /// Offers full mailboxes what is held for them, ever more rarely while they stay full. False if they took nothing.
+    fn offer_again(&mut self) -> bool {
         let taken = self.link.offer_casts(&*self.dispatch, &mut self.due);
         self.patience = if taken { OFFER_FIRST } else { (self.patience * 2).min(OFFER_MAX) };
         self.offer_at = None;
         self.give_credit();
+        taken
     }
 
     /// Sends the credit that is worth a frame; false if there is none.
@@ -405,5 +411,7 @@ const TTL_MS_MAX: u64 = 24 * 3_600 * 1_000;
 /// being the least a timer can wait, and then ever more rarely.
 const OFFER_FIRST: Duration = Duration::from_millis(1);
 const OFFER_MAX: Duration = Duration::from_millis(32);
+/// Many peers that wait for one mailbox are all told of room for one cast.
+const FALSE_RINGS_MAX: u32 = 16;
 /// Casts that a reader keeps room for between records; a record of the smallest holds ten times as many.
 const GATHERED_KEPT: usize = 1_024;
