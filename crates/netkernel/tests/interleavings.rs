@@ -71,12 +71,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use loom::sync::Mutex;
 use loom::thread;
-use netkernel::{Address, CallError, Incarnation, Node, NodeId, Peer, Role, Stage};
+use netkernel::{Address, CallError, DownReason, Incarnation, Node, NodeId, Peer, Role, Stage};
 
 use crate::call::{CallId, ReplySlot};
 use crate::calls::PendingCalls;
 use crate::latch::Latch;
-use crate::part::{Confirmation, Step, Waiting};
+use crate::part::{Confirmation, Ended, Step, Waiting};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{Goaway, SessionId};
 use crate::proto::mark::Predecessor;
@@ -289,6 +289,36 @@ fn a_session_that_broke_is_named_as_broken_to_the_peer() {
         let before = vec![Predecessor { session: OLD, lost: first }];
         assert_eq!(mark, Step::Mark(before), "and in the next MARK, if that is put after it");
         assert_eq!(link.sessions.owner(), Some(NEW));
+    });
+}
+
+/// The session that sends breaks while another is confirmed: either that goes on in its place, and nothing is told, or the
+/// link is told as down, and then as new.
+#[test]
+fn a_link_whose_session_breaks_while_another_is_confirmed_is_down_before_it_is_up() {
+    explore(|| {
+        let link = registered(&[OLD, NEW]);
+        run(&link, OLD);
+        let breaks = {
+            let link = Arc::clone(&link);
+            thread::spawn(move || {
+                let ended = {
+                    let mut link = link.lock().unwrap();
+                    let over = link.sessions.remove(OLD).expect("it was made");
+                    link.sessions.broke(OLD, over);
+                    link.sessions.left(over, Some(DownReason::Silent))
+                };
+                let withdrawn = link.lock().unwrap().sessions.withdraw();
+                assert!(withdrawn.is_none() || ended == Ended::Last);
+                withdrawn.map(|(_, reason)| reason)
+            })
+        };
+        let became = link.lock().unwrap().sessions.confirmed(confirmed(NEW));
+        let down = breaks.join().unwrap();
+        let Confirmation::TakesOver { is_new, replaced, .. } = became else { panic!("it takes over") };
+        assert_eq!((down, replaced), (is_new.then_some(Some(DownReason::Silent)), None));
+        let link = link.lock().unwrap();
+        assert!(link.sessions.is_announced() && !link.sessions.is_ending());
     });
 }
 

@@ -8,7 +8,7 @@ mod shim;
 use bytes::Bytes;
 use common::{SECOND, TestNode, config, id, next, node, server, settle, start};
 use netkernel::{MemoryNetwork, Net, OfflinePolicy, PeerEvent, PeerEvents, SendError};
-use shim::{CAST, CHUNK, PING, PONG, RESET, Shim, call, control, credit, define, frames};
+use shim::{CAST, CHUNK, GOAWAY, PING, PONG, RESET, Shim, call, control, credit, define, frame, frames};
 
 /// The messages that the next `Dropped` tells of.
 async fn dropped(events: &mut PeerEvents) -> u64 {
@@ -107,6 +107,40 @@ async fn casts_written_to_a_session_that_breaks_beside_another_are_told_as_uncon
         }
         drop(second);
     }
+}
+
+/// The peer goes on by another session, of which nothing has come yet, while the one it ended is stuck in writing: when that
+/// breaks, what it had taken to write is told exactly, and what still waits goes by the other.
+#[tokio::test(start_paused = true)]
+async fn casts_taken_by_a_session_that_its_peer_ended_and_that_breaks_are_told_as_unconfirmed() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut events = b.kernel.events();
+    let mut first = Shim::connect(&network, &b, "a").await;
+    let mut sent = 0;
+    // What the network takes is written, the rest waits.
+    while b.kernel.peers().is_empty() || b.kernel.peers()[0].queued_messages < 20 {
+        b.kernel.try_cast(&id("a"), &server("x"), vec![0; 10_000].into()).unwrap();
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    let mut second = Shim::connect(&network, &b, "a").await;
+    first.record(&frame(GOAWAY, 0, 0, None, &[0])).await;
+    settle().await;
+    let taken = sent - b.kernel.peers()[0].queued_messages as u64;
+    second.record(&control(PING, 1)).await;
+    settle().await;
+    assert_eq!(b.kernel.peers()[0].sessions, 2, "the first is stuck");
+    drop(first);
+    let mut came = 0;
+    while let Ok(record) = tokio::time::timeout(SECOND, second.next_record()).await {
+        came += frames(&record.unwrap()).iter().filter(|frame| frame.kind == CAST).count() as u64;
+    }
+    let status = &b.kernel.peers()[0];
+    assert_eq!((status.traffic.casts_unconfirmed, taken + came), (taken, sent));
+    assert_eq!(status.casts_unacknowledged.messages as u64, came, "those of the session which lives");
+    let told = next(&mut events, |event| !matches!(event, PeerEvent::Up { .. })).await;
+    assert_eq!(told, PeerEvent::Unconfirmed { id: id("a"), casts: taken });
 }
 
 /// A large cast of which the first pieces went by one session and the next by another, when the first breaks.

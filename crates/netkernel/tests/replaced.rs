@@ -7,6 +7,8 @@ mod common;
 #[path = "common/shim.rs"]
 mod shim;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use common::line::Line;
 use common::{SECOND, TestNode, config, id, next, node, server, settle, start};
@@ -310,5 +312,72 @@ async fn a_link_waits_for_the_session_that_its_peer_goes_on_by() {
         assert!(matches!(told(&mut events).await[..], [PeerEvent::Down { .. }]));
         assert!(executing.is_cancelled());
         assert_eq!(waiting.await, Err(CallError::LinkDown));
+    }
+}
+
+/// A sequence of numbers that is the same in every run.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % bound
+    }
+}
+
+/// Casts of all sizes over a line that takes its time, while both ends dial, become later runs of themselves, and the
+/// connections break: each cast arrives or is counted as lost where it was sent, no window stays shut, and one session is left.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_lost_without_a_word_whatever_becomes_of_the_sessions() {
+    for seed in 0..40 {
+        let network = MemoryNetwork::new();
+        let moment = Duration::from_millis(1);
+        let quick = |name| config(&network, name, 1).backoff(moment, 4 * moment);
+        let mut numbers = Numbers(seed);
+        let a = start(quick("a")).await;
+        let line = Line::slow(network.host("b"), [20_000, 1_000_000][numbers.below(2) as usize]);
+        let mut b = start(quick("b").transport(line)).await;
+        b.connect(&a);
+        a.connect(&b);
+        b.echo(&a, "connected").await.unwrap();
+        let (mut sent, mut incarnation, closes) = (0, 1, seed % 2 == 0);
+        let mut events = a.kernel.events();
+        for _ in 0..30 {
+            for _ in 0..numbers.below(30) {
+                let body = vec![0; [10, 500, 3_000, 40_000][numbers.below(4) as usize]];
+                sent += u64::from(a.kernel.try_cast(&b.id(), &server("sink"), body.into()).is_ok());
+            }
+            incarnation += 1;
+            match numbers.below(if closes { 6 } else { 4 }) {
+                0 => drop(a.kernel.dial(&b.address(), None, SECOND).await),
+                1 => drop(b.kernel.dial(&a.address(), None, SECOND).await),
+                2 => network.reset("a", "b"),
+                3 => {}
+                4 => a.kernel.set_incarnation(Incarnation(incarnation)),
+                _ => b.kernel.set_incarnation(Incarnation(incarnation)),
+            }
+            for _ in 0..numbers.below(20) {
+                tokio::task::yield_now().await;
+            }
+            tokio::time::sleep(moment * (numbers.below(3) * numbers.below(150)) as u32).await;
+        }
+        tokio::time::sleep(400 * SECOND).await;
+        let arrived = std::iter::from_fn(|| b.casts.try_recv().ok()).count() as u64;
+        let status = &a.kernel.peers()[0];
+        // What was still under way when a session that had been closed broke is told by `Down` alone.
+        let is_closing = |reason| matches!(reason, DownReason::Closed | DownReason::Disconnected);
+        let is_closed = told(&mut events)
+            .await
+            .iter()
+            .any(|event| matches!(event, PeerEvent::Down { reason, .. } if is_closing(*reason)));
+        let lost = status.traffic.messages_dropped + status.traffic.casts_unconfirmed;
+        assert!(
+            is_closed || arrived + lost >= sent,
+            "seed {seed}: of {sent}, {arrived} arrived and {lost} were told as lost"
+        );
+        // What is not worth a frame is less than a quarter of a window.
+        assert!(status.casts_unacknowledged.messages < 1_024, "seed {seed}: {status:?}");
+        assert!(status.casts_unacknowledged.bytes < 600_000, "seed {seed}: {status:?}");
+        assert_eq!((a.sessions(&b), b.sessions(&a), a.sees(&b)), (1, 1, true), "seed {seed}");
     }
 }
