@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 use std::time::Duration;
@@ -357,4 +357,39 @@ async fn a_server_that_tells_of_room_is_offered_what_waits_without_delay() {
         assert_eq!(body[..], number.to_be_bytes());
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
+}
+
+/// Says at once that there may be room, and has none.
+#[derive(Default)]
+struct Restless(AtomicUsize);
+
+impl Dispatch for Restless {
+    fn cast(&self, _: &Arc<Peer>, _: &ServerName, _: Bytes) -> Result<(), Refusal> {
+        assert!(self.0.fetch_add(1, Ordering::Relaxed) < 10_000, "asked without end");
+        Err(Refusal::Overloaded)
+    }
+
+    fn wake_with_room(&self, _: &ServerName, _: &Bytes, waker: &Waker) {
+        waker.wake_by_ref();
+    }
+
+    fn call(&self, _: &Arc<Peer>, _: &ServerName, body: Bytes, responder: Responder) {
+        responder.reply(body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_tells_of_room_it_does_not_have_is_asked_by_the_clock() {
+    let network = MemoryNetwork::new();
+    let a = node(&network, "a").await;
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
+    let restless = Arc::new(Restless::default());
+    b.serve(Arc::clone(&restless) as Arc<dyn Dispatch>);
+    a.kernel.connect(&id("b"), &b.local().address);
+    a.kernel.cast(&id("b"), &server("full"), Bytes::from_static(b"x"), SECOND).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    let asked = restless.0.load(Ordering::Relaxed);
+    assert!((30..2_000).contains(&asked), "asked {asked} times in a second");
+    let answer = a.kernel.call(&id("b"), &server("echo"), Bytes::from_static(b"y"), SECOND).await;
+    assert_eq!(answer.unwrap(), "y");
 }
