@@ -1,12 +1,16 @@
 //! Many healthy peers that cast to one full server: what is held for it does not grow with their number.
 
 mod common;
+#[expect(dead_code, reason = "this file uses a part of it")]
+#[path = "common/shim.rs"]
+mod shim;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use common::{SECOND, id, node, server, settle, small};
+use common::{SECOND, TestNode, id, node, server, settle, small};
 use netkernel::{MemoryNetwork, Net};
+use shim::{MARK, Shim, cast, define, frame, put_varint};
 
 const MIB: usize = 1 << 20;
 
@@ -104,4 +108,58 @@ async fn no_caster_of_a_crowd_starves_whatever_its_casts_are() {
         assert!(second < 10 || taken.iter().all(|taken| *taken > 0), "second {second}: {taken:?}");
     }
     assert!(std::iter::from_fn(|| tasks.try_join_next()).next().is_none(), "a cast failed");
+}
+
+/// One that takes the place of a session and then breaks, while the first still brings what it was sent.
+#[tokio::test(start_paused = true)]
+async fn windows_are_whole_again_after_links_that_ended_with_casts_held() {
+    let network = MemoryNetwork::new();
+    let (kernel, mut mailbox) = small(&network, "b", 16).await;
+    let (casts, held) = (tokio::sync::mpsc::channel(1).1, tokio::sync::mpsc::channel(1).1);
+    let b = TestNode { kernel, casts, held };
+    for name in ["x", "y", "z", "v", "w"] {
+        let (mut first, session) = Shim::welcomed(&network, &b, name, Shim::hello(name, 1)).await;
+        assert_eq!(first.finish().await.unwrap()[0], 0);
+        first.record(&[frame(MARK, 0, 0, None, b""), define(1, "sink")].concat()).await;
+        let mut second = Shim::connect_as(&network, &b, name, Shim::hello(name, 1)).await;
+        let mut before = Vec::new();
+        put_varint(&mut before, session);
+        before.push(0);
+        second.record(&frame(MARK, 0, 0, None, &before)).await;
+        settle().await;
+        drop(second);
+        settle().await;
+        first.record(&cast(1, &[0; 300]).repeat(40)).await;
+        settle().await;
+        drop(first);
+        tokio::time::sleep(15 * SECOND).await;
+    }
+    assert_eq!(b.kernel.peers().len(), 0);
+    while mailbox.try_recv().is_ok() {}
+    let (count, mut tasks) = (300, tokio::task::JoinSet::new());
+    let mut casters = Vec::new();
+    for number in 0..6 {
+        let caster = node(&network, &format!("caster-{number}")).await;
+        caster.kernel.dial(&b.address(), None, SECOND).await.unwrap();
+        caster.kernel.connect(&id("b"), &b.address());
+        let kernel = caster.kernel.clone();
+        tasks.spawn(async move {
+            for _ in 0..count {
+                kernel.cast(&id("b"), &server("sink"), vec![0; 16_000].into(), 600 * SECOND).await.unwrap();
+            }
+        });
+        casters.push(caster);
+    }
+    for step in 0..6 * count {
+        mailbox.recv().await.unwrap();
+        if step % 20 == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    tasks.join_all().await;
+    tokio::time::sleep(SECOND).await;
+    for caster in &casters {
+        let spent = caster.kernel.peers()[0].casts_unacknowledged.bytes;
+        assert!(spent < MIB / 2, "{spent} bytes of credit are kept back for ever");
+    }
 }

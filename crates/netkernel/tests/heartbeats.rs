@@ -8,7 +8,7 @@ mod shim;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{SECOND, config, node, server, start};
+use common::{SECOND, config, id, node, server, start};
 use netkernel::{CallError, MemoryNetwork, Net};
 use shim::{PING, PONG, Shim, control, frames};
 use tokio::time::Instant;
@@ -86,4 +86,40 @@ async fn a_call_made_to_a_peer_that_has_fallen_silent_ends_the_session() {
     assert!(matches!(call, Err(CallError::LinkDown)), "{call:?}");
     // It was silent for longer than two seconds, is looked at within two, and has five.
     assert!(called.elapsed() <= 8 * SECOND, "it took {:?}", called.elapsed());
+}
+
+/// A process that was stopped, or whose machine slept: what it did not hear meanwhile is not its peers' fault.
+#[tokio::test(start_paused = true)]
+async fn a_process_that_stood_still_gives_its_peers_the_time_to_answer() {
+    // At different times before the next beat.
+    for ms in (0..1_000).step_by(150) {
+        let network = MemoryNetwork::new();
+        let b = node(&network, "b").await;
+        let mut peer = Shim::connect(&network, &b, "peer").await;
+        peer.record(&control(PONG, 1 << 62)).await;
+        let (to, server) = (id("peer"), server("busy"));
+        let call = b.kernel.call(&to, &server, Bytes::new(), 3_600 * SECOND);
+        let answering = async {
+            let until = Instant::now() + 60 * SECOND;
+            while let Ok(record) = tokio::time::timeout_at(until, peer.next_record()).await {
+                let record = record.expect("the session lives");
+                for ping in frames(&record).iter().filter(|frame| frame.kind == PING) {
+                    tokio::time::sleep(Duration::from_millis(600)).await;
+                    peer.record(&control(PONG, ping.id)).await;
+                }
+            }
+        };
+        let standing_still = async {
+            tokio::time::sleep(SECOND).await;
+            // Once while it is well, and once while a question waits for its answer.
+            tokio::time::advance(30 * SECOND + Duration::from_millis(ms)).await;
+            tokio::time::sleep(Duration::from_millis(2_200)).await;
+            tokio::time::advance(30 * SECOND).await;
+        };
+        tokio::select! {
+            ended = call => panic!("{ms} ms: {ended:?}"),
+            _ = async { tokio::join!(answering, standing_still) } => {}
+        }
+        assert_eq!(b.kernel.peers()[0].sessions, 1);
+    }
 }

@@ -21,9 +21,19 @@ use crate::proto::due::Due;
 /// The casts that wait here for their mailboxes, in order for each server.
 #[derive(Default)]
 pub(super) struct Intake {
-    waiting: BTreeMap<ServerName, VecDeque<Group>>,
+    waiting: BTreeMap<ServerName, Waiting>,
     messages: usize,
     bytes: usize,
+    /// The link is gone: nothing is to wait here any more.
+    closed: bool,
+}
+
+/// The casts that wait for one server.
+#[derive(Default)]
+struct Waiting {
+    groups: VecDeque<Group>,
+    /// All of them, those on offer included.
+    held: Load,
 }
 
 /// Rung when a mailbox that had no room may have some.
@@ -47,6 +57,26 @@ impl Wake for Bell {
 struct Group {
     from: Arc<Peer>,
     bodies: Vec<Bytes>,
+    /// So many of them were taken: the rest is moved to the front rarely, not for each cast.
+    taken: usize,
+}
+
+impl Group {
+    fn left(&self) -> &[Bytes] {
+        &self.bodies[self.taken..]
+    }
+
+    fn took(&mut self, messages: usize) -> Load {
+        let taken = &mut self.bodies[self.taken..][..messages];
+        let load = Load::casts(taken);
+        taken.fill(Bytes::new());
+        self.taken += messages;
+        if self.taken > self.bodies.len() / 2 {
+            self.bodies.drain(..self.taken);
+            self.taken = 0;
+        }
+        load
+    }
 }
 
 impl Intake {
@@ -56,20 +86,28 @@ impl Intake {
 
     /// Takes the first casts of a server out. Its entry stays, so that what comes meanwhile waits behind them.
     fn take_first(&mut self, server: &ServerName) -> Option<Group> {
-        self.waiting.get_mut(server)?.pop_front()
+        self.waiting.get_mut(server)?.groups.pop_front()
     }
 
     /// Puts back what is left of casts that were taken out, of which their server took so many. Says whether none waits
-    /// there any more.
-    fn put_back(&mut self, server: &ServerName, left: Group, taken: Load) -> bool {
-        self.less(taken);
-        if !left.bodies.is_empty() {
-            self.waiting.entry(server.clone()).or_default().push_front(left);
-        } else if self.waiting.get(server).is_some_and(VecDeque::is_empty) {
-            self.waiting.remove(server);
-            return true;
+    /// there any more; nothing if all were given up meanwhile, with their link.
+    fn put_back(&mut self, server: &ServerName, left: Group, taken: Load) -> Option<bool> {
+        let waiting = self.waiting.get_mut(server)?;
+        waiting.held = waiting.held.less(taken);
+        if !left.left().is_empty() {
+            waiting.groups.push_front(left);
         }
-        false
+        let is_last = waiting.groups.is_empty();
+        if is_last {
+            self.waiting.remove(server);
+        }
+        self.less(taken);
+        Some(is_last)
+    }
+
+    fn take_all(&mut self) -> Self {
+        let closed = self.closed;
+        std::mem::replace(self, Self { closed, ..Self::default() })
     }
 
     fn less(&mut self, casts: Load) {
@@ -78,19 +116,21 @@ impl Intake {
     }
 
     fn add(&mut self, from: &Arc<Peer>, server: &ServerName, body: &Bytes, bytes_max: usize) -> bool {
-        let groups = self.waiting.get(server);
-        let waiting: usize = groups.into_iter().flatten().map(|group| group.bodies.len()).sum();
-        if self.bytes + cost_bytes(body) > bytes_max || waiting as u64 >= 2 * WINDOW.messages {
+        let held = self.waiting.get(server).map_or(0, |waiting| waiting.held.messages);
+        if self.closed || self.bytes + cost_bytes(body) > bytes_max || held >= 2 * WINDOW.messages {
             return false;
         }
-        let groups = self.waiting.entry(server.clone()).or_default();
+        let waiting = self.waiting.entry(server.clone()).or_default();
         // A body that came in one frame would keep what its reader read with it, many times its size.
         let body = if body.len() < COPIED_BYTES_MAX { Bytes::copy_from_slice(body) } else { body.clone() };
         self.messages += 1;
         self.bytes += cost_bytes(&body);
-        match groups.back_mut().filter(|group| Arc::ptr_eq(&group.from, from)) {
+        waiting.held.add(Load::cast(body.len()));
+        match waiting.groups.back_mut().filter(|group| Arc::ptr_eq(&group.from, from)) {
             Some(group) => group.bodies.push(body),
-            None => groups.push_back(Group { from: Arc::clone(from), bodies: vec![body] }),
+            None => {
+                waiting.groups.push_back(Group { from: Arc::clone(from), bodies: vec![body], taken: 0 });
+            }
         }
         true
     }
@@ -112,17 +152,16 @@ struct OnOffer<'a> {
 
 impl OnOffer<'_> {
     fn took(&mut self, messages: usize) {
-        self.taken.add(Load::casts(&self.group.bodies[..messages]));
-        self.group.bodies.drain(..messages);
+        self.taken.add(self.group.took(messages));
     }
 }
 
 impl Drop for OnOffer<'_> {
     fn drop(&mut self) {
-        let left =
-            Group { from: Arc::clone(&self.group.from), bodies: std::mem::take(&mut self.group.bodies) };
+        let bodies = std::mem::take(&mut self.group.bodies);
+        let left = Group { from: Arc::clone(&self.group.from), bodies, taken: self.group.taken };
         let mut intake = self.link.intake();
-        let is_last = intake.put_back(self.server, left, self.taken);
+        let Some(is_last) = intake.put_back(self.server, left, self.taken) else { return };
         self.link.pressed.release(self.server, self.taken, is_last);
         self.link.parked.store(intake.messages, Ordering::Relaxed);
     }
@@ -221,7 +260,7 @@ impl Link {
             while let Some(group) = self.take_first(server) {
                 let mut offer = OnOffer { link: self, server, group, taken: Load::default() };
                 any |= self.offer(dispatch, &mut offer, due);
-                if let Some(next) = offer.group.bodies.first() {
+                if let Some(next) = offer.group.left().first() {
                     dispatch.wake_with_room(server, next, &self.mailboxes_waker());
                     break;
                 }
@@ -237,12 +276,12 @@ impl Link {
 
     /// The credit that is worth a frame.
     pub(crate) fn grants(&self, due: &mut Due) -> Vec<Grant> {
-        self.pressed.grants(due, || self.intake().waiting.keys().cloned().collect())
+        self.pressed.grants(due, |server| self.holds_casts_for(server))
     }
 
     /// Offers a server some of its casts. True if any was taken.
     fn offer(&self, dispatch: &dyn Dispatch, offer: &mut OnOffer<'_>, due: &mut Due) -> bool {
-        let bodies = &offer.group.bodies;
+        let bodies = offer.group.left();
         let accepted = dispatch.casts(&offer.group.from, offer.server, bodies);
         let taken = accepted.messages.min(bodies.len());
         due.took(offer.server, Load::casts(&bodies[..taken]), accepted.refused as u64);
@@ -260,24 +299,28 @@ impl Link {
         if catch_unwind(AssertUnwindSafe(offer)).is_err() {
             tracing::error!(peer = %self.id, "the layer above panicked at casts held for its servers");
         }
-        self.clear_intake();
+        self.drop_intake();
     }
 
-    /// Drops what waits for mailboxes here, which is counted.
-    pub(super) fn clear_intake(&self) {
+    /// Drops all that is held here, counts it, and releases it where the holdings of all peers are counted.
+    fn drop_intake(&self) {
         let mut intake = self.intake();
-        let left = std::mem::take(&mut *intake);
+        let left = intake.take_all();
         self.parked.store(0, Ordering::Relaxed);
-        for (server, groups) in &left.waiting {
-            let mut held = Load::default();
-            groups.iter().for_each(|group| held.add(Load::casts(&group.bodies)));
-            self.pressed.release(server, held, true);
+        for (server, waiting) in &left.waiting {
+            self.pressed.release(server, waiting.held, true);
         }
         drop(intake);
         if left.messages > 0 {
             tracing::warn!(peer = %self.id, casts = left.messages, "casts lost with their link before their servers had room");
             count(&self.counters.casts_refused, left.messages);
         }
+    }
+
+    /// The link is being removed: nothing is held here any more, nor ever again.
+    pub(super) fn close_intake(&self) {
+        self.intake().closed = true;
+        self.drop_intake();
     }
 
     pub(super) fn parked(&self) -> (usize, usize) {
@@ -287,3 +330,86 @@ impl Link {
 
 /// A larger body came in pieces and has memory of its own.
 const COPIED_BYTES_MAX: usize = 64 * 1_024;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::call::Responder;
+    use crate::config::Limits;
+    use crate::error::Refusal;
+    use crate::link::Pressed;
+    use crate::metrics::Labels;
+    use crate::node::{Address, Incarnation, Node, NodeId, Role};
+
+    /// Takes so many casts.
+    struct Takes(Mutex<Vec<Bytes>>, usize);
+
+    impl Dispatch for Takes {
+        fn cast(&self, _from: &Arc<Peer>, _server: &ServerName, body: Bytes) -> Result<(), Refusal> {
+            let mut taken = self.0.lock().unwrap();
+            if taken.len() == self.1 {
+                return Err(Refusal::Overloaded);
+            }
+            taken.push(body);
+            Ok(())
+        }
+
+        fn call(&self, _from: &Arc<Peer>, _server: &ServerName, _body: Bytes, responder: Responder) {
+            responder.refuse(Refusal::NoProc);
+        }
+    }
+
+    fn link(pressed: &Arc<Pressed>) -> (Arc<Link>, Arc<Peer>) {
+        let id = NodeId::new("peer").unwrap();
+        let labels = Labels::of_peer(&id, &id, Role::Node);
+        let address = Address::new("peer", 1).unwrap();
+        let node = Node { id: id.clone(), address, incarnation: Incarnation(1) };
+        let peer = Arc::new(Peer { node, role: Role::Node });
+        (Link::new(labels, id.clone(), Limits::default(), pressed), peer)
+    }
+
+    fn casts(count: u32) -> Vec<Bytes> {
+        (0..count).map(|number| Bytes::copy_from_slice(&number.to_be_bytes())).collect()
+    }
+
+    #[test]
+    fn what_a_link_that_is_removed_held_is_released_and_nothing_is_held_again() {
+        let pressed = Arc::new(Pressed::new());
+        let ((link, peer), server) = (link(&pressed), ServerName::new("full").unwrap());
+        let full = Takes(Mutex::default(), 0);
+        for _ in 0..2 {
+            link.take_in(&full, &peer, &server, &casts(10), &mut Due::default());
+            link.close();
+            assert_eq!(link.parked(), (0, 0));
+            assert!(pressed.is_at_rest());
+        }
+        assert_eq!(link.counters.casts_refused.value(), 10);
+    }
+
+    #[test]
+    fn casts_of_a_slow_server_are_offered_in_order_and_counted_each_once() {
+        let pressed = Arc::new(Pressed::new());
+        let ((link, peer), server) = (link(&pressed), ServerName::new("slow").unwrap());
+        let all = casts(1_000);
+        let mut slow = Takes(Mutex::default(), 0);
+        let mut due = Due::default();
+        link.take_in(&slow, &peer, &server, &all[..600], &mut due);
+        for room in (0..=1_000).step_by(7) {
+            if room == 350 {
+                link.take_in(&slow, &peer, &server, &all[600..], &mut due);
+            }
+            slow.1 = room;
+            link.offer_casts(&slow, &mut due);
+            let came = if room < 350 { 600 } else { 1_000 };
+            let left: usize = all[room.min(came)..came].iter().map(cost_bytes).sum();
+            assert_eq!(link.parked(), (came - room.min(came), left));
+        }
+        slow.1 = usize::MAX;
+        link.offer_casts(&slow, &mut due);
+        assert_eq!(*slow.0.lock().unwrap(), all);
+        assert_eq!((link.parked(), link.holds_casts_for(&server)), ((0, 0), false));
+        assert!(pressed.is_at_rest());
+    }
+}

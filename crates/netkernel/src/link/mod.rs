@@ -365,7 +365,7 @@ impl Link {
         }
         self.calls.fail_unless(|_| false, &self.id);
         // What it held would count against other peers' windows for ever.
-        self.clear_intake();
+        self.close_intake();
         self.room.notify_waiters();
         self.work.notify_waiters();
     }

@@ -1,6 +1,5 @@
 //! What is held for this node's full servers, of all peers together.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -43,15 +42,24 @@ impl Pressed {
         self.pressure().release(server, casts, is_last, self.start.elapsed());
     }
 
-    /// The credit that is worth a frame, but for what is kept back; `held` says for which servers casts of this peer wait.
-    pub(super) fn grants(&self, due: &mut Due, held: impl FnOnce() -> BTreeSet<ServerName>) -> Vec<Grant> {
+    /// The credit that is worth a frame, but for what is kept back. `is_held` says whether anything of this peer is held
+    /// for a server.
+    pub(super) fn grants(&self, due: &mut Due, is_held: impl Fn(&ServerName) -> bool) -> Vec<Grant> {
         if !self.cuts.load(Ordering::Relaxed) && !due.keeps_back() {
             return due.ripe();
         }
-        let (held, now) = (held(), self.start.elapsed());
+        let now = self.start.elapsed();
         let mut pressure = self.pressure();
         pressure.relax(now);
         self.cuts.store(!pressure.is_calm(), Ordering::Relaxed);
-        due.ripe_but(now, |server| pressure.kept_back(server), |server| held.contains(server))
+        drop(pressure);
+        // One by one: whoever holds casts has that lock before this one.
+        due.ripe_but(now, |server| self.pressure().kept_back(server), is_held)
+    }
+
+    /// Whether nothing is held for any server, and no window is cut.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.pressure().is_at_rest()
     }
 }

@@ -20,7 +20,7 @@ pub(crate) struct Due {
 struct Taken {
     load: Load,
     refused: u64,
-    /// Since when nothing was taken, as far as was looked.
+    /// Since when nothing was taken, nor given because of that, as far as was looked.
     quiet_since: Option<Duration>,
     /// Some was given because of that, and nothing was taken since.
     relieved: bool,
@@ -36,10 +36,17 @@ impl Taken {
         Grant { server: server.clone(), load, refused: std::mem::take(&mut self.refused) }
     }
 
-    /// Whether nothing was taken for a while, which happened for the first time.
-    fn is_in_want(&mut self, now: Duration) -> bool {
+    /// Whether nothing was taken for a while: at first for a short one. One that has nothing to send is given the rest
+    /// slowly, and the more slowly, the more share the windows.
+    fn is_in_want(&mut self, now: Duration, window: Load) -> bool {
+        let parts = WINDOW.messages / window.messages.max(1);
+        let while_ = if self.relieved { QUIET * u32::try_from(parts).unwrap_or(u32::MAX) } else { QUIET };
         let since = *self.quiet_since.get_or_insert(now);
-        !self.relieved && now.saturating_sub(since) >= QUIET
+        let is_in_want = now.saturating_sub(since) >= while_;
+        if is_in_want {
+            (self.quiet_since, self.relieved) = (Some(now), true);
+        }
+        is_in_want
     }
 }
 
@@ -75,8 +82,9 @@ impl Due {
     /// The same, where credit is kept back: of each server's, so much.
     ///
     /// The sender's window may be smaller than that, for its casts to other servers count, too: then all that it sent is kept
-    /// back, and it sends nothing more. So what is left of a window is given, once, where nothing was taken for a while
-    /// and nothing of this peer is held.
+    /// back, and it sends nothing more. So what is left of a window is given where nothing was taken for a while and nothing
+    /// of this peer is held; and again after longer whiles, for that much may not be enough. All is given in the end, whatever
+    /// the sender's window is.
     pub(crate) fn ripe_but(
         &mut self,
         now: Duration,
@@ -94,8 +102,7 @@ impl Due {
             let (window, load) = (WINDOW.less(kept_back), taken.load.less(kept_back));
             if is_ripe(load, taken.refused, window) {
                 grants.push(taken.give(server, load));
-            } else if kept_back != Load::default() && !holds(server) && taken.is_in_want(now) {
-                taken.relieved = true;
+            } else if kept_back != Load::default() && !holds(server) && taken.is_in_want(now, window) {
                 grants.push(taken.give(server, taken.load.at_most(window)));
             }
             let is_left = taken.load != Load::default();
@@ -222,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sender_in_want_is_given_what_is_left_of_a_window_once() {
+    fn a_sender_in_want_is_given_what_is_left_of_a_window_soon_and_then_slowly() {
         let (mut due, a) = (Due::default(), server("a"));
         let kept_back = |_: &ServerName| Load { messages: WINDOW.messages - 64, bytes: WINDOW.bytes - 4_096 };
         let given = |due: &mut Due, ms, held| {
@@ -234,13 +241,14 @@ mod tests {
         assert_eq!(given(&mut due, 1_031, false), []);
         assert_eq!(given(&mut due, 1_040, true), [], "more of it waits to be taken");
         assert_eq!(given(&mut due, 1_040, false), [(64, 4_096)]);
-        assert_eq!(given(&mut due, 9_000, false), [], "it has nothing to send");
+        assert_eq!(given(&mut due, 3_087, false), [], "it has nothing to send, as it seems");
+        assert_eq!(given(&mut due, 3_088, false), [(64, 4_096)]);
         due.took(&a, Load { messages: 64, bytes: 4_096 }, 0);
         assert_eq!(given(&mut due, 9_001, false), []);
         assert_eq!(given(&mut due, 9_033, false), [(64, 4_096)]);
         assert_eq!(
             due.rest()[0].load,
-            Load { messages: 136, bytes: 95_904 },
+            Load { messages: 72, bytes: 91_808 },
             "nothing is given twice or lost"
         );
     }

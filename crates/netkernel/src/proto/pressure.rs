@@ -3,9 +3,14 @@
 //! A window is granted to each peer by itself, so fifty healthy peers may have fifty windows under way to one full server.
 //! When more than four are held for it, the receiver keeps back credit: of what the server takes, each peer is given so
 //! much less that the windows of all that wait for it are four together. What was kept back is given once nothing is held
-//! any more, by halves, lest all come at once again; and a peer of which nothing is held and nothing was taken for a while is
-//! given one cut window of it, for its own may be so small that all of it is kept back. A server that is held up by up to four peers, or keeps up with any
+//! any more, by halves, lest all come at once again. A server that is held up by up to four peers, or keeps up with any
 //! number, is never in here with less than whole windows.
+//!
+//! A sender may have less than a whole window, for all it sends to shares a bound, and then all that it sent may be kept
+//! back. So a peer of which nothing is held and nothing was taken for 32 ms is given one cut window of what is kept back, and
+//! another one each time that nothing came of it for as many times 32 ms as windows are cut into parts. What was taken is
+//! given in the end, whatever the sender has left. A crowd whose peers wait, to send all at once, thus has eight windows
+//! under way instead of four, and four more for each of those longer times.
 //!
 //! Source: windows set from the receiving end by what waits there, and raised again step by step, as in the credit update
 //! of H. T. Kung, T. Blackwell and A. Chapman, "Credit-Based Flow Control for ATM Networks: Credit Update Protocol,
@@ -65,6 +70,12 @@ impl Pressure {
     /// Whether every window is whole.
     pub(crate) fn is_calm(&self) -> bool {
         self.servers.values().all(|crowd| crowd.parts <= 1)
+    }
+
+    /// Whether nothing is held and every window is whole.
+    #[cfg(test)]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.servers.is_empty()
     }
 
     /// Raises the windows of servers for which nothing was held for a while.
@@ -207,6 +218,83 @@ mod tests {
             for bytes in [0, 64, 450, 520, 600, 1_000, 2_000, 8_000, 16_000, 100_000, 4 << 20] {
                 for other in [(0, 0), (1, 16_000), (4, 1_000), (7, 16_000), (7, 0)] {
                     is_never_in_want_for_long(&pressure, bytes, other);
+                }
+            }
+        }
+    }
+
+    /// A sender and what it has under way to other servers, to which nothing is given.
+    struct Sender {
+        credit: Credit,
+        due: Due,
+        elsewhere: u64,
+        bytes: usize,
+        now: Duration,
+    }
+
+    impl Sender {
+        fn new(bytes: usize, others: u32, others_bytes: usize) -> Self {
+            let (mut credit, mut due) = (Credit::default(), Due::default());
+            for other in 0..others {
+                let other = ServerName::new(format!("other {other}")).unwrap();
+                while credit.spend(&other, others_bytes) {}
+            }
+            let elsewhere = credit.outstanding().messages;
+            // As when it was the first of all.
+            credit.overspend(&server(), bytes);
+            due.took(&server(), Load::cast(bytes), 0);
+            Self { credit, due, elsewhere, bytes, now: Duration::ZERO }
+        }
+
+        /// Sends what it may, which the server takes at once; false if that is nothing.
+        fn sends(&mut self) -> bool {
+            let mut any = false;
+            while self.credit.spend(&server(), self.bytes) {
+                self.due.took(&server(), Load::cast(self.bytes), 0);
+                any = true;
+            }
+            any
+        }
+
+        /// The same, after the receiver has looked at what is due so often.
+        fn is_given(&mut self, pressure: &Pressure, looks: u64) {
+            for _ in 0..looks {
+                self.now += RAISED_EVERY;
+                for grant in self.due.ripe_but(self.now, |server| pressure.kept_back(server), |_| false) {
+                    self.credit.refund(&grant.server, grant.load);
+                }
+            }
+        }
+
+        fn under_way(&self) -> u64 {
+            self.credit.outstanding().messages - self.elsewhere
+        }
+    }
+
+    #[test]
+    fn what_was_taken_is_given_whatever_its_size_and_the_crowd_and_what_else_is_under_way() {
+        let sizes = [0, 64, 300, 500, 600, 1_000, 1_400, 2_000, 4_000, 8_000, 16_000, 100_000, 5 << 20];
+        for peers in [1, 5, 8, 17, 24, 33, 64, 128, 300] {
+            let pressure = crowd(peers);
+            let parts = WINDOW.messages / window(&pressure);
+            for (others, others_bytes) in
+                [(0, 0), (1, 600), (2, 16_000), (4, 16_000), (7, 1_000), (60, 20_000)]
+            {
+                for bytes in sizes {
+                    let mut sender = Sender::new(bytes, others, others_bytes);
+                    let case = format!("{peers} peers, {others} others of {others_bytes}, {bytes} bytes");
+                    sender.sends();
+                    if pressure.is_calm() {
+                        sender.is_given(&pressure, 1);
+                        assert!(sender.under_way() <= WINDOW.messages / 4, "{case}");
+                        continue;
+                    }
+                    for _ in 0..3 {
+                        sender.is_given(&pressure, 2 * parts * parts);
+                        assert!(sender.sends() || others > 0, "{case}: it may never send again");
+                    }
+                    sender.is_given(&pressure, 2 * parts * (parts + 1));
+                    assert_eq!(sender.under_way(), 0, "{case}: kept back for ever");
                 }
             }
         }

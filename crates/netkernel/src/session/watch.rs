@@ -87,6 +87,7 @@ impl Watch {
     /// Looks after the sessions until the kernel closes and the last of them has gone. `also` is done at each look.
     pub(crate) async fn run(&self, limits: &Limits, closing: &CancellationToken, also: impl Fn()) {
         let mut at_leisure = true;
+        let mut awake = Awake { stood_still: Duration::ZERO, since: self.epoch };
         loop {
             let step = if at_leisure { 2 * self.beat } else { self.beat };
             // Waits count from beat to beat: a moment's delay of one does not make them a beat longer.
@@ -96,10 +97,12 @@ impl Watch {
                 () = tokio::time::sleep_until(beat) => {}
             }
             also();
-            let since_epoch = beat.saturating_duration_since(self.epoch);
+            // By the beat and not by now, but for the time in which the process did nothing and no peer could be heard.
+            let since_epoch = beat.saturating_duration_since(self.epoch).saturating_sub(awake.stood_still);
+            awake.at(beat, Instant::now(), step);
             at_leisure = true;
             for (number, session) in self.due() {
-                let until = match session.look(limits, since_epoch) {
+                let until = match session.look(limits, since_epoch, awake.since) {
                     Verdict::Well(until) => until,
                     _ => {
                         at_leisure = false;
@@ -148,15 +151,17 @@ impl Watch {
 }
 
 impl One {
-    fn look(&self, limits: &Limits, beat: Duration) -> Verdict {
+    fn look(&self, limits: &Limits, beat: Duration, awake_since: Instant) -> Verdict {
         self.link.gets_attention();
-        let standing = Standing {
+        let now = Instant::now();
+        let mut standing = Standing {
             silent: self.heard.silence(),
             heard_times: self.heard.times(),
             is_held: self.heard.is_held(),
             is_over: self.heard.is_over(),
-            ..self.link.standing(self.session, Instant::now())
+            ..self.link.standing(self.session, now)
         };
+        standing.held_up = standing.held_up.min(now.saturating_duration_since(awake_since));
         // After the link's lock was held, under which losses are counted and attention is drawn: one that is not seen here
         // has drawn it anew.
         (self.report)();
@@ -169,6 +174,24 @@ impl One {
             Verdict::Stalled => self.kill.now(DownReason::Stalled),
         }
         verdict
+    }
+}
+
+/// How much of the time since the kernel began the process was not there: stopped, or on a machine that slept. What a
+/// peer did not do in it is not the peer's fault.
+struct Awake {
+    stood_still: Duration,
+    since: Instant,
+}
+
+impl Awake {
+    /// A beat came at `now`, and the next one is a step later at most.
+    fn at(&mut self, beat: Instant, now: Instant, step: Duration) {
+        let late = now.saturating_duration_since(beat);
+        if late >= step {
+            self.stood_still += late;
+            self.since = now;
+        }
     }
 }
 
