@@ -10,8 +10,8 @@ use bytes::Bytes;
 use common::{SECOND, TestNode, id, next, node, server, settle};
 use netkernel::{DownReason, MemoryNetwork, Net, PeerEvent, PeerStatus};
 use shim::{
-    CALL, CANCEL, CAST, CHUNK, CREDIT, FIRST, PING, REPLY, RESET, Shim, WHOLE, call, cast, control, credit,
-    define, frame, frames,
+    CALL, CANCEL, CAST, CHUNK, CREDIT, FIRST, MARK, PING, REPLY, RESET, Shim, WHOLE, call, cast, control,
+    credit, define, frame, frames,
 };
 
 /// A node with a good peer, and a bad one.
@@ -306,4 +306,26 @@ async fn a_sender_that_ignores_its_credit_loses_only_its_own_casts_and_is_told()
     settle().await;
     assert_eq!(b.kernel.peers()[0].casts_held.messages, 0);
     assert!(mailbox.try_recv().is_err());
+}
+
+/// A peer that claims to have refused more than it was sent does not spoil the count.
+#[tokio::test(start_paused = true)]
+async fn no_more_casts_are_counted_as_refused_than_were_sent() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut peer = Shim::connect(&network, &b, "peer").await;
+    peer.record(&frame(MARK, 0, 0, None, b"")).await;
+    settle().await;
+    for _ in 0..3 {
+        b.kernel.try_cast(&id("peer"), &server("sink"), Bytes::from("x")).unwrap();
+    }
+    let mut body = Vec::new();
+    [2, 2, u64::MAX].into_iter().for_each(|number| shim::put_varint(&mut body, number));
+    body.extend_from_slice(b"sink");
+    let lie = frame(CREDIT, 0, 0, None, &body);
+    for counted in [2, 3, 3] {
+        peer.record(&lie).await;
+        settle().await;
+        assert_eq!(b.kernel.peers()[0].traffic.casts_refused_by_peer, counted);
+    }
 }

@@ -114,14 +114,15 @@ impl Link {
 
     /// The peer's mailboxes have taken casts.
     pub(crate) fn granted(&self, grant: &Grant) {
-        let refused = usize::try_from(grant.refused).unwrap_or(usize::MAX);
+        let mut state = self.state();
+        let given = state.credit.refund(&grant.server, grant.load);
+        self.tell_senders(state);
+        // As many as were sent, whatever the peer says.
+        let refused = usize::try_from(grant.refused.min(given.messages)).unwrap_or(usize::MAX);
         if refused > 0 {
             count(&self.counters.casts_refused_by_peer, refused);
             tracing::debug!(peer = %self.id, server = %grant.server, refused, "the peer refused casts");
         }
-        let mut state = self.state();
-        state.credit.refund(&grant.server, grant.load);
-        self.tell_senders(state);
     }
 
     /// Queues a call whose outcome goes into `slot`; one that is by itself is written at once.

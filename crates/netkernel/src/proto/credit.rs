@@ -94,12 +94,15 @@ impl Credit {
         self.outstanding.add(Load::cast(bytes));
     }
 
-    /// Takes back what the receiver gives. One that gives more than was spent gives nothing extra.
-    pub(crate) fn refund(&mut self, server: &ServerName, load: Load) {
+    /// Takes back what the receiver gives, and says how much of it was spent. One that gives more than that gives nothing
+    /// extra.
+    pub(crate) fn refund(&mut self, server: &ServerName, load: Load) -> Load {
+        let mut given = Load::default();
         if let Some(spent) = self.spent.get_mut(server) {
             let before = *spent;
             *spent = if load.messages >= before.messages { Load::default() } else { before.less(load) };
-            self.outstanding = self.outstanding.less(before.less(*spent));
+            given = before.less(*spent);
+            self.outstanding = self.outstanding.less(given);
             if spent.messages == 0 {
                 self.spent.remove(server);
             }
@@ -111,6 +114,7 @@ impl Credit {
                 self.before.remove(server);
             }
         }
+        given
     }
 
     /// Another session takes over: what was spent, and does not wait here unbegun, was written by those before it.
@@ -249,7 +253,9 @@ mod tests {
             match (random >> 60) % 3 {
                 0 => drop(credit.spend(server, bytes)),
                 1 => credit.overspend(server, bytes),
-                _ => credit.refund(server, Load { messages: (random >> 50) % 4, bytes: bytes as u64 }),
+                _ => {
+                    credit.refund(server, Load { messages: (random >> 50) % 4, bytes: bytes as u64 });
+                }
             }
             let mut sum = Load::default();
             credit.spent.values().for_each(|spent| sum.add(*spent));

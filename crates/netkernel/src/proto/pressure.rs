@@ -273,8 +273,8 @@ mod tests {
 
     #[test]
     fn what_was_taken_is_given_whatever_its_size_and_the_crowd_and_what_else_is_under_way() {
-        let sizes = [0, 64, 300, 500, 600, 1_000, 1_400, 2_000, 4_000, 8_000, 16_000, 100_000, 5 << 20];
-        for peers in [1, 5, 8, 17, 24, 33, 64, 128, 300] {
+        let sizes = [0, 300, 600, 1_400, 8_000, 100_000, 5 << 20];
+        for peers in [1, 5, 17, 33, 128] {
             let pressure = crowd(peers);
             let parts = WINDOW.messages / window(&pressure);
             for (others, others_bytes) in

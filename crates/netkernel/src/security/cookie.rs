@@ -35,9 +35,10 @@ impl Cookie {
     ///
     /// [`CookieError::Randomness`] if the system gives no random bytes.
     pub fn generate() -> Result<Self, CookieError> {
-        let mut bytes = [0; Self::BYTES];
-        getrandom::fill(&mut bytes).map_err(|_| CookieError::Randomness)?;
-        Ok(Self(bytes))
+        // In what wipes itself from the first byte on.
+        let mut cookie = Self([0; Self::BYTES]);
+        getrandom::fill(&mut cookie.0).map_err(|_| CookieError::Randomness)?;
+        Ok(cookie)
     }
 
     /// Reads a cookie file: 64 hexadecimal digits, white space around them ignored. On Unix a file that its group
@@ -58,8 +59,8 @@ impl Cookie {
     }
 
     #[cfg(feature = "passphrase")]
-    pub(super) fn from_secret(secret: [u8; Self::BYTES]) -> Self {
-        Self(secret)
+    pub(super) fn from_secret(secret: &[u8; Self::BYTES]) -> Self {
+        Self(*secret)
     }
 
     /// Writes the cookie to a new file that only its owner can read.

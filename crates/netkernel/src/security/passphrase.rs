@@ -96,7 +96,7 @@ impl Cookie {
             blocks.as_mut_slice(),
         );
         made.expect("lengths and memory are as the parameters say");
-        Ok(Self::from_secret(*secret))
+        Ok(Self::from_secret(&secret))
     }
 
     /// The cookie that the passphrase in a file stands for. On Unix a file that its group or others can read is refused.
