@@ -59,7 +59,7 @@ impl Disk for RealDisk {
         // Held open for reading only, so that the file system can be made read-only under a running node.
         let file = File::open(path)?;
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Box::new(file))),
+            Ok(()) => Ok(Some(Box::new(Locked(file)))),
             Err(Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(error.into()),
         }
@@ -86,7 +86,25 @@ impl NewFile for File {
     }
 }
 
+#[cfg(not(unix))]
 impl Lock for File {}
+
+/// A file that is locked until this is dropped.
+#[cfg(unix)]
+#[derive(Debug)]
+struct Locked(File);
+
+#[cfg(unix)]
+impl Lock for Locked {}
+
+#[cfg(unix)]
+impl Drop for Locked {
+    /// A process that is just being started holds a copy of whatever is open, for a moment, and the lock by it.
+    fn drop(&mut self) {
+        // It ends with the last copy at the latest.
+        let _unlocked = rustix::fs::flock(&self.0, rustix::fs::FlockOperation::Unlock);
+    }
+}
 
 /// Opens for writing what only its owner may read.
 fn private() -> OpenOptions {
