@@ -118,12 +118,12 @@ impl Machine {
 
     /// Asks the policy, while there is a reason to.
     pub(super) fn consider_removals(&mut self, now: Now) {
-        let heard: Vec<_> = self.heard_members().cloned().collect();
-        let settled_ms = self.detector.settled_ms(heard.len());
+        let settled_ms = self.detector.settled_ms(self.heard_members().count());
         self.outages.count(now.mono_ms, self.settings.sync_ms.saturating_mul(3).max(GAP_MS), settled_ms);
         if self.outages.is_over() || !self.writer.is_settled() || self.stopping.is_some() {
             return;
         }
+        let heard: Vec<_> = self.heard_members().cloned().collect();
         let is_before =
             |id: &&NodeId| **id < self.settings.id && self.detector.liveness(id) != Liveness::Down;
         let rank = heard.iter().filter(is_before).count();

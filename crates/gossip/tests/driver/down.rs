@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gossip::liveness::Liveness;
 use gossip::{Event, View};
-use netkernel::{Address, MemoryNetwork, Net, PeerEvent};
+use netkernel::{Address, MemoryNetwork, Net, PeerEvent, PeerEvents};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::common::{SECOND, TestNode, id, next, start};
@@ -95,6 +95,18 @@ async fn a_link_that_was_ended_behind_its_back_is_made_again() {
     timeout(3 * SECOND, again).await.expect("the next ticks make it again");
 }
 
+/// Waits until a session ends, which is that with this node.
+async fn session_ends(events: &mut PeerEvents, with: &TestNode) {
+    let ended = async {
+        loop {
+            if let PeerEvent::Down { peer, .. } = events.recv().await.unwrap().unwrap() {
+                return peer.node.id.clone();
+            }
+        }
+    };
+    assert_eq!(timeout(30 * SECOND, ended).await.expect("the session ends"), with.id());
+}
+
 /// The kernel would ask after a minute.
 #[tokio::test(start_paused = true)]
 async fn the_session_with_a_node_that_is_down_ends_soon_after_and_one_with_a_live_node_does_not() {
@@ -105,15 +117,7 @@ async fn the_session_with_a_node_that_is_down_ends_soon_after_and_one_with_a_liv
     network.mute("b", "c");
     let muted = Instant::now();
     a.until(|view| view.member(&id("c")).unwrap().liveness == Liveness::Down).await;
-    let ended = async {
-        loop {
-            if let PeerEvent::Down { peer, .. } = events.recv().await.unwrap().unwrap() {
-                assert_eq!(peer.node.id, c.id());
-                return;
-            }
-        }
-    };
-    timeout(30 * SECOND, ended).await.expect("the session ends");
+    session_ends(&mut events, &c).await;
     assert!(muted.elapsed() < 20 * SECOND, "it took {:?}", muted.elapsed());
     assert!(a.kernel.peers().iter().any(|peer| peer.id == b.id() && peer.connected));
 }
@@ -126,15 +130,7 @@ async fn the_session_with_a_member_that_only_others_hear_ends_soon_too() {
     let mut events = a.kernel.events();
     network.mute("a", "b");
     let muted = Instant::now();
-    let ended = async {
-        loop {
-            if let PeerEvent::Down { peer, .. } = events.recv().await.unwrap().unwrap() {
-                assert_eq!(peer.node.id, b.id());
-                return;
-            }
-        }
-    };
-    timeout(30 * SECOND, ended).await.expect("the session ends");
+    session_ends(&mut events, &b).await;
     assert!(muted.elapsed() < 15 * SECOND, "it took {:?}", muted.elapsed());
     for (node, other) in [(&a, &b), (&b, &a), (&c, &a), (&c, &b)] {
         assert_eq!(node.gossip.view().member(&other.id()).unwrap().liveness, Liveness::Alive);
