@@ -75,11 +75,10 @@ pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
     let write_stall = limits.write_stall;
     let heard = Arc::clone(&records.heard);
     let told = (Arc::clone(&heard), violations);
-    let listened = Arc::clone(&heard);
     let _watching = watch.over(One {
         link: Arc::clone(&link),
         session: handle.id,
-        heard,
+        heard: Arc::clone(&heard),
         kill: handle.kill.clone(),
         report,
         silence: Mutex::new(Silence::default()),
@@ -88,7 +87,7 @@ pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
     let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), write_stall);
     let reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));
-    Running { link, handle, reader, writer, write_stall, heard: listened, _watching }
+    Running { link, handle, reader, writer, write_stall, heard, _watching }
 }
 
 impl Running {
