@@ -68,11 +68,11 @@ pub fn handshake(data: &[u8]) {
 /// Bodies of control frames and handshake messages: what decodes encodes back to something that decodes alike.
 pub fn control(data: &[u8]) {
     let body = Bytes::copy_from_slice(data);
-    if let Some(before) = mark::decode(body.clone()) {
-        assert_eq!(mark::decode(mark::encode(&before).into()), Some(before));
+    if let Some(before) = mark::decode(&body) {
+        assert_eq!(mark::decode(&mark::encode(&before)), Some(before));
     }
-    if let Some(grant) = Grant::decode(body.clone()) {
-        assert_eq!(Grant::decode(grant.encode()), Some(grant));
+    if let Some(grant) = Grant::decode(&body) {
+        assert_eq!(Grant::decode(&grant.encode()), Some(grant));
     }
     let refused = refusal::decode(body);
     assert_eq!(refusal::decode(refusal::encode(&refused)), refused);

@@ -104,19 +104,17 @@ impl Lanes {
     pub(super) fn holds_one_small(&self) -> bool {
         self.normal.len() == 1
             && self.normal_bytes <= DIRECT_BYTES_MAX
-            && self.answer.is_none()
-            && self.control.is_empty()
-            && self.credit.is_empty()
-            && self.ahead.is_empty()
+            && !self.has_urgent()
             && self.bulk.is_empty()
     }
 
     fn has_small(&self) -> bool {
-        self.answer.is_some()
-            || !self.control.is_empty()
-            || !self.credit.is_empty()
-            || !self.ahead.is_empty()
-            || !self.normal.is_empty()
+        self.has_urgent() || !self.normal.is_empty()
+    }
+
+    /// Whether anything waits that goes before all messages.
+    fn has_urgent(&self) -> bool {
+        self.answer.is_some() || !self.control.is_empty() || !self.credit.is_empty() || !self.ahead.is_empty()
     }
 
     /// The peer has read as far as a milestone: true if bulk may go on.
@@ -158,7 +156,7 @@ impl Lanes {
             return;
         }
         self.normal_bytes += message.cost_bytes();
-        self.calls += usize::from(matches!(message.subject, Subject::Call { .. }));
+        self.calls += usize::from(message.is_call());
         self.normal.push_back(message);
     }
 
@@ -197,23 +195,13 @@ impl Lanes {
     /// messages to one of bulk, as far as the peer has read of it. A few small messages come alone, every other time: they need not wait
     /// until bulk is sealed with them. Calls that nobody waits for any more are skipped.
     pub(super) fn take(&mut self, batch: &mut Batch, session: SessionId, calls: &PendingCalls, now: Instant) {
-        let wanted = |message: &Message| match &message.subject {
-            Subject::Call { id, .. } => calls.written(*id, session),
-            _ => true,
-        };
         self.start.get_or_insert(now);
-        let elapsed = self.since_start(now);
         let bulk_waits = !self.bulk.is_empty() && self.pace.is_open();
         let alone = bulk_waits && !self.alone && self.has_small() && self.normal_bytes < ALONE_BYTES_MAX;
         self.alone = alone;
-        batch.control.extend(self.answer.take().map(Control::Pong).map(Control::piece));
-        batch.control.extend(self.control.drain(..).map(Control::piece));
-        (self.pongs, self.verdicts) = (0, 0);
-        if !self.credit.is_empty() {
-            batch.control.extend(self.credit.take().map(Control::Credit).map(Control::piece));
+        if self.has_urgent() {
+            self.take_urgent(batch, now);
         }
-        batch.control.extend(self.ahead.drain(..).map(|message| message.whole(now)));
-        self.ahead_bytes = 0;
         let share = if bulk_waits { BATCH_BYTES / 4 * 3 } else { BATCH_BYTES };
         let mut left = BATCH_BYTES;
         if self.normal_bytes <= share {
@@ -229,12 +217,38 @@ impl Lanes {
             }
         }
         if self.calls > 0 {
-            let taken =
-                batch.messages.iter().filter(|message| matches!(message.subject, Subject::Call { .. }));
-            self.calls -= taken.count();
-            batch.messages.retain(wanted);
+            batch.messages.retain(|message| {
+                self.calls -= usize::from(message.is_call());
+                message.is_wanted(calls, session)
+            });
         }
-        while left > 0 && !alone && self.pace.is_open() {
+        if bulk_waits && !alone {
+            self.take_bulk(batch, left, session, calls, now);
+        }
+    }
+
+    /// Moves what goes before all messages.
+    fn take_urgent(&mut self, batch: &mut Batch, now: Instant) {
+        batch.control.extend(self.answer.take().map(Control::Pong).map(Control::piece));
+        batch.control.extend(self.control.drain(..).map(Control::piece));
+        (self.pongs, self.verdicts) = (0, 0);
+        batch.control.extend(self.credit.take().map(Control::Credit).map(Control::piece));
+        batch.control.extend(self.ahead.drain(..).map(|message| message.whole(now)));
+        self.ahead_bytes = 0;
+    }
+
+    /// Moves so many bytes of bulk, as far as the next milestone.
+    fn take_bulk(
+        &mut self,
+        batch: &mut Batch,
+        mut left: usize,
+        session: SessionId,
+        calls: &PendingCalls,
+        now: Instant,
+    ) {
+        let elapsed = self.since_start(now);
+        let wanted = |message: &Message| message.is_wanted(calls, session);
+        while left > 0 && self.pace.is_open() {
             let Some(piece) = self.bulk.piece(self.pace.piece_bytes(), session, now, wanted) else { break };
             left = left.saturating_sub(piece.body.len());
             if let Some(ping) = self.pace.wrote(piece.body.len(), elapsed) {
@@ -390,8 +404,7 @@ impl Lanes {
     fn recount(&mut self) {
         self.ahead_bytes = self.ahead.iter().map(Message::cost_bytes).sum();
         self.normal_bytes = self.normal.iter().map(Message::cost_bytes).sum();
-        self.calls =
-            self.normal.iter().filter(|message| matches!(message.subject, Subject::Call { .. })).count();
+        self.calls = self.normal.iter().filter(|message| message.is_call()).count();
     }
 }
 

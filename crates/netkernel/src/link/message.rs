@@ -3,11 +3,13 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::calls::PendingCalls;
 use crate::call::CallId;
 use crate::error::Refusal;
 use crate::node::ServerName;
 use crate::proto::credit::{CAST_OVERHEAD_BYTES, Grant};
 use crate::proto::frame::{Flags, Head, Kind};
+use crate::proto::hello::SessionId;
 use crate::proto::refusal;
 
 /// A message that waits.
@@ -103,6 +105,18 @@ impl Message {
 
     pub(super) fn is_cast(&self) -> bool {
         matches!(self.subject, Subject::Cast { .. })
+    }
+
+    pub(super) fn is_call(&self) -> bool {
+        matches!(self.subject, Subject::Call { .. })
+    }
+
+    /// About to be written to this session: false for a call that nobody waits for any more.
+    pub(super) fn is_wanted(&self, calls: &PendingCalls, session: SessionId) -> bool {
+        match &self.subject {
+            Subject::Call { id, .. } => calls.written(*id, session),
+            _ => true,
+        }
     }
 
     pub(super) fn cost_bytes(&self) -> usize {

@@ -126,17 +126,22 @@ pub(crate) enum FrameError {
 pub(crate) fn put(buffer: &mut Vec<u8>, kind: Kind, flags: Flags, id: u64, head: Option<&Head>, body: &[u8]) {
     debug_assert_eq!(head.is_some(), flags.contains(Flags::FIRST));
     let head_bytes = head.map_or(0, head_size);
-    varint::put(buffer, (2 + varint::size(id) + head_bytes + body.len()) as u64);
-    buffer.put_u8(kind as u8);
-    buffer.put_u8(flags.0);
-    varint::put(buffer, id);
+    // Gathered first: seven appends to a vector take longer than one.
+    let mut envelope = [0; OVERHEAD_BYTES_MAX];
+    let mut room = &mut envelope[..];
+    varint::put(&mut room, (2 + varint::size(id) + head_bytes + body.len()) as u64);
+    room.put_u8(kind as u8);
+    room.put_u8(flags.0);
+    varint::put(&mut room, id);
     if let Some(head) = head {
-        varint::put(buffer, head.destination);
-        varint::put(buffer, SOURCE_NONE);
-        varint::put(buffer, head.ttl_ms);
-        varint::put(buffer, head.total_bytes);
-        varint::put(buffer, EXTENSION_NONE);
+        varint::put(&mut room, head.destination);
+        varint::put(&mut room, SOURCE_NONE);
+        varint::put(&mut room, head.ttl_ms);
+        varint::put(&mut room, head.total_bytes);
+        varint::put(&mut room, EXTENSION_NONE);
     }
+    let left = room.len();
+    buffer.put_slice(&envelope[..OVERHEAD_BYTES_MAX - left]);
     buffer.put_slice(body);
 }
 
@@ -149,36 +154,33 @@ pub(crate) fn take(record: &mut Bytes) -> Result<Option<Frame>, FrameError> {
         if record.is_empty() {
             return Ok(None);
         }
-        let bytes = varint::take(record).ok_or(FrameError::Truncated)?;
+        let mut rest = &record[..];
+        let bytes = varint::take(&mut rest).ok_or(FrameError::Truncated)?;
         let bytes = usize::try_from(bytes).map_err(|_| FrameError::Truncated)?;
-        if bytes > record.len() {
-            return Err(FrameError::Truncated);
-        }
-        let mut frame = record.split_to(bytes);
-        if frame.len() < 2 {
-            return Err(FrameError::Truncated);
-        }
-        let (kind, flags) = (frame.get_u8(), Flags(frame.get_u8()));
-        let Some(kind) = Kind::from_wire(kind) else {
-            if kind >= SKIPPABLE_KINDS {
+        let length_bytes = record.len() - rest.len();
+        let Some([kind, flags, fields @ ..]) = rest.get(..bytes) else { return Err(FrameError::Truncated) };
+        let flags = Flags(*flags);
+        let Some(kind) = Kind::from_wire(*kind) else {
+            if *kind >= SKIPPABLE_KINDS {
+                record.advance(length_bytes + bytes);
                 continue;
             }
-            return Err(FrameError::UnknownKind(kind));
+            return Err(FrameError::UnknownKind(*kind));
         };
-        let id = varint::take(&mut frame).ok_or(FrameError::Truncated)?;
-        let head = if flags.contains(Flags::FIRST) { Some(take_head(&mut frame)?) } else { None };
-        return Ok(Some(Frame { kind, flags, id, head, body: frame }));
+        let mut body = fields;
+        let id = varint::take(&mut body).ok_or(FrameError::Truncated)?;
+        let head = if flags.contains(Flags::FIRST) { Some(take_head(&mut body)?) } else { None };
+        let body_bytes = body.len();
+        record.advance(length_bytes + bytes - body_bytes);
+        return Ok(Some(Frame { kind, flags, id, head, body: record.split_to(body_bytes) }));
     }
 }
 
-fn take_head(frame: &mut Bytes) -> Result<Head, FrameError> {
+fn take_head(frame: &mut &[u8]) -> Result<Head, FrameError> {
     let mut field = || varint::take(frame).ok_or(FrameError::Truncated);
     let (destination, _source, ttl_ms, total_bytes) = (field()?, field()?, field()?, field()?);
     let extension_bytes = usize::try_from(field()?).map_err(|_| FrameError::Truncated)?;
-    if extension_bytes > frame.len() {
-        return Err(FrameError::Truncated);
-    }
-    frame.advance(extension_bytes);
+    *frame = frame.get(extension_bytes..).ok_or(FrameError::Truncated)?;
     Ok(Head { destination, ttl_ms, total_bytes })
 }
 

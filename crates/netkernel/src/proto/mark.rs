@@ -1,7 +1,5 @@
 //! The body of a MARK: the sessions its sender sent by before, and whether each broke.
 
-use bytes::{Buf, Bytes};
-
 use super::hello::SessionId;
 use super::varint;
 
@@ -23,14 +21,16 @@ pub(crate) fn encode(before: &[Predecessor]) -> Vec<u8> {
 }
 
 /// The predecessors; `None` if the body is malformed or names too many.
-pub(crate) fn decode(mut body: Bytes) -> Option<Vec<Predecessor>> {
+pub(crate) fn decode(mut body: &[u8]) -> Option<Vec<Predecessor>> {
     let mut before = Vec::new();
-    while body.has_remaining() {
+    while !body.is_empty() {
         let session = SessionId(varint::take(&mut body)?);
-        if before.len() == PREDECESSORS_MAX || !body.has_remaining() {
+        let (&lost, rest) = body.split_first()?;
+        if before.len() == PREDECESSORS_MAX {
             return None;
         }
-        before.push(Predecessor { session, lost: body.get_u8() != 0 });
+        before.push(Predecessor { session, lost: lost != 0 });
+        body = rest;
     }
     Some(before)
 }
@@ -46,14 +46,14 @@ mod tests {
     fn predecessors_round_trip() {
         let before: Vec<Predecessor> =
             (0..8).map(|id| Predecessor { session: SessionId(id << 60), lost: id % 2 == 1 }).collect();
-        assert_eq!(decode(encode(&before).into()), Some(before));
-        assert_eq!(decode(Bytes::new()), Some(Vec::new()));
+        assert_eq!(decode(&encode(&before)), Some(before));
+        assert_eq!(decode(&[]), Some(Vec::new()));
     }
 
     #[test]
     fn malformed_bodies_are_refused() {
         for body in [&[1][..], &[0x80], &[1, 0, 2], &[1, 0].repeat(9)] {
-            assert_eq!(decode(Bytes::copy_from_slice(body)), None, "{body:?}");
+            assert_eq!(decode(body), None, "{body:?}");
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Unsigned LEB128: seven bits a byte, least significant first.
 
-use bytes::{Buf, BufMut};
+use bytes::BufMut;
 
 /// The longest encoding of a `u64`, in bytes.
 pub(crate) const BYTES_MAX: usize = 10;
 
 /// Appends `value`.
+#[inline]
 pub(crate) fn put(buffer: &mut impl BufMut, mut value: u64) {
     while value >= 0x80 {
         buffer.put_u8((value & 0x7f) as u8 | 0x80);
@@ -20,20 +21,27 @@ pub(crate) fn size(value: u64) -> usize {
 }
 
 /// Takes a value off the front; `None` if the bytes end early, overflow 64 bits or are padded.
-pub(crate) fn take(buffer: &mut impl Buf) -> Option<u64> {
+#[inline]
+pub(crate) fn take(bytes: &mut &[u8]) -> Option<u64> {
+    let (&first, rest) = bytes.split_first()?;
+    if first < 0x80 {
+        *bytes = rest;
+        return Some(u64::from(first));
+    }
+    take_long(bytes)
+}
+
+fn take_long(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
-    for index in 0..BYTES_MAX {
-        if !buffer.has_remaining() {
-            return None;
-        }
-        let byte = buffer.get_u8();
+    for (index, &byte) in bytes.iter().take(BYTES_MAX).enumerate() {
         let bits = u64::from(byte & 0x7f);
         if index == BYTES_MAX - 1 && bits > 1 {
             return None;
         }
         value |= bits << (7 * index);
         if byte & 0x80 == 0 {
-            return (index == 0 || byte != 0).then_some(value);
+            *bytes = &bytes[index + 1..];
+            return (byte != 0).then_some(value);
         }
     }
     None

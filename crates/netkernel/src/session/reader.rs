@@ -270,7 +270,7 @@ impl Reader {
                 self.link.cancel_inbound(CallId(frame.id));
             }
             Kind::Reset => self.link.arriving().forget(key(&frame)),
-            Kind::Credit => self.link.granted(&Grant::decode(frame.body).ok_or(Violation::Control)?),
+            Kind::Credit => self.link.granted(&Grant::decode(&frame.body).ok_or(Violation::Control)?),
             Kind::Ping => {
                 // One dropped for want of room goes to a peer that floods; another answer shows it that we live.
                 let _queued = self.link.control(Control::Pong(frame.id));
@@ -280,7 +280,7 @@ impl Reader {
             Kind::Pong => self.link.ponged(CallId(frame.id)),
             Kind::Define => self.defined.define(frame.id, &frame.body)?,
             Kind::Mark => {
-                let before = mark::decode(frame.body).ok_or(Violation::Control)?;
+                let before = mark::decode(&frame.body).ok_or(Violation::Control)?;
                 if before.is_empty() {
                     // Its sender knows of no earlier session, so nothing that one has begun goes on.
                     self.link.arriving().clear();
