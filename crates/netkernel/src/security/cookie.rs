@@ -6,14 +6,15 @@ use std::path::Path;
 use std::str::FromStr;
 
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::secret::Secret;
 use super::secret_file::FileError;
 
 /// The secret all nodes of a cluster share. Written down as 64 hexadecimal digits.
 ///
-/// It proves that its holder belongs to the cluster, not which member it is. It is wiped from memory when dropped
-/// and never appears in `Debug` output, errors or logs.
+/// It proves that its holder belongs to the cluster, not which member it is. It is wiped from memory when dropped, stays in
+/// one place until then, and never appears in `Debug` output, errors or logs.
 ///
 /// ```
 /// use netkernel::Cookie;
@@ -22,8 +23,8 @@ use super::secret_file::FileError;
 /// assert_eq!(format!("{cookie:?}"), "Cookie(..)");
 /// # Ok::<(), netkernel::CookieError>(())
 /// ```
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Cookie([u8; Cookie::BYTES]);
+#[derive(Clone)]
+pub struct Cookie(Secret);
 
 impl Cookie {
     /// Its length, in bytes.
@@ -35,9 +36,8 @@ impl Cookie {
     ///
     /// [`CookieError::Randomness`] if the system gives no random bytes.
     pub fn generate() -> Result<Self, CookieError> {
-        // In what wipes itself from the first byte on.
-        let mut cookie = Self([0; Self::BYTES]);
-        getrandom::fill(&mut cookie.0).map_err(|_| CookieError::Randomness)?;
+        let mut cookie = Self(Secret::zero());
+        getrandom::fill(cookie.0.bytes_mut()).map_err(|_| CookieError::Randomness)?;
         Ok(cookie)
     }
 
@@ -59,8 +59,8 @@ impl Cookie {
     }
 
     #[cfg(feature = "passphrase")]
-    pub(super) fn from_secret(secret: &[u8; Self::BYTES]) -> Self {
-        Self(*secret)
+    pub(super) fn from_secret(secret: Secret) -> Self {
+        Self(secret)
     }
 
     /// Writes the cookie to a new file that only its owner can read.
@@ -90,7 +90,7 @@ impl Cookie {
     #[must_use]
     pub fn reveal(&self) -> Revealed {
         let mut text = Zeroizing::new(String::with_capacity(2 * Self::BYTES));
-        for byte in self.0 {
+        for byte in self.0.bytes() {
             for digit in [byte >> 4, byte & 0x0f] {
                 text.push(char::from_digit(u32::from(digit), 16).expect("four bits are one digit"));
             }
@@ -98,8 +98,8 @@ impl Cookie {
         Revealed(text)
     }
 
-    pub(super) fn secret(&self) -> &[u8] {
-        &self.0
+    pub(super) fn secret(&self) -> &[u8; Self::BYTES] {
+        self.0.bytes()
     }
 }
 
@@ -112,11 +112,11 @@ impl FromStr for Cookie {
         if digits.is_empty() {
             return Err(CookieError::Empty);
         }
-        let mut cookie = Self([0; Self::BYTES]);
+        let mut cookie = Self(Secret::zero());
         if digits.len() != 2 * Self::BYTES {
             return Err(CookieError::Malformed);
         }
-        for (byte, pair) in cookie.0.iter_mut().zip(digits.chunks_exact(2)) {
+        for (byte, pair) in cookie.0.bytes_mut().iter_mut().zip(digits.chunks_exact(2)) {
             let digit = |digit: u8| char::from(digit).to_digit(16).ok_or(CookieError::Malformed);
             *byte = u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).expect("two digits are one byte");
         }
@@ -202,7 +202,7 @@ mod tests {
         let path = folder.path().join("cookie");
         let cookie = Cookie::generate().unwrap();
         cookie.write_new_file(&path).unwrap();
-        assert_eq!(Cookie::read_file(&path).unwrap().0, cookie.0);
+        assert_eq!(Cookie::read_file(&path).unwrap().secret(), cookie.secret());
         assert!(matches!(cookie.write_new_file(&path), Err(CookieError::Unwritable { .. })));
     }
 

@@ -6,6 +6,7 @@ mod noise;
 #[cfg(feature = "passphrase")]
 mod passphrase;
 mod record;
+mod secret;
 mod secret_file;
 
 use std::fmt;

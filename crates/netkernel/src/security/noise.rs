@@ -20,9 +20,10 @@ use std::fmt;
 
 use snow::{Builder, HandshakeState};
 use tokio::io::AsyncWriteExt;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use super::record::{DirectionKey, Opener, Sealer};
+use super::secret::Secret;
 use super::{
     Channel, Cookie, MESSAGE_BYTES_MAX, PREAMBLE_BYTES, Security, preamble, read_answer, read_preamble,
     say_who_refuses, write_message,
@@ -33,23 +34,20 @@ use crate::transport::Connection;
 
 /// Mutual authentication, secrecy and forward secrecy from the cluster's cookie.
 pub struct Noise {
-    psk: Zeroizing<[u8; 32]>,
+    psk: Secret,
 }
 
 impl Noise {
     /// Security for the holders of this cookie.
     #[must_use]
     pub fn new(cookie: &Cookie) -> Self {
-        let mut derived = blake3::derive_key("clusterluck netkernel v1 psk", cookie.secret());
-        let psk = Zeroizing::new(derived);
-        derived.zeroize();
-        Self { psk }
+        Self { psk: Secret::derive("clusterluck netkernel v1 psk", cookie.secret()) }
     }
 
     fn builder<'a>(&'a self, prologue: &'a [u8]) -> Result<Builder<'a>, HandshakeError> {
         let pattern = PATTERN.parse().expect("the pattern is a valid Noise name");
         Builder::new(pattern)
-            .psk(0, &self.psk)
+            .psk(0, self.psk.bytes())
             .and_then(|builder| builder.prologue(prologue))
             .map_err(internal)
     }
@@ -123,14 +121,12 @@ fn open(handshake: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, Hands
 /// Takes the two directions' keys out of a finished handshake, which ends here.
 fn channel(connection: Connection, mut handshake: HandshakeState) -> Channel {
     assert!(handshake.is_handshake_finished(), "keys are taken only from a finished handshake");
-    let (mut to_acceptor, mut to_dialer) = handshake.dangerously_get_raw_split();
-    let keys = [
-        DirectionKey::derive("clusterluck netkernel v1 dialer to acceptor", &to_acceptor),
-        DirectionKey::derive("clusterluck netkernel v1 acceptor to dialer", &to_dialer),
-    ];
-    to_acceptor.zeroize();
-    to_dialer.zeroize();
-    let [to_acceptor, to_dialer] = keys;
+    // Not taken apart, which would copy them.
+    let mut halves = handshake.dangerously_get_raw_split();
+    let to_acceptor = DirectionKey::derive("clusterluck netkernel v1 dialer to acceptor", &halves.0);
+    let to_dialer = DirectionKey::derive("clusterluck netkernel v1 acceptor to dialer", &halves.1);
+    halves.0.zeroize();
+    halves.1.zeroize();
     let (sealing, opening) =
         if handshake.is_initiator() { (to_acceptor, to_dialer) } else { (to_dialer, to_acceptor) };
     Channel::new(connection, Box::new(Sealer::new(sealing)), Box::new(Opener::new(opening)))

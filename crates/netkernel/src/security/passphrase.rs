@@ -8,6 +8,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::cookie::Cookie;
+use super::secret::Secret;
 use super::secret_file::{self, FileError};
 
 /// Why a passphrase stands for no cookie. No message contains any part of one.
@@ -56,6 +57,10 @@ pub enum PassphraseError {
 impl Cookie {
     /// The cookie that a passphrase stands for, the same on every node. White space around it does not count.
     ///
+    /// Its UTF-8 bytes are what counts, and nothing is normalised: an `é` that one system writes as one character and another
+    /// as `e` and an accent (Unicode's forms NFC and NFD) makes two cookies, whose nodes refuse each other as of different
+    /// cookies. Take a passphrase of ASCII, or bring it into one form first.
+    ///
     /// A random cookie ([`generate`](Cookie::generate)) is better wherever a file can be copied: it cannot be guessed. A
     /// passphrase can, offline, by whoever has recorded one handshake, and as all nodes have to come to one cookie there
     /// is no salt but a fixed one, so that guesses are good for all clusters at once. Argon2id (RFC 9106: version 19, 64 MiB,
@@ -87,16 +92,16 @@ impl Cookie {
         blocks.try_reserve_exact(params.block_count()).map_err(|_| PassphraseError::Memory)?;
         blocks.resize(params.block_count(), Block::default());
         let mut blocks = Zeroizing::new(blocks);
-        let mut secret = Zeroizing::new([0; Self::BYTES]);
+        let mut secret = Secret::zero();
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let made = argon2.hash_password_into_with_memory(
             passphrase.as_bytes(),
             SALT,
-            secret.as_mut_slice(),
+            secret.bytes_mut(),
             blocks.as_mut_slice(),
         );
         made.expect("lengths and memory are as the parameters say");
-        Ok(Self::from_secret(&secret))
+        Ok(Self::from_secret(secret))
     }
 
     /// The cookie that the passphrase in a file stands for. On Unix a file that its group or others can read is refused.
@@ -137,6 +142,14 @@ mod tests {
     fn a_passphrase_stands_for_the_same_cookie_everywhere() {
         let cookie = Cookie::from_passphrase(PASSPHRASE).unwrap();
         assert_eq!(&*cookie.reveal(), "e8b3ed4beb1a9dd49d9beae0a432f449bb3eb422b8d1c07be217fea164704da8");
+    }
+
+    /// As its documentation says: what looks alike need not be.
+    #[test]
+    fn an_accent_of_its_own_makes_another_cookie() {
+        let [one, two] = ["caf\u{e9} anchor pepper tundra", "cafe\u{301} anchor pepper tundra"]
+            .map(|text| Cookie::from_passphrase(text).unwrap());
+        assert_ne!(*one.reveal(), *two.reveal());
     }
 
     #[test]

@@ -5,29 +5,26 @@
 //! count alike, so no message announces it.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::secret::Secret;
 use super::{Open, RecordError, Seal};
 
 /// The secret of one direction, from which its keys are made.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub(super) struct DirectionKey([u8; 32]);
+pub(super) struct DirectionKey(Secret);
 
 impl DirectionKey {
     /// Makes the secret of one direction out of one half of a Noise split.
     pub(super) fn derive(label: &str, half: &[u8; 32]) -> Self {
-        Self(blake3::derive_key(label, half))
+        Self(Secret::derive(label, half))
     }
 
     fn ratchet(&mut self) {
-        let mut next = blake3::derive_key("clusterluck netkernel v1 rekey", &self.0);
-        self.0.copy_from_slice(&next);
-        next.zeroize();
+        self.0.ratchet("clusterluck netkernel v1 rekey");
     }
 
     fn cipher(&self) -> LessSafeKey {
         LessSafeKey::new(
-            UnboundKey::new(&AES_256_GCM, &self.0).expect("the key has the length AES-256 takes"),
+            UnboundKey::new(&AES_256_GCM, self.0.bytes()).expect("the key has the length AES-256 takes"),
         )
     }
 }
@@ -189,11 +186,11 @@ mod tests {
         let (mut sealer, mut opener) = pair();
         sealer.0.counter = RECORDS_PER_KEY - 1;
         opener.0.counter = RECORDS_PER_KEY - 1;
-        let before = sealer.0.key.0;
+        let before = *sealer.0.key.0.bytes();
         for _ in 0..3 {
             let (header, mut record) = sealed(&mut sealer, b"hello");
             opener.open(header, &mut record).unwrap();
         }
-        assert_ne!(sealer.0.key.0, before);
+        assert_ne!(*sealer.0.key.0.bytes(), before);
     }
 }
