@@ -70,11 +70,8 @@ impl Dispatch for Router {
 
 #[cfg(test)]
 mod tests {
-    use genserver::{Cx, GenServer, HandleCast, Outcome, Routes, Wire};
-    use netkernel::testing::Served;
-    use netkernel::{BoxFuture, MemoryNetwork};
-    use serde::{Deserialize, Serialize};
-    use tokio::sync::{Semaphore, mpsc};
+    use genserver::testing::Gated;
+    use netkernel::MemoryNetwork;
     use tokio::time::Instant;
     use tokio_util::sync::CancellationToken;
     use tokio_util::task::TaskTracker;
@@ -82,56 +79,6 @@ mod tests {
     use super::*;
     use crate::Cluster;
     use crate::journal::Journal;
-
-    #[derive(Serialize, Deserialize)]
-    struct Number(u32);
-
-    impl Wire for Number {
-        const TAG: &'static str = "number";
-    }
-
-    /// Deals with a number when it is let, and says which it was.
-    struct Gate {
-        lets: Arc<Semaphore>,
-        dealt_with: mpsc::Sender<u32>,
-    }
-
-    impl GenServer for Gate {
-        fn routes(routes: &mut Routes<Self>) {
-            routes.cast::<Number>();
-        }
-    }
-
-    impl HandleCast<Number> for Gate {
-        async fn cast(&mut self, Number(number): Number, _cx: &mut Cx<Self>) -> Outcome {
-            self.lets.acquire().await.unwrap().forget();
-            self.dealt_with.send(number).await.unwrap();
-            Outcome::Continue
-        }
-    }
-
-    struct Gated {
-        lets: Arc<Semaphore>,
-        dealt_with: mpsc::Receiver<u32>,
-    }
-
-    impl Served for Gated {
-        fn name(&self) -> ServerName {
-            ServerName::new("gate").unwrap()
-        }
-
-        fn body(&self, number: u32) -> Bytes {
-            // Layout 1, for the server the envelope names, a tag and its version, no chain of callers.
-            let mut body = b"\x01\x00\x06number\x01\x00".to_vec();
-            body.extend(postcard::to_allocvec(&Number(number)).unwrap());
-            body.into()
-        }
-
-        fn next(&mut self) -> BoxFuture<'_, u32> {
-            self.lets.add_permits(1);
-            Box::pin(async { self.dealt_with.recv().await.unwrap() })
-        }
-    }
 
     fn router(node: &Cluster) -> Router {
         let (kernel, gossip, servers) =
@@ -150,10 +97,8 @@ mod tests {
         let cookie = "0".repeat(64).parse().unwrap();
         let builder = Cluster::builder("a").cookie(cookie).transport(network.host("a")).listen("a:0");
         let node = builder.start().await.unwrap();
-        let (lets, (sender, dealt_with)) = (Arc::new(Semaphore::new(0)), mpsc::channel(10_000));
-        let _gate = node.spawn("gate", Gate { lets: Arc::clone(&lets), dealt_with: sender }).await.unwrap();
-        let router = router(&node);
+        let mut gated = Gated::start(node.servers(), "gated").await.unwrap();
         let (from, absent) = (node.node(), ServerName::new("absent").unwrap());
-        netkernel::testing::dispatch(&router, &from, &absent, &mut Gated { lets, dealt_with }).await;
+        netkernel::testing::dispatch(&router(&node), &from, &absent, &mut gated).await;
     }
 }

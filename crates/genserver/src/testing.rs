@@ -1,5 +1,9 @@
 //! Conformance suites: what every implementation of the crate's traits has to do, as functions that panic where one
-//! does not.
+//! does not. And [`Gated`], a server for the suite of [`Dispatch`](netkernel::Dispatch).
+
+mod gated;
+
+pub use gated::Gated;
 
 use std::collections::BTreeSet;
 

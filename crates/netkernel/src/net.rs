@@ -180,6 +180,9 @@ pub trait Dispatch: Send + Sync + 'static {
     }
 
     /// A request for a server, with what answers it. Dropping the responder answers `NoReply`.
+    ///
+    /// It comes after the casts of the same peer to that server, and is refused as [`Refusal::Overloaded`] where those fill
+    /// it: unlike a cast it is not offered again.
     fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder);
 }
 

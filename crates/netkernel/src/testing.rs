@@ -12,11 +12,13 @@ mod dispatch;
 mod local;
 mod recorder;
 mod security;
+mod served;
 
-pub use dispatch::{Served, dispatch};
+pub use dispatch::dispatch;
 pub use local::{LocalMesh, LocalNet};
-pub use recorder::Recorder;
+pub use recorder::{Arrived, Recorder};
 pub use security::security;
+pub use served::{Asked, Served, Taken};
 
 use std::time::Duration;
 

@@ -229,3 +229,22 @@ impl Dispatch for Servers {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use genserver::Config;
+    use genserver::testing::Gated;
+    use netkernel::testing::{self, LocalMesh, Recorder};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_in_for_a_client_is_a_dispatch() {
+        let net = LocalMesh::new().node(NodeId::new("a").unwrap(), Arc::new(Recorder::default()));
+        let from = net.local();
+        let system = System::new(Arc::new(net), Config::default().mailbox_messages(40));
+        let mut gated = Gated::start(&system, "gated").await.unwrap();
+        let absent = ServerName::new("absent").unwrap();
+        testing::dispatch(&Servers(system.dispatch()), &from, &absent, &mut gated).await;
+    }
+}

@@ -12,8 +12,8 @@ use crate::error::Refusal;
 use crate::net::{Dispatch, Peer};
 use crate::node::{NodeId, ServerName};
 
-/// What arrives at a node under test: calls to `echo` are echoed, those to `never` are not answered, casts to `sink`
-/// are kept, as many as there is room for; there is no other server.
+/// What arrives at a node under test: calls to `echo` are echoed, those to `never` are not answered, casts and calls to
+/// `sink` are kept, as many as there is room for; there is no other server.
 #[derive(Debug)]
 pub struct Recorder {
     sink: Mutex<Sink>,
@@ -22,10 +22,41 @@ pub struct Recorder {
     kept: Mutex<Vec<Responder>>,
 }
 
+/// What has arrived at a [`Recorder`]'s `sink`.
+#[derive(Debug)]
+pub enum Arrived {
+    /// A cast: from whom, and its body.
+    Cast(NodeId, Bytes),
+    /// A call: from whom, its body, and what answers it.
+    Call(NodeId, Bytes, Responder),
+}
+
 #[derive(Debug, Default)]
 struct Sink {
-    casts: VecDeque<(NodeId, Bytes)>,
+    waiting: VecDeque<Arrived>,
+    calls: usize,
     awaited: Vec<Waker>,
+    ended: bool,
+}
+
+impl Sink {
+    fn casts(&self) -> usize {
+        self.waiting.len() - self.calls
+    }
+
+    fn take(&mut self, at: usize) -> Option<Arrived> {
+        let taken = self.waiting.remove(at)?;
+        self.calls -= usize::from(matches!(taken, Arrived::Call(..)));
+        Some(taken)
+    }
+
+    fn take_cast(&mut self) -> Option<(NodeId, Bytes)> {
+        let first = self.waiting.iter().position(|arrived| matches!(arrived, Arrived::Cast(..)))?;
+        match self.take(first) {
+            Some(Arrived::Cast(from, body)) => Some((from, body)),
+            _ => None,
+        }
+    }
 }
 
 impl Default for Recorder {
@@ -35,20 +66,42 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Keeps so many casts at a time; further ones wait until some are taken.
+    /// Keeps so many casts and calls at a time; further casts wait until some are taken, and further calls are refused.
     #[must_use]
-    pub fn with_room(casts: usize) -> Self {
-        Self { sink: Mutex::default(), room: casts, arrived: Notify::new(), kept: Mutex::default() }
+    pub fn with_room(messages: usize) -> Self {
+        Self { sink: Mutex::default(), room: messages, arrived: Notify::new(), kept: Mutex::default() }
     }
 
-    /// Takes the first `count` casts, waiting for them.
+    /// Takes the first `count` casts, waiting for them. Calls that came before them stay.
     pub async fn casts(&self, count: usize) -> Vec<(NodeId, Bytes)> {
+        self.take(|sink| {
+            (sink.casts() >= count).then(|| std::iter::from_fn(|| sink.take_cast()).take(count).collect())
+        })
+        .await
+    }
+
+    /// Takes what came first, waiting for it.
+    pub async fn next(&self) -> Arrived {
+        self.take(|sink| sink.take(0)).await
+    }
+
+    /// Ends `sink`, as if it had never been: calls that it keeps are not answered, casts are lost.
+    pub fn end(&self) {
+        let mut sink = self.sink();
+        sink.ended = true;
+        sink.calls = 0;
+        let (lost, awaited) = (std::mem::take(&mut sink.waiting), std::mem::take(&mut sink.awaited));
+        drop(sink);
+        drop(lost);
+        awaited.into_iter().for_each(Waker::wake);
+    }
+
+    async fn take<T>(&self, mut take: impl FnMut(&mut Sink) -> Option<T>) -> T {
         loop {
             let arrived = self.arrived.notified();
             {
                 let mut sink = self.sink();
-                if sink.casts.len() >= count {
-                    let taken = sink.casts.drain(..count).collect();
+                if let Some(taken) = take(&mut sink) {
                     let awaited = std::mem::take(&mut sink.awaited);
                     drop(sink);
                     awaited.into_iter().for_each(Waker::wake);
@@ -57,6 +110,15 @@ impl Recorder {
             }
             arrived.await;
         }
+    }
+
+    /// The sink, if it can take one more message.
+    fn room(&self) -> Result<MutexGuard<'_, Sink>, Refusal> {
+        let sink = self.sink();
+        if sink.ended {
+            return Err(Refusal::NoProc);
+        }
+        if sink.waiting.len() >= self.room { Err(Refusal::Overloaded) } else { Ok(sink) }
     }
 
     fn sink(&self) -> MutexGuard<'_, Sink> {
@@ -69,19 +131,14 @@ impl Dispatch for Recorder {
         if server.as_str() != "sink" {
             return Err(Refusal::NoProc);
         }
-        let mut sink = self.sink();
-        if sink.casts.len() >= self.room {
-            return Err(Refusal::Overloaded);
-        }
-        sink.casts.push_back((from.node.id.clone(), body));
-        drop(sink);
+        self.room()?.waiting.push_back(Arrived::Cast(from.node.id.clone(), body));
         self.arrived.notify_one();
         Ok(())
     }
 
     fn wake_with_room(&self, server: &ServerName, _next: &Bytes, waker: &Waker) {
         let mut sink = self.sink();
-        if server.as_str() != "sink" || sink.casts.len() < self.room {
+        if server.as_str() != "sink" || sink.ended || sink.waiting.len() < self.room {
             drop(sink);
             waker.wake_by_ref();
         } else if !sink.awaited.iter().any(|awaited| awaited.will_wake(waker)) {
@@ -89,10 +146,19 @@ impl Dispatch for Recorder {
         }
     }
 
-    fn call(&self, _from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
+    fn call(&self, from: &Arc<Peer>, server: &ServerName, body: Bytes, responder: Responder) {
         match server.as_str() {
             "echo" => responder.reply(body),
             "never" => self.kept.lock().unwrap_or_else(PoisonError::into_inner).push(responder),
+            "sink" => match self.room() {
+                Ok(mut sink) => {
+                    sink.calls += 1;
+                    sink.waiting.push_back(Arrived::Call(from.node.id.clone(), body, responder));
+                    drop(sink);
+                    self.arrived.notify_one();
+                }
+                Err(refusal) => responder.refuse(refusal),
+            },
             _ => responder.refuse(Refusal::NoProc),
         }
     }

@@ -172,13 +172,19 @@ mod tests {
     use super::*;
 
     fn lock(text: &str) -> String {
-        let repo = Repo::made_of(&[("crates/x/src/lib.rs", text), ("crates/y/src/lib.rs", ELSEWHERE)]);
+        let repo = Repo::made_of(&[
+            ("crates/x/src/lib.rs", text),
+            ("crates/y/src/lib.rs", ELSEWHERE),
+            ("crates/y/src/testing/gate.rs", FOR_TESTS),
+        ]);
         let messages = of(&repo).unwrap();
         shape::print(&messages).lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n")
     }
 
     const ELSEWHERE: &str = "#[derive(Serialize)] pub struct Place { host: String, port: u16 }
         pub struct Hand; impl Serialize for Hand {}";
+    const FOR_TESTS: &str = "#[derive(Serialize)] struct Ask;
+        impl Wire for Ask { const TAG: &'static str = \"ask\"; }";
 
     #[test]
     fn structs_vanish_and_enums_show_their_variants() {

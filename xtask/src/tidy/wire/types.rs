@@ -30,10 +30,10 @@ pub(super) struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// Of the sources of a crate, not of its tests.
+    /// Of the sources of a crate, not of its tests, nor of what it has for tests of others.
     pub(super) fn of(file: &'a File) -> Option<Self> {
         let (package, rest) = file.path.strip_prefix("crates/")?.split_once('/')?;
-        rest.starts_with("src/").then_some(Self { package, file: &file.path })
+        (rest.starts_with("src/") && !file.is_under("testing")).then_some(Self { package, file: &file.path })
     }
 }
 
