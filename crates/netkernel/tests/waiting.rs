@@ -5,11 +5,13 @@ mod common;
 #[path = "common/shim.rs"]
 mod shim;
 
+use std::future::Future;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{SECOND, config, id, next, node, server, settle, start};
-use netkernel::{Address, CallError, MemoryNetwork, Net, OfflinePolicy, PeerEvent, Stage};
+use common::{SECOND, config, id, next, node, server, settle, small, start};
+use netkernel::{Address, CallError, MemoryNetwork, Net, OfflinePolicy, PeerEvent, SendError, Stage};
 use shim::{CAST, CHUNK, PING, RESET, Shim, control, frames};
 
 /// A cast that finds no room while the peer is away goes as soon as it is back, and not at its deadline.
@@ -111,4 +113,82 @@ async fn a_call_that_still_waits_is_not_dropped_with_those_that_were_left() {
     let b = start(config(&network, "b", 1).listen("b:7".parse().unwrap())).await;
     assert_eq!((stays.await.unwrap(), more.await.unwrap()), (Bytes::from("stays"), Bytes::from("more")));
     drop(b);
+}
+
+/// A server's whole window.
+fn window() -> Bytes {
+    vec![0; 2 << 20].into()
+}
+
+/// Of casts that wait for the same server none is passed by a later one, and one that is dropped when its turn has come
+/// passes that on.
+#[tokio::test(start_paused = true)]
+async fn casts_that_wait_keep_their_order_and_pass_on_a_turn_that_is_not_used() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 1).await;
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &b.local().address);
+    let (to, full, hour) = (id("b"), server("full"), 3_600 * SECOND);
+    let cast = || a.kernel.cast(&to, &full, window(), hour);
+    // One is in the mailbox, and one waits for it with all there is of credit.
+    for _ in 0..2 {
+        cast().await.unwrap();
+        settle().await;
+    }
+    let (mut first, mut second) = (cast(), cast());
+    let is_done = async |cast: &mut (dyn Future<Output = Result<(), SendError>> + Send + Unpin)| {
+        std::future::poll_fn(|context| Poll::Ready(std::pin::Pin::new(&mut *cast).poll(context).is_ready()))
+            .await
+    };
+    assert!(!is_done(&mut first).await && !is_done(&mut second).await);
+    mailbox.recv().await.unwrap();
+    settle().await;
+    assert!(!is_done(&mut second).await, "it has passed the first");
+    let late = a.kernel.try_cast(&to, &full, window());
+    assert!(matches!(late, Err(SendError::Busy { .. })), "it has passed those that wait: {late:?}");
+    drop(first);
+    let in_time = tokio::time::timeout(SECOND, second).await;
+    in_time.expect("it is told at once").unwrap();
+}
+
+/// Many that wait for a server that takes nothing hold up none for another.
+#[tokio::test(start_paused = true)]
+async fn casts_that_wait_for_one_server_hold_up_none_for_another() {
+    let network = MemoryNetwork::new();
+    let (b, mut mailbox) = small(&network, "b", 1).await;
+    let a = node(&network, "a").await;
+    a.kernel.connect(&id("b"), &b.local().address);
+    let (to, full, other) = (id("b"), server("full"), server("other"));
+    next(&mut a.kernel.events(), |event| matches!(event, PeerEvent::Up { .. })).await;
+    let casting = async {
+        let casts = (0..300).map(|_| a.kernel.cast(&to, &full, window(), SECOND)).collect();
+        outcomes(casts).await
+    };
+    let beside = async {
+        settle().await;
+        for _ in 0..300 {
+            a.kernel.cast(&to, &other, Bytes::new(), SECOND / 10).await.unwrap();
+        }
+    };
+    let (casts, ()) = tokio::join!(casting, beside);
+    let sent = casts.iter().filter(|cast| cast.is_ok()).count();
+    assert_eq!(sent, 2, "one is in the mailbox, one waits for it");
+    assert!(mailbox.recv().await.is_some());
+}
+
+/// What comes of casts that are all under way.
+async fn outcomes(
+    mut casts: Vec<impl Future<Output = Result<(), SendError>> + Unpin>,
+) -> Vec<Result<(), SendError>> {
+    let mut ends: Vec<_> = casts.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (cast, end) in casts.iter_mut().zip(&mut ends).filter(|(_, end)| end.is_none()) {
+            if let Poll::Ready(outcome) = std::pin::Pin::new(cast).poll(context) {
+                *end = Some(outcome);
+            }
+        }
+        if ends.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    ends.into_iter().flatten().collect()
 }

@@ -13,11 +13,13 @@ mod lanes;
 mod message;
 mod outgoing;
 mod part;
+mod place;
 mod pressure;
 mod receives;
 mod round_trip;
 mod sessions;
 mod status;
+mod waiters;
 mod wish;
 
 use std::collections::HashMap;
@@ -46,6 +48,7 @@ use self::intake::Intake;
 use self::lanes::Lanes;
 use self::round_trip::RoundTrip;
 use self::sessions::Sessions;
+use self::waiters::Waiters;
 use crate::call::{CallId, Inbound};
 use crate::config::Limits;
 use crate::error::{CallError, Refusal};
@@ -81,8 +84,8 @@ pub(crate) struct Link {
     pub(crate) visitors: AtomicUsize,
     /// Wakes the writers: there is something to take, or a session's part has changed.
     pub(crate) work: Notify,
-    /// Wakes senders that wait for room.
-    room: Notify,
+    /// Wakes readers that wait until credit is sent.
+    credit_sent: Notify,
     /// Whether a session carries messages now.
     pub(crate) up: watch::Sender<bool>,
     pub(crate) counters: Counters,
@@ -99,7 +102,9 @@ struct State {
     /// A writer found nothing to do, and waits to be told.
     idle: bool,
     direct: Direct,
-    /// Senders wait for room, or readers until credit is sent.
+    /// Casts that wait for room.
+    waiters: Waiters,
+    /// Readers wait until credit is sent.
     awaited: bool,
     /// Calls that wait to be sent, and that their callers have left since such were last dropped.
     abandoned: usize,
@@ -144,6 +149,7 @@ impl Link {
                 credit: Credit::default(),
                 idle: true,
                 direct: Direct::default(),
+                waiters: Waiters::default(),
                 awaited: false,
                 abandoned: 0,
                 sessions: Sessions::default(),
@@ -156,7 +162,7 @@ impl Link {
             }),
             limits,
             work: Notify::new(),
-            room: Notify::new(),
+            credit_sent: Notify::new(),
             up: watch::Sender::new(false),
         })
     }
@@ -178,13 +184,24 @@ impl Link {
         }
     }
 
-    /// Wakes the senders that wait for room.
+    /// Wakes those that wait for room, as far as there may be some.
     fn tell_senders(&self, mut state: MutexGuard<'_, State>) {
         let awaited = std::mem::take(&mut state.awaited);
+        let room_bytes = self.room_bytes(&state);
+        let State { waiters, credit, .. } = &mut *state;
+        let turns = waiters.turns(credit, room_bytes);
         drop(state);
         if awaited {
-            self.room.notify_waiters();
+            self.credit_sent.notify_waiters();
         }
+        turns.begin();
+    }
+
+    /// How much more may be queued for the present session before casts wait; `None` without one, when that is not what
+    /// they wait for.
+    fn room_bytes(&self, state: &State) -> Option<u64> {
+        let room = || self.limits.queue_bytes_soft.saturating_sub(state.lanes.bytes()) as u64;
+        state.is_online().then(room)
     }
 
     /// Queues a control frame; false if so many answers to the peer wait that it must be flooding, and it was dropped.
@@ -207,9 +224,9 @@ impl Link {
     /// of what it sends is read. Cancel safe.
     pub(crate) async fn credit_room(&self) {
         loop {
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
+            let sent = self.credit_sent.notified();
+            tokio::pin!(sent);
+            sent.as_mut().enable();
             {
                 let mut state = self.state();
                 if state.closed || !state.lanes.is_crowded_with_credit() {
@@ -217,7 +234,7 @@ impl Link {
                 }
                 state.awaited = true;
             }
-            room.await;
+            sent.await;
         }
     }
 
@@ -358,7 +375,10 @@ impl Link {
         state.closed = true;
         let dropped = state.lanes.clear();
         let inbound = std::mem::take(&mut state.inbound);
+        let State { waiters, credit, .. } = &mut *state;
+        let turns = waiters.turns(credit, None);
         drop(state);
+        turns.begin();
         count(&self.counters.dropped_closed, dropped);
         for (inbound, _) in inbound.into_values() {
             inbound.cancel();
@@ -366,7 +386,7 @@ impl Link {
         self.calls.fail_unless(|_| false, &self.id);
         // What it held would count against other peers' windows for ever.
         self.close_intake();
-        self.room.notify_waiters();
+        self.credit_sent.notify_waiters();
         self.work.notify_waiters();
     }
 }

@@ -1,12 +1,15 @@
 //! What the layers above send: casts as credit and queues allow, and calls.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::lanes::WHOLE_BYTES_MAX;
 use super::message::{Control, Message, Subject};
+use super::place::Place;
 use super::{Link, State, count};
-use crate::call::{CallId, ReplySlot};
+use crate::call::{CallId, ReplySlot, deadline_after};
 use crate::config::OfflinePolicy;
 use crate::error::{CallError, SendError, Stage};
 use crate::node::ServerName;
@@ -15,7 +18,7 @@ use crate::proto::credit::{Grant, Load};
 impl Link {
     /// Queues a cast, or hands its body back.
     pub(crate) fn try_cast(&self, server: &ServerName, body: Bytes) -> Result<(), SendError> {
-        self.queue_cast(server, body, false)
+        self.queue_cast(server, body, None)
     }
 
     /// Queues a small cast ahead of all that waits, or hands its body back.
@@ -35,8 +38,13 @@ impl Link {
         Ok(())
     }
 
-    /// Queues a cast, or hands its body back; then, with `waits`, the caller is told when there may be room.
-    fn queue_cast(&self, server: &ServerName, body: Bytes, waits: bool) -> Result<(), SendError> {
+    /// Queues a cast, or hands its body back; then it waits at its place, if it has one.
+    fn queue_cast(
+        &self,
+        server: &ServerName,
+        body: Bytes,
+        mut place: Option<&mut Place<'_>>,
+    ) -> Result<(), SendError> {
         let mut state = self.state();
         if state.shuts_down {
             return Err(SendError::ShuttingDown { body });
@@ -48,14 +56,23 @@ impl Link {
             return Err(SendError::TooLarge { bytes: body.len(), max: state.message_bytes_max, body });
         }
         let online = state.is_online();
-        let admitted = if online {
-            state.lanes.bytes() < self.limits.queue_bytes_soft && state.credit.spend(server, body.len())
-        } else {
-            self.admit_offline(&mut state, body.len())
+        let is_next = match &place {
+            Some(place) => place.is_next(&state),
+            None => !state.waiters.are_before(server),
         };
+        let admitted = is_next
+            && match self.room_bytes(&state) {
+                Some(room_bytes) => room_bytes > 0 && state.credit.spend(server, body.len()),
+                None => self.admit_offline(&mut state, body.len()),
+            };
         if !admitted {
-            state.awaited |= waits;
+            if let Some(place) = place {
+                place.wait(&mut state, body.len());
+            }
             return Err(SendError::Busy { node: self.id.clone(), body });
+        }
+        if let Some(place) = &mut place {
+            place.is_used();
         }
         let message = Message::new(Subject::Cast { server: server.clone() }, body);
         if online {
@@ -91,22 +108,22 @@ impl Link {
         }
     }
 
-    /// Queues a cast, waiting until `deadline` for room.
+    /// Queues a cast, waiting so long for room.
     pub(crate) async fn cast(
         &self,
         server: &ServerName,
         mut body: Bytes,
-        deadline: Instant,
+        timeout: Duration,
     ) -> Result<(), SendError> {
+        let mut place = Place::new(self, server);
+        let mut deadline = None;
         loop {
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            body = match self.queue_cast(server, body, true) {
+            body = match self.queue_cast(server, body, Some(&mut place)) {
                 Err(SendError::Busy { body, .. }) => body,
                 done => return done,
             };
-            if tokio::time::timeout_at(deadline, room).await.is_err() {
+            let deadline = *deadline.get_or_insert_with(|| deadline_after(timeout));
+            if tokio::time::timeout_at(deadline, place.turn()).await.is_err() {
                 return Err(SendError::Busy { node: self.id.clone(), body });
             }
         }

@@ -61,10 +61,7 @@ impl Net for Kernel {
                 return self.shared.cast_here_by(server, body, deadline_after(timeout)).await;
             }
             let (link, body) = self.shared.outgoing(to, body)?;
-            match link.try_cast(server, body) {
-                Err(SendError::Busy { body, .. }) => link.cast(server, body, deadline_after(timeout)).await,
-                done => done,
-            }
+            link.cast(server, body, timeout).await
         })
     }
 

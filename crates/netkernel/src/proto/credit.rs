@@ -71,27 +71,26 @@ pub(crate) struct Credit {
 impl Credit {
     /// Spends for one cast; false if the window is used up.
     pub(crate) fn spend(&mut self, server: &ServerName, bytes: usize) -> bool {
-        let left = LINK_BYTES.saturating_sub(self.outstanding.cost_bytes());
-        let Some(spent) = self.spent.get_mut(server) else {
-            let open = left > 0;
-            if open {
-                self.overspend(server, bytes);
-            }
-            return open;
-        };
-        let within_window = spent.messages < WINDOW.messages && spent.bytes < WINDOW.bytes;
-        let open = within_window && spent.cost_bytes() < left / LINK_SHARE;
+        let open = is_open(self.spent(server), self.outstanding);
         if open {
-            spent.add(Load::cast(bytes));
-            self.outstanding.add(Load::cast(bytes));
+            self.overspend(server, bytes);
         }
         open
     }
 
+    /// What was spent for a server and not given back.
+    pub(crate) fn spent(&self, server: &ServerName) -> Load {
+        self.spent.get(server).copied().unwrap_or_default()
+    }
+
     /// Spends for a cast that was queued while there was no session, whatever the window says.
     pub(crate) fn overspend(&mut self, server: &ServerName, bytes: usize) {
-        self.spent.entry(server.clone()).or_default().add(Load::cast(bytes));
-        self.outstanding.add(Load::cast(bytes));
+        let load = Load::cast(bytes);
+        match self.spent.get_mut(server) {
+            Some(spent) => spent.add(load),
+            None => drop(self.spent.insert(server.clone(), load)),
+        }
+        self.outstanding.add(load);
     }
 
     /// Takes back what the receiver gives, and says how much of it was spent. One that gives more than that gives nothing
@@ -154,6 +153,16 @@ impl Credit {
     pub(crate) fn outstanding(&self) -> Load {
         self.outstanding
     }
+}
+
+/// Whether one more cast may be sent to a destination, of which so much was spent, while all have spent so much.
+pub(crate) fn is_open(spent: Load, outstanding: Load) -> bool {
+    let left = LINK_BYTES.saturating_sub(outstanding.cost_bytes());
+    if spent.messages == 0 {
+        return left > 0;
+    }
+    let within_window = spent.messages < WINDOW.messages && spent.bytes < WINDOW.bytes;
+    within_window && spent.cost_bytes() < left / LINK_SHARE
 }
 
 /// What a CREDIT frame says.
