@@ -43,6 +43,8 @@ pub enum SendError {
     Refused {
         /// Why.
         refusal: Refusal,
+        /// The message.
+        body: Bytes,
     },
     /// This kernel is shutting down.
     #[error("this node is shutting down")]
@@ -50,6 +52,20 @@ pub enum SendError {
         /// The message.
         body: Bytes,
     },
+}
+
+impl SendError {
+    /// The message, as it was given.
+    #[must_use]
+    pub fn into_body(self) -> Bytes {
+        match self {
+            Self::Busy { body, .. }
+            | Self::NotConnected { body, .. }
+            | Self::TooLarge { body, .. }
+            | Self::Refused { body, .. }
+            | Self::ShuttingDown { body } => body,
+        }
+    }
 }
 
 impl fmt::Debug for SendError {
@@ -62,7 +78,9 @@ impl fmt::Debug for SendError {
             Self::TooLarge { max, body, .. } => {
                 with_size(formatter, "TooLarge", body).field("max", max).finish()
             }
-            Self::Refused { refusal } => formatter.debug_struct("Refused").field("refusal", refusal).finish(),
+            Self::Refused { refusal, body } => {
+                with_size(formatter, "Refused", body).field("refusal", refusal).finish()
+            }
             Self::ShuttingDown { body } => with_size(formatter, "ShuttingDown", body).finish(),
         }
     }
@@ -79,6 +97,9 @@ fn with_size<'a, 'b>(
 }
 
 /// How a call ended, other than with a reply.
+///
+/// It does not hand the request back, for most of these are found only when that has been given to a session: who may want
+/// to send it again keeps a clone, which shares its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum CallError {

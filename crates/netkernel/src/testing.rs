@@ -110,6 +110,8 @@ pub async fn net(a: &dyn Net, b: &dyn Net, at_b: &Recorder) {
         b.call(&b_node.id, &server("echo"), Bytes::from("me"), PATIENCE).await.expect("an echo"),
         "me"
     );
+    let refused = b.try_cast(&b_node.id, &server("nobody"), Bytes::from("mine"));
+    assert!(matches!(refused, Err(SendError::Refused { refusal: Refusal::NoProc, body }) if body == "mine"));
     let known = a.dial(&b_node.address, Some(&b_node.id), PATIENCE).await.expect("a session");
     assert_eq!(known.id, b_node.id);
     a.disconnect(&b_node.id, true);

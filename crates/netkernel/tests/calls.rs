@@ -112,8 +112,12 @@ async fn a_node_reaches_its_own_servers() {
     assert_eq!(&a.echo(&a, "hello").await.unwrap()[..], b"hello");
     a.kernel.try_cast(&id("a"), &server("sink"), Bytes::from_static(b"x")).unwrap();
     assert_eq!(a.casts.recv().await.unwrap(), (id("a"), Bytes::from_static(b"x")));
-    let refused = a.kernel.try_cast(&id("a"), &server("nobody"), Bytes::new()).unwrap_err();
-    assert!(matches!(refused, SendError::Refused { refusal: Refusal::NoProc }), "{refused:?}");
+    let refused = a.kernel.try_cast(&id("a"), &server("nobody"), Bytes::from_static(b"y")).unwrap_err();
+    assert!(
+        matches!(&refused, SendError::Refused { refusal: Refusal::NoProc, body } if body == "y"),
+        "{refused:?}"
+    );
+    assert_eq!(refused.into_body(), "y");
 }
 
 #[tokio::test(start_paused = true)]

@@ -152,8 +152,11 @@ async fn a_cast_to_a_full_server_of_the_same_node_waits_and_is_given_back_at_its
     let (cast, _first) = tokio::join!(b.cast(&to, &full, Bytes::from("later"), 5 * SECOND), taking);
     cast.unwrap();
     assert_eq!(mailbox.recv().await.unwrap().1, "later");
-    let nobody = b.cast(&to, &server("nobody"), body, SECOND).await.unwrap_err();
-    assert!(matches!(nobody, SendError::Refused { refusal: Refusal::NoProc }), "{nobody:?}");
+    let nobody = b.cast(&to, &server("nobody"), body.clone(), SECOND).await.unwrap_err();
+    assert!(
+        matches!(&nobody, SendError::Refused { refusal: Refusal::NoProc, body: returned } if *returned == body),
+        "{nobody:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use std::sync::Once;
 
 use bytes::Bytes;
 use common::{SECOND, id, node, settle, start};
-use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, SendError, Transport};
+use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, Refusal, SendError, Transport};
 use shim::{Shim, cast};
 use tokio::io::AsyncWriteExt;
 use tracing::field::{Field, Visit};
@@ -240,11 +240,13 @@ fn a_message_that_is_handed_back_shows_its_size_alone() {
         SendError::Busy { node: node.clone(), body: body.clone() },
         SendError::NotConnected { node, body: body.clone() },
         SendError::TooLarge { bytes: body.len(), max, body: body.clone() },
-        SendError::ShuttingDown { body },
+        SendError::Refused { refusal: Refusal::NoProc, body: body.clone() },
+        SendError::ShuttingDown { body: body.clone() },
     ];
     for error in errors {
         let shown = format!("{error:?} {error}");
         assert!(shown.contains("bytes: 15") && !shown.contains("nobody"), "{shown}");
+        assert_eq!(error.into_body(), body);
     }
 }
 

@@ -160,7 +160,7 @@ impl Destination {
             SendError::Busy { .. } => CastFailure::Busy,
             SendError::TooLarge { bytes, max, .. } => CastFailure::TooLarge { bytes, max },
             SendError::ShuttingDown { .. } => CastFailure::Draining,
-            SendError::Refused { refusal } => match refusal::error(refusal, &node, &self.label()) {
+            SendError::Refused { refusal, .. } => match refusal::error(refusal, &node, &self.label()) {
                 CallError::Overloaded => CastFailure::Busy,
                 CallError::Draining => CastFailure::Draining,
                 CallError::NoProc { node, name } => CastFailure::NoProc { node, name },

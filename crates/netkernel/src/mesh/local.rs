@@ -20,7 +20,7 @@ impl Shared {
         match dispatch.cast(&self.myself(), server, body.clone()) {
             Ok(()) => Ok(()),
             Err(Refusal::Overloaded) => Err(SendError::Busy { node: self.config.id.clone(), body }),
-            Err(refusal) => Err(SendError::Refused { refusal }),
+            Err(refusal) => Err(SendError::Refused { refusal, body }),
         }
     }
 

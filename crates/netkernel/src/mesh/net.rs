@@ -172,7 +172,7 @@ pub(super) fn unsent(error: SendError) -> CallError {
         SendError::Busy { node, .. } => CallError::Busy { node },
         SendError::NotConnected { node, .. } => CallError::NotConnected { node },
         SendError::TooLarge { bytes, max, .. } => CallError::TooLarge { bytes, max },
-        SendError::Refused { refusal } => CallError::Refused(refusal),
+        SendError::Refused { refusal, .. } => CallError::Refused(refusal),
         SendError::ShuttingDown { .. } => CallError::ShuttingDown,
     }
 }

@@ -178,7 +178,7 @@ impl Net for LocalNet {
         };
         match dispatch.cast(&from, server, body.clone()) {
             Err(Refusal::Overloaded) => Err(SendError::Busy { node: to.clone(), body }),
-            Err(refusal) if *to == self.id => Err(SendError::Refused { refusal }),
+            Err(refusal) if *to == self.id => Err(SendError::Refused { refusal, body }),
             _accepted_or_refused_there => Ok(()),
         }
     }
