@@ -13,22 +13,8 @@ use bytes::Bytes;
 use common::line::Line;
 use common::{SECOND, TestNode, config, id, next, node, server, settle, start};
 use netkernel::{CallError, DownReason, Incarnation, MemoryNetwork, Net, PeerEvent, PeerEvents};
-use shim::{GOAWAY, MARK, PING, Shim, call, cast, control, define, frame, frames, put_varint};
+use shim::{MARK, PING, Shim, call, cast, control, define, frames, goaway, mark};
 use tokio::time::Instant;
-
-/// A MARK after these sessions, of which some broke.
-fn mark(before: &[(u64, bool)]) -> Vec<u8> {
-    let mut body = Vec::new();
-    for (session, lost) in before {
-        put_varint(&mut body, *session);
-        body.push(u8::from(*lost));
-    }
-    frame(MARK, 0, 0, None, &body)
-}
-
-fn goaway(reason: u8) -> Vec<u8> {
-    frame(GOAWAY, 0, 0, None, &[reason])
-}
 
 /// A session of the peer `a`, its id, and a second that has taken over from it.
 async fn taken_over(network: &MemoryNetwork, b: &TestNode) -> ((Shim, u64), Shim) {

@@ -195,7 +195,7 @@ impl Bulk {
 
     /// Keeps only what `keep` accepts; it is told whether a message was partly sent. Gives what tells the peer of those
     /// that were and are not kept.
-    pub(super) fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) -> Vec<Control> {
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Message, bool) -> bool) -> Vec<Control> {
         let mut resets = Vec::new();
         for turn in &mut self.turns {
             let begun = turn.sent.is_some();

@@ -178,6 +178,8 @@ impl Link {
             // What the earlier instance had begun to send will not be completed by this one.
             self.arriving().clear();
         }
+        // The session before it ends.
+        self.draw_attention();
         count(&self.counters.reconnects, usize::from(reconnects));
         count(&self.counters.sessions, 1);
         self.up.send_replace(true);
@@ -225,22 +227,49 @@ impl Link {
 
     /// The peer will send nothing more by this session: answer.
     pub(crate) fn peer_ends(&self, session: SessionId, goaway: Goaway) {
-        self.state().sessions.peer_ends(session, goaway);
+        let mut state = self.state();
+        state.sessions.peer_ends(session, goaway);
+        if state.sessions.owner() == Some(session) {
+            state.lanes.peer_has_ended();
+        }
+        drop(state);
+        self.draw_attention();
         self.work.notify_waiters();
     }
 
-    /// Ends all sessions in good order, after what waits has been sent if `drain` is set.
+    /// Ends all sessions in good order, after what waits has been sent if `drain` is set. Else that is dropped and counted.
     pub(crate) fn end_sessions(&self, drain: bool) {
-        self.state().sessions.end_all(drain);
+        let mut state = self.state();
+        state.sessions.end_all(drain);
+        if drain {
+            drop(state);
+        } else {
+            self.drop_waiting(state);
+        }
+        self.draw_attention();
         self.work.notify_waiters();
+    }
+
+    /// Drops all that waits to be sent.
+    fn drop_waiting(&self, mut state: MutexGuard<'_, State>) {
+        let dropped = state.lanes.clear();
+        state.abandoned = 0;
+        for (server, bytes) in dropped.iter().flatten() {
+            state.credit.unspend(server, Load::cast(*bytes));
+        }
+        self.tell_senders(state);
+        count(&self.counters.dropped_closed, dropped.len());
+        self.calls.fail_unless(|session| session.is_some(), &self.id);
     }
 
     /// Ends all sessions after what waits has been sent. Who waits for room is told that none will come.
     pub(crate) fn shut_down(&self) {
         let mut state = self.state();
         state.shuts_down = true;
+        state.sends_the_rest = state.sessions.sending();
         state.sessions.end_all(true);
         self.tell_senders(state);
+        self.draw_attention();
         self.work.notify_waiters();
     }
 

@@ -287,7 +287,7 @@ impl Lanes {
         self.answer = None;
         self.pace.clear();
         let dropped =
-            self.retain(|message, begun| !begun && !matches!(message.subject, Subject::Reply { .. }));
+            self.retain(|message, begun| !begun && !matches!(message.subject, Subject::Reply { .. })).len();
         for message in self.ahead.iter_mut().chain(&mut self.normal).chain(self.bulk.iter_mut()) {
             message.waiting_since.get_or_insert(now);
         }
@@ -310,8 +310,9 @@ impl Lanes {
             || self.bulk.firsts().any(older)
     }
 
-    /// Drops what has waited longer than `age` for a session, and calls that nobody waits for any more.
-    pub(super) fn expire(&mut self, now: Instant, age: Duration, calls: &PendingCalls) -> usize {
+    /// Drops what has waited longer than `age` for a session, and calls that nobody waits for any more. Gives what was
+    /// dropped, and which of it were casts.
+    pub(super) fn expire(&mut self, now: Instant, age: Duration, calls: &PendingCalls) -> Vec<Option<Cut>> {
         self.retain(|message, _| match &message.subject {
             Subject::Call { id, deadline, .. } => *deadline > now && calls.awaits(*id),
             _ => message.waiting_since.is_none_or(|since| now.saturating_duration_since(since) <= age),
@@ -331,16 +332,28 @@ impl Lanes {
         Some(message)
     }
 
-    /// Drops calls that nobody waits for any more.
+    /// Drops calls that nobody waits for any more, and says how many.
     pub(super) fn forget_abandoned(&mut self, calls: &PendingCalls) -> usize {
-        self.retain(|message, _| match &message.subject {
+        let dropped = self.retain(|message, _| match &message.subject {
             Subject::Call { id, .. } => calls.awaits(*id),
             _ => true,
-        })
+        });
+        dropped.len()
     }
 
-    /// Drops everything.
-    pub(super) fn clear(&mut self) -> usize {
+    /// The peer sends nothing more, but reads what it is sent: no milestone will be answered, and bulk waits for none.
+    pub(super) fn peer_has_ended(&mut self) {
+        self.pace.answers_end();
+    }
+
+    /// Queues a heartbeat, unless one waits already. Says whether it did.
+    pub(super) fn heartbeat(&mut self, ping: u64) -> bool {
+        let waits = self.control.iter().any(|control| *control == Control::Ping(ping));
+        !waits && self.control(Control::Ping(ping))
+    }
+
+    /// Drops everything, and gives which of it were casts.
+    pub(super) fn clear(&mut self) -> Vec<Option<Cut>> {
         let dropped = self.retain(|_, _| false);
         self.clear_control();
         self.control.clear();
@@ -389,16 +402,24 @@ impl Lanes {
             .filter_map(|message| Some((message.server()?, message.body.len())))
     }
 
-    /// Keeps what `keep` accepts, and says how much was dropped. The peer is told of what it has begun to receive.
-    fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) -> usize {
-        let before = self.messages();
+    /// Keeps what `keep` accepts, and gives what was dropped, and which of it were casts. The peer is told of what it has
+    /// begun to receive.
+    fn retain(&mut self, keep: impl Fn(&Message, bool) -> bool) -> Vec<Option<Cut>> {
+        let mut dropped = Vec::new();
+        let mut keep = |message: &Message, begun: bool| {
+            let kept = keep(message, begun);
+            if !kept {
+                dropped.push(message.as_cast());
+            }
+            kept
+        };
         self.ahead.retain(|message| keep(message, false));
         self.normal.retain(|message| keep(message, false));
         for reset in self.bulk.retain(keep) {
             self.control(reset);
         }
         self.recount();
-        before - self.messages()
+        dropped
     }
 
     fn recount(&mut self) {

@@ -55,10 +55,10 @@ use crate::error::{CallError, Refusal};
 use crate::metrics::Labels;
 use crate::net::Peer;
 use crate::node::{NodeId, ServerName};
-use crate::proto::credit::Credit;
+use crate::proto::credit::{Credit, Load};
 use crate::proto::hello::SessionId;
 use crate::proto::reassembly::{Reassembly, ReassemblyError};
-use crate::proto::silence::Standing;
+use crate::proto::silence::{Ends, Standing};
 
 /// One peer.
 pub(crate) struct Link {
@@ -117,6 +117,8 @@ struct State {
     round_trip: RoundTrip,
     /// The kernel shuts down: nothing more is taken to be sent.
     shuts_down: bool,
+    /// There was a session then, which sends what waits.
+    sends_the_rest: bool,
     closed: bool,
 }
 
@@ -158,6 +160,7 @@ impl Link {
                 peer: None,
                 round_trip: RoundTrip::default(),
                 shuts_down: false,
+                sends_the_rest: false,
                 closed: false,
             }),
             limits,
@@ -260,11 +263,13 @@ impl Link {
     pub(crate) fn standing(&self, session: SessionId, now: Instant) -> Standing {
         let state = self.state();
         let carries = state.sessions.owner() == Some(session);
+        let left_bytes = if carries { state.lanes.bytes() } else { 0 };
         let held_up = if carries { state.lanes.held_up(now) } else { Duration::ZERO };
         Standing {
             awaits_replies: !self.calls.is_empty(),
             held_up,
             is_behind_bulk: carries && state.lanes.is_behind_bulk(),
+            ends: state.sessions.ends(session).map(|in_a_hurry| Ends { in_a_hurry, left_bytes }),
             heartbeat_is_due: carries && state.round_trip.is_due(now, self.limits.heartbeat_idle),
             ..Standing::default()
         }
@@ -305,7 +310,10 @@ impl Link {
     fn expire_waiting(&self, state: &mut State) -> bool {
         let dropped = state.lanes.expire(Instant::now(), self.limits.offline_age_max, &self.calls);
         state.abandoned = 0;
-        self.dropped_waiting(state, dropped)
+        for (server, bytes) in dropped.iter().flatten() {
+            state.credit.unspend(server, Load::cast(*bytes));
+        }
+        self.dropped_waiting(dropped.len())
     }
 
     /// Calls whose callers have left make room. True if there were any.
@@ -314,12 +322,11 @@ impl Link {
             return false;
         }
         let dropped = state.lanes.forget_abandoned(&self.calls);
-        self.dropped_waiting(state, dropped)
+        self.dropped_waiting(dropped)
     }
 
-    fn dropped_waiting(&self, state: &mut State, dropped: usize) -> bool {
+    fn dropped_waiting(&self, dropped: usize) -> bool {
         if dropped > 0 {
-            state.recount_credit();
             count(&self.counters.dropped_expired, dropped);
             self.draw_attention();
         }
@@ -356,12 +363,14 @@ impl Link {
         self.state().round_trip.set(round_trip);
     }
 
-    /// Asks for a sign of life that nobody awaits, and measures how long it takes.
+    /// Asks for a sign of life that nobody awaits, and measures how long it takes. Nothing if no session sends, or the last
+    /// has yet to be sent.
     pub(crate) fn heartbeat(&self) {
         let mut state = self.state();
-        state.round_trip.ping(Instant::now());
-        state.lanes.control(Control::Ping(HEARTBEAT));
-        self.wake_writers(state);
+        if state.sessions.sending() && state.lanes.heartbeat(HEARTBEAT) {
+            state.round_trip.ping(Instant::now());
+            self.wake_writers(state);
+        }
     }
 
     /// The peer has given a sign of life that it was asked for.
@@ -369,11 +378,13 @@ impl Link {
         self.state().round_trip.pong(Instant::now());
     }
 
-    /// Gives up everything that waits: the link is being removed or the kernel has stopped.
-    pub(crate) fn close(&self) {
+    /// Gives up everything that waits: the link is being removed or the kernel has stopped. False if any of it was to be
+    /// sent before a shutdown.
+    pub(crate) fn close(&self) -> bool {
         let mut state = self.state();
         state.closed = true;
-        let dropped = state.lanes.clear();
+        let dropped = state.lanes.clear().len();
+        let sent = dropped == 0 || !state.sends_the_rest;
         let inbound = std::mem::take(&mut state.inbound);
         let State { waiters, credit, .. } = &mut *state;
         let turns = waiters.turns(credit, None);
@@ -388,6 +399,7 @@ impl Link {
         self.close_intake();
         self.credit_sent.notify_waiters();
         self.work.notify_waiters();
+        sent
     }
 }
 

@@ -55,7 +55,6 @@ impl Link {
         if body.len() > state.message_bytes_max {
             return Err(SendError::TooLarge { bytes: body.len(), max: state.message_bytes_max, body });
         }
-        let online = state.is_online();
         let is_next = match &place {
             Some(place) => place.is_next(&state),
             None => !state.waiters.are_before(server),
@@ -63,7 +62,7 @@ impl Link {
         let admitted = is_next
             && match self.room_bytes(&state) {
                 Some(room_bytes) => room_bytes > 0 && state.credit.spend(server, body.len()),
-                None => self.admit_offline(&mut state, body.len()),
+                None => self.admit_cast_offline(&mut state, server, body.len()),
             };
         if !admitted {
             if let Some(place) = place {
@@ -75,22 +74,34 @@ impl Link {
             place.is_used();
         }
         let message = Message::new(Subject::Cast { server: server.clone() }, body);
-        if online {
-            state.lanes.push(message);
-        } else {
-            state.credit.overspend(server, message.body.len());
-            state.lanes.push(message.waiting_since(Instant::now()));
-        }
+        let online = state.is_online();
+        state.lanes.push(if online { message } else { message.waiting_since(Instant::now()) });
         self.wake_writers(state);
         Ok(())
     }
 
-    /// Whether one more message may wait for a session, after making room as the policy says.
+    /// Whether a cast may wait for the next session, after making room as the policy says. While the peer is connected its
+    /// window counts, for what it was sent counts, too.
+    fn admit_cast_offline(&self, state: &mut State, server: &ServerName, bytes: usize) -> bool {
+        let open = !state.sessions.is_announced() || state.credit.is_open(server);
+        let admitted = open && self.admit_offline(state, bytes);
+        if admitted {
+            state.credit.overspend(server, bytes);
+        }
+        admitted
+    }
+
+    /// Whether one more message may wait for a session, after making room as the policy says: for itself, be there more
+    /// than may wait from when there was one.
     fn admit_offline(&self, state: &mut State, bytes: usize) -> bool {
+        let (mut messages_max, mut bytes_max) =
+            (self.limits.offline_messages_max, self.limits.offline_bytes_max);
+        if self.limits.offline_policy == OfflinePolicy::DropOldest {
+            messages_max = messages_max.max(state.lanes.messages());
+            bytes_max = bytes_max.max(state.lanes.bytes());
+        }
         loop {
-            if state.lanes.messages() < self.limits.offline_messages_max
-                && state.lanes.bytes() + bytes <= self.limits.offline_bytes_max
-            {
+            if state.lanes.messages() < messages_max && state.lanes.bytes() + bytes <= bytes_max {
                 return true;
             }
             if self.forget_abandoned(state) {
@@ -101,7 +112,7 @@ impl Link {
             }
             let Some(dropped) = state.lanes.drop_oldest_cast() else { return false };
             if let Some(server) = dropped.server() {
-                state.credit.refund(server, Load::cast(dropped.body.len()));
+                state.credit.unspend(server, Load::cast(dropped.body.len()));
             }
             count(&self.counters.dropped_full, 1);
             self.draw_attention();

@@ -6,7 +6,6 @@ use tokio::sync::Notify;
 
 use super::{Link, State};
 use crate::node::ServerName;
-use crate::proto::credit;
 
 /// Its place among those that wait. Dropped, it is given up, and the turn it may have had passes to another.
 pub(super) struct Place<'a> {
@@ -35,8 +34,7 @@ impl<'a> Place<'a> {
 
     /// A cast of so many bytes has found no room.
     pub(super) fn wait(&mut self, state: &mut State, bytes: usize) {
-        let has_credit = credit::is_open(state.credit.spent(self.server), state.credit.outstanding());
-        let queued = has_credit && self.link.room_bytes(state) == Some(0);
+        let queued = state.credit.is_open(self.server) && self.link.room_bytes(state) == Some(0);
         let (number, turn) = self.waits.take().unzip();
         let turn = turn.unwrap_or_default();
         let number = state.waiters.wait(self.server, number, (bytes, &turn), queued);

@@ -25,7 +25,7 @@ impl Link {
         tracing::warn!(peer = %self.id, bytes, max, "a message that waited is too large for the peer");
         match &message.subject {
             Subject::Cast { server } => {
-                state.credit.refund(server, Load::cast(bytes));
+                state.credit.unspend(server, Load::cast(bytes));
                 count(&self.counters.dropped_too_large, 1);
             }
             Subject::Call { id, .. } => self.calls.complete(*id, Err(CallError::TooLarge { bytes, max })),

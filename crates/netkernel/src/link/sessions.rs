@@ -84,6 +84,7 @@ impl Sessions {
             drained: handle.drained.clone(),
             kill: handle.kill.clone(),
             part: Part::Waiting,
+            in_a_hurry: false,
         };
         self.live.insert(id, live);
         Some(handle)
@@ -201,11 +202,11 @@ impl Sessions {
         match self.arbiter.confirmed(confirmed) {
             Verdict::First => self.sends_by(confirmed.session),
             Verdict::Supersedes(loser) => {
-                self.ends(loser, Goaway::Superseded, false);
+                self.end(loser, Goaway::Superseded, false);
                 self.sends_by(confirmed.session);
             }
             Verdict::Loses => {
-                self.ends(confirmed.session, Goaway::Superseded, false);
+                self.end(confirmed.session, Goaway::Superseded, false);
                 return Confirmation::Loses;
             }
         }
@@ -259,8 +260,18 @@ impl Sessions {
         if goaway == Goaway::Closing {
             self.ending.closes(DownReason::Closed);
         }
+        if self.live.get(&session).is_some_and(|live| matches!(live.part, Part::Ending { drain: true, .. })) {
+            // The peer reads on until it has this end's GOAWAY.
+            return;
+        }
         self.stops(session);
-        self.ends(session, Goaway::Superseded, false);
+        self.end(session, Goaway::Superseded, false);
+    }
+
+    /// Whether a session was told to end, and whether nothing more is to be sent by it.
+    pub(super) fn ends(&self, session: SessionId) -> Option<bool> {
+        let live = self.live.get(&session)?;
+        matches!(live.part, Part::Ending { .. } | Part::Ended).then_some(live.in_a_hurry)
     }
 
     /// Whether the session that takes messages from the lanes ends when it has sent those that waited.
@@ -275,16 +286,19 @@ impl Sessions {
         }
         for id in self.ids() {
             let owner = self.owner == Some(id);
-            if self.live[&id].is_made() {
-                self.ends(id, Goaway::Closing, drain && owner);
-            } else {
-                self.live[&id].kill.now(DownReason::Disconnected);
+            match self.live.get_mut(&id) {
+                Some(live) if live.is_made() => {
+                    live.in_a_hurry |= !drain;
+                    self.end(id, Goaway::Closing, drain && owner);
+                }
+                Some(live) => live.kill.now(DownReason::Disconnected),
+                None => {}
             }
         }
     }
 
     /// A session is to send its GOAWAY, unless it has.
-    fn ends(&mut self, session: SessionId, goaway: Goaway, drain: bool) {
+    fn end(&mut self, session: SessionId, goaway: Goaway, drain: bool) {
         let Some(live) = self.live.get_mut(&session) else { return };
         let mark = match &mut live.part {
             Part::Ended => return,

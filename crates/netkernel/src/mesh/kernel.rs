@@ -138,7 +138,9 @@ impl Kernel {
         let drained = tokio::time::timeout(within, shared.tasks.wait()).await.is_ok();
         shared.stop.cancel();
         for link in shared.all_links() {
-            link.close();
+            if !link.close() {
+                shared.is_drained.store(false, Ordering::Relaxed);
+            }
             shared.report_losses(&link);
         }
         shared.tasks.wait().await;

@@ -71,11 +71,16 @@ pub(crate) struct Credit {
 impl Credit {
     /// Spends for one cast; false if the window is used up.
     pub(crate) fn spend(&mut self, server: &ServerName, bytes: usize) -> bool {
-        let open = is_open(self.spent(server), self.outstanding);
+        let open = self.is_open(server);
         if open {
             self.overspend(server, bytes);
         }
         open
+    }
+
+    /// Whether one more cast may be sent to a server.
+    pub(crate) fn is_open(&self, server: &ServerName) -> bool {
+        is_open(self.spent(server), self.outstanding)
     }
 
     /// What was spent for a server and not given back.
@@ -96,6 +101,19 @@ impl Credit {
     /// Takes back what the receiver gives, and says how much of it was spent. One that gives more than that gives nothing
     /// extra.
     pub(crate) fn refund(&mut self, server: &ServerName, load: Load) -> Load {
+        let given = self.unspend(server, load);
+        // Casts for one server are taken in order, across sessions too.
+        if let Some(before) = self.before.get_mut(server) {
+            *before = before.less(load);
+            if before.messages == 0 {
+                self.before.remove(server);
+            }
+        }
+        given
+    }
+
+    /// Takes back what was spent for casts that were not sent, and says how much of it was spent.
+    pub(crate) fn unspend(&mut self, server: &ServerName, load: Load) -> Load {
         let mut given = Load::default();
         if let Some(spent) = self.spent.get_mut(server) {
             let before = *spent;
@@ -104,13 +122,6 @@ impl Credit {
             self.outstanding = self.outstanding.less(given);
             if spent.messages == 0 {
                 self.spent.remove(server);
-            }
-        }
-        // Casts for one server are taken in order, across sessions too.
-        if let Some(before) = self.before.get_mut(server) {
-            *before = before.less(load);
-            if before.messages == 0 {
-                self.before.remove(server);
             }
         }
         given

@@ -30,6 +30,8 @@ pub(crate) struct Pace {
     judged: u64,
     /// When the peer last told that it has read some.
     read_at: Duration,
+    /// The peer answers no milestones any more.
+    unanswered: bool,
     /// The shortest times of the present and the last period, which began then.
     shortest: [Option<Duration>; 2],
     period: Option<Duration>,
@@ -55,6 +57,7 @@ impl Default for Pace {
             handed_over: 0,
             judged: 0,
             read_at: Duration::ZERO,
+            unanswered: false,
             shortest: [None; 2],
             period: None,
         }
@@ -65,7 +68,9 @@ impl Pace {
     /// Whether bulk may be written now. Always while no milestone is unread, for nothing would open it again: the window may
     /// have become smaller than what was written since the last.
     pub(crate) fn is_open(&self) -> bool {
-        self.milestones.is_empty() || self.passed_bytes + self.since_bytes < self.window_bytes
+        self.unanswered
+            || self.milestones.is_empty()
+            || self.passed_bytes + self.since_bytes < self.window_bytes
     }
 
     /// Bulk is being written. Gives the number of the PING that is to follow it, if it is time for one.
@@ -116,6 +121,11 @@ impl Pace {
     pub(crate) fn held_up(&self, now: Duration) -> Duration {
         let oldest = self.milestones.front().filter(|_| !self.is_open());
         oldest.map_or(Duration::ZERO, |oldest| now.saturating_sub(oldest.at.max(self.read_at)))
+    }
+
+    /// The peer reads on, but sends nothing any more: the window stays open until the session ends.
+    pub(crate) fn answers_end(&mut self) {
+        self.unanswered = true;
     }
 
     /// The session broke: what was under way by it will not be read.

@@ -8,6 +8,8 @@ use crate::config::Limits;
 #[derive(Debug, Default)]
 pub(crate) struct Silence {
     asked: Option<Asked>,
+    /// It was told to end, how much it had to send when that was last looked at, and since when that has been so.
+    ends: Option<(usize, Duration)>,
 }
 
 #[derive(Debug)]
@@ -36,8 +38,19 @@ pub(crate) struct Standing {
     pub(crate) held_up: Duration,
     /// The peer has bulk to read before what is sent to it now.
     pub(crate) is_behind_bulk: bool,
+    /// It was told to end.
+    pub(crate) ends: Option<Ends>,
     /// No heartbeat was sent for so long that the round trip is to be measured anew.
     pub(crate) heartbeat_is_due: bool,
+}
+
+/// How a session stands that was told to end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    /// Nobody waits for what is still under way.
+    pub(crate) in_a_hurry: bool,
+    /// What is to be sent before.
+    pub(crate) left_bytes: usize,
 }
 
 /// What to do.
@@ -58,6 +71,29 @@ pub(crate) enum Verdict {
 impl Silence {
     /// Judges a session by how it stands now, which is counted from any one moment.
     pub(crate) fn look(&mut self, at: &Standing, limits: &Limits, now: Duration) -> Verdict {
+        let left = at.ends.map(|ends| self.left_to_end(ends, limits.write_stall, now));
+        if left.is_some_and(|left| left.is_zero()) {
+            return Verdict::Stalled;
+        }
+        match (self.judge(at, limits, now), left) {
+            (Verdict::Well(until), Some(left)) => Verdict::Well(until.min(left)),
+            (verdict, _) => verdict,
+        }
+    }
+
+    /// How long a session may yet take to end, which was told to and does not get on with it. A peer that lives and reads,
+    /// but ever so slowly, or does not answer a GOAWAY, is not waited for without end.
+    fn left_to_end(&mut self, ends: Ends, stall: Duration, now: Duration) -> Duration {
+        let since = match self.ends {
+            Some((left_bytes, since)) if left_bytes == ends.left_bytes => since,
+            _ => now,
+        };
+        self.ends = Some((ends.left_bytes, since));
+        let patience = if ends.in_a_hurry { stall } else { stall.saturating_mul(ENDING_STALLS) };
+        patience.saturating_sub(now.saturating_sub(since))
+    }
+
+    fn judge(&mut self, at: &Standing, limits: &Limits, now: Duration) -> Verdict {
         if at.held_up >= limits.write_stall {
             return Verdict::Stalled;
         }
@@ -96,6 +132,9 @@ impl Silence {
         }
     }
 }
+
+/// Five minutes by default: what fills both systems' buffers takes so long over a line of some 10 kB a second.
+const ENDING_STALLS: u32 = 30;
 
 #[cfg(test)]
 mod tests {
@@ -193,5 +232,28 @@ mod tests {
             Verdict::Well(Duration::ZERO),
             "it may hear us without being heard"
         );
+    }
+
+    #[test]
+    fn a_session_that_does_not_get_on_with_its_end_is_not_waited_for_without_end() {
+        let ends = |in_a_hurry, left_bytes| Standing {
+            ends: Some(Ends { in_a_hurry, left_bytes }),
+            ..silent(Duration::ZERO)
+        };
+        for (in_a_hurry, seconds) in [(true, 10), (false, 300)] {
+            let mut session = Looked::default();
+            assert_eq!(session.at(SECOND, &silent(Duration::ZERO)), Verdict::Well(15 * SECOND));
+            assert_eq!(
+                session.at(2 * SECOND, &ends(in_a_hurry, 100)),
+                Verdict::Well(15.min(seconds) * SECOND)
+            );
+            assert_eq!(
+                session.at(9 * SECOND, &ends(in_a_hurry, 90)),
+                Verdict::Well(15.min(seconds) * SECOND)
+            );
+            let late = (8 + seconds) * SECOND;
+            assert_eq!(session.at(late, &ends(in_a_hurry, 90)), Verdict::Well(SECOND), "{seconds}");
+            assert_eq!(session.at(late + SECOND, &ends(in_a_hurry, 90)), Verdict::Stalled, "{seconds}");
+        }
     }
 }

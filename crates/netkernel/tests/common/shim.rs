@@ -74,6 +74,20 @@ pub(crate) fn define(id: u64, name: &str) -> Vec<u8> {
     frame(DEFINE, 0, id, None, name.as_bytes())
 }
 
+/// A MARK after these sessions, of which some broke.
+pub(crate) fn mark(before: &[(u64, bool)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (session, lost) in before {
+        put_varint(&mut body, *session);
+        body.push(u8::from(*lost));
+    }
+    frame(MARK, 0, 0, None, &body)
+}
+
+pub(crate) fn goaway(reason: u8) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, None, &[reason])
+}
+
 pub(crate) fn cast(to: u64, body: &[u8]) -> Vec<u8> {
     frame(CAST, WHOLE, 0, Some((to, 0, body.len() as u64)), body)
 }
