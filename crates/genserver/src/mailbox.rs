@@ -33,7 +33,7 @@ struct State<S> {
     room: Room,
     /// Senders that wait for room, in the order they came. Never any while there is room.
     waiting: VecDeque<Arc<Seat>>,
-    /// Links of other nodes that hold messages for want of room: one entry each.
+    /// Of the networks that hold messages of other nodes for want of room: one entry each.
     links: Vec<Waker>,
     intake: Intake,
     signals: Signals,

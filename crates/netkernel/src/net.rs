@@ -173,6 +173,9 @@ pub trait Dispatch: Send + Sync + 'static {
     /// Asks to be told, once, when there is room for a cast that was not taken: at once, if there is by now, or if the
     /// server has ended. `next` is what will be offered first; its server is the one that matters.
     ///
+    /// However many wait for a server, and however often they ask, it is with one waker: a layer that keeps none twice, by
+    /// [`Waker::will_wake`], keeps no more than one for each full server.
+    ///
     /// By default nobody is told, and the cast is offered again after some milliseconds, which bounds the rate at which a
     /// server with a small mailbox is given casts.
     fn wake_with_room(&self, server: &ServerName, next: &Bytes, waker: &Waker) {

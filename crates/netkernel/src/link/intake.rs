@@ -6,10 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 use super::message::MESSAGE_OVERHEAD_BYTES;
 use super::{Link, count};
@@ -34,23 +32,6 @@ struct Waiting {
     groups: VecDeque<Group>,
     /// All of them, those on offer included.
     held: Load,
-}
-
-/// Rung when a mailbox that had no room may have some.
-#[derive(Default)]
-pub(crate) struct Bell(Notify);
-
-impl Bell {
-    /// Completes when it is rung, or was since this last completed. Cancel safe.
-    pub(crate) async fn rung(&self) {
-        self.0.notified().await;
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.notify_one();
-    }
 }
 
 /// Casts that wait and came by one session, one after the other.
@@ -192,7 +173,7 @@ impl Link {
         let left = &bodies[taken..];
         let exceeding = self.hold(from, server, left, due);
         if let Some(next) = left.first() {
-            dispatch.wake_with_room(server, next, &self.mailboxes_waker());
+            self.pressed.bells.ask(dispatch, server, next, &self.mailboxes);
         }
         accepted.refused + exceeding
     }
@@ -228,10 +209,6 @@ impl Link {
         self.mailboxes.rung().await;
     }
 
-    fn mailboxes_waker(&self) -> Waker {
-        Arc::clone(&self.mailboxes).into()
-    }
-
     /// Whether casts wait here for their mailboxes.
     pub(crate) fn holds_casts(&self) -> bool {
         self.parked.load(Ordering::Relaxed) > 0
@@ -261,7 +238,7 @@ impl Link {
                 let mut offer = OnOffer { link: self, server, group, taken: Load::default() };
                 any |= self.offer(dispatch, &mut offer, due);
                 if let Some(next) = offer.group.left().first() {
-                    dispatch.wake_with_room(server, next, &self.mailboxes_waker());
+                    self.pressed.bells.ask(dispatch, server, next, &self.mailboxes);
                     break;
                 }
             }

@@ -1,6 +1,7 @@
 //! Everything this node holds for one peer: what waits to be sent, the calls under way in both directions, and
 //! the sessions. A link outlives its sessions, so that messages wait for the next one.
 
+mod bells;
 mod bulk;
 mod calls;
 mod direct;
@@ -31,10 +32,10 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+pub(crate) use bells::Bell;
 pub(crate) use handle::{Kill, SessionHandle};
 pub(crate) use handover::{Activated, Take};
 pub(crate) use inbound::Begun;
-pub(crate) use intake::Bell;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
 pub(crate) use part::Ended;

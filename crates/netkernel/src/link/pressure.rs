@@ -1,10 +1,11 @@
-//! What is held for this node's full servers, of all peers together.
+//! What is held for this node's full servers, of all peers together, and who waits for them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
+use super::bells::Bells;
 use crate::node::ServerName;
 use crate::proto::credit::{Grant, Load};
 use crate::proto::due::Due;
@@ -17,11 +18,17 @@ pub(crate) struct Pressed {
     pressure: Mutex<Pressure>,
     /// Windows may be cut. While none is, readers that give credit do not meet here.
     cuts: AtomicBool,
+    pub(crate) bells: Bells,
 }
 
 impl Pressed {
     pub(crate) fn new() -> Self {
-        Self { start: Instant::now(), pressure: Mutex::default(), cuts: AtomicBool::new(false) }
+        Self {
+            start: Instant::now(),
+            pressure: Mutex::default(),
+            cuts: AtomicBool::new(false),
+            bells: Bells::default(),
+        }
     }
 
     fn pressure(&self) -> MutexGuard<'_, Pressure> {

@@ -32,7 +32,7 @@ impl Shared {
         deadline: Instant,
     ) -> Result<(), SendError> {
         let bell = Arc::new(Bell::default());
-        let (mut patience, mut rung) = (OFFER_FIRST, false);
+        let (mut patience, mut rung, mut asked) = (OFFER_FIRST, false, false);
         loop {
             body = match self.cast_here(server, body) {
                 Err(SendError::Busy { body, .. }) if Instant::now() < deadline => body,
@@ -44,9 +44,13 @@ impl Shared {
                 tokio::time::sleep_until(again).await;
                 false
             } else {
-                let (dispatch, body) = self.here(body.clone())?;
-                dispatch.wake_with_room(server, &body, &Arc::clone(&bell).into());
-                tokio::time::timeout_at(again, bell.rung()).await.is_ok()
+                if !asked {
+                    let (dispatch, body) = self.here(body.clone())?;
+                    self.pressed.bells.ask(&*dispatch, server, &body, &bell);
+                }
+                let rung = tokio::time::timeout_at(again, bell.rung()).await.is_ok();
+                asked = !rung;
+                rung
             };
             patience = if rung { OFFER_FIRST } else { (2 * patience).min(OFFER_MAX) };
         }

@@ -36,7 +36,7 @@ pub(super) struct Shared {
     pub(super) dials: Semaphore,
     calls: AtomicU64,
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
-    pressed: Arc<Pressed>,
+    pub(super) pressed: Arc<Pressed>,
     pub(super) refused: Refused,
     pub(super) violations: Arc<Violations>,
     /// First messages of handshakes that came of late.
