@@ -63,6 +63,7 @@
 //! | a message that waited for a peer which turns out to take less | always | [`Dropped::too_large`], [`CallError::TooLarge`] |
 //! | a reply over a limit | always | [`Refusal::NoReply`], [`Dropped::replies`] |
 //! | a call the callee is executing when its link is lost | never taken back | [`Responder::cancelled`] |
+//! | a call of a kernel that is dropped | it ends at once | [`CallError::LinkDown`] if a part was written, else [`CallError::ShuttingDown`] |
 //! | a cast to no server, or to a foreign ring | always | [`Traffic::casts_refused_by_peer`] |
 //! | a cast to a peer away, beyond the offline queue | it is handed back, or displaces the oldest | [`SendError::Busy`], [`Dropped::queue_full`] |
 //!

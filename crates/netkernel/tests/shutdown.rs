@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use common::{SECOND, id, next, node, server, settle};
-use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, SendError, Stopped, Transport};
+use netkernel::{
+    CallError, DownReason, Executed, Kernel, MemoryNetwork, Net, PeerEvent, SendError, Stopped, Transport,
+};
 use shim::{CAST, GOAWAY, MARK, PING, PONG, Shim, control, credit, frame, frames};
 use tokio::io::AsyncWriteExt;
 
@@ -157,6 +159,70 @@ async fn casts_that_wait_are_handed_back_when_a_shutdown_begins() {
         }
         assert!(took < SECOND, "{took:?}");
         assert_eq!((stopped, seen), (Stopped::Drained, taken), "{waits_for}");
+    }
+}
+
+/// Nobody waits for a kernel that is dropped, but for its calls somebody does.
+#[tokio::test(start_paused = true)]
+async fn calls_of_a_kernel_that_is_dropped_end_at_once_and_say_whether_they_were_sent() {
+    let network = MemoryNetwork::new();
+    let (mut a, mut b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    a.kernel.connect(&id("away"), &"away:1".parse().unwrap());
+    let call = |from: &Kernel, to: &str| from.call(&id(to), &server("hold"), Bytes::new(), 60 * SECOND);
+    let (written, queued) = (call(&a.kernel, "b"), call(&a.kernel, "away"));
+    let of_peer = call(&b.kernel, "a");
+    let (at_peer, here) = (b.held.recv().await.unwrap(), a.held.recv().await.unwrap());
+    let begun = tokio::time::Instant::now();
+    drop(a.kernel);
+    let (written, queued) = (written.await.unwrap_err(), queued.await.unwrap_err());
+    assert_eq!((written.clone(), written.executed()), (CallError::LinkDown, Executed::Maybe));
+    assert_eq!((queued.clone(), queued.executed()), (CallError::ShuttingDown, Executed::No));
+    assert!(here.is_cancelled(), "nobody waits for what is executed here");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(of_peer.await, Err(CallError::LinkDown));
+    at_peer.cancelled().await;
+    assert!(begun.elapsed() < SECOND, "{:?}", begun.elapsed());
+}
+
+/// On threads, where the last handle goes while records are read and sessions are written to.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_kernel_that_is_dropped_while_it_is_called_forgets_no_call() {
+    for round in 0..60 {
+        let network = MemoryNetwork::new();
+        let (mut a, b) = (node(&network, "a").await, node(&network, "b").await);
+        a.connect(&b);
+        a.echo(&b, "connected").await.unwrap();
+        let call = |from: &Kernel, to: &str| from.call(&id(to), &server("hold"), Bytes::new(), 60 * SECOND);
+        let kernel = b.kernel.clone();
+        let mut calling = tokio::task::JoinSet::new();
+        calling.spawn(async move {
+            let mut calls = Vec::new();
+            for number in 0..200 {
+                calls.push(call(&kernel, "a"));
+                if number % 7 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            calls
+        });
+        let own: Vec<_> = (0..round).map(|_| call(&a.kernel, "b")).collect();
+        drop(a.kernel);
+        for call in own {
+            let error = call.await.unwrap_err();
+            assert!(matches!(error, CallError::LinkDown | CallError::ShuttingDown), "{error:?}");
+        }
+        let calls = calling.join_next().await.unwrap().unwrap();
+        drop(b.kernel);
+        for call in calls {
+            let error = call.await.unwrap_err();
+            assert!(!matches!(error, CallError::Timeout { .. }), "{error:?}");
+        }
+        while let Some(executed) = a.held.recv().await {
+            let told = tokio::time::timeout(60 * SECOND, executed.cancelled()).await;
+            told.expect("who executes a call is told that nobody waits");
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use bytes::Bytes;
 
 use crate::call::{CallId, ReplySlot};
 use crate::error::{CallError, Stage};
-use crate::node::NodeId;
 use crate::proto::hello::SessionId;
 use crate::sync::{Mutex, MutexGuard};
 
@@ -111,21 +110,21 @@ impl PendingCalls {
         }
     }
 
-    /// Ends the calls written to sessions that are not alive; those not written at all are kept if `alive`
-    /// accepts `None`.
-    pub(super) fn fail_unless(&self, alive: impl Fn(Option<SessionId>) -> bool, node: &NodeId) {
-        let failed: Vec<Pending> = {
-            let mut calls = self.calls();
-            let ids: Vec<CallId> =
-                calls.iter().filter(|(_, call)| !alive(call.session)).map(|(id, _)| *id).collect();
-            ids.iter().filter_map(|id| calls.remove(id)).collect()
-        };
+    /// Ends the calls written to sessions that are lost.
+    pub(super) fn fail(&self, is_lost: impl Fn(SessionId) -> bool) {
+        self.fail_those(|call| call.session.is_some_and(&is_lost), &CallError::LinkDown);
+    }
+
+    /// Ends the calls of which nothing was written.
+    pub(super) fn fail_unsent(&self, error: &CallError) {
+        self.fail_those(|call| call.session.is_none(), error);
+    }
+
+    fn fail_those(&self, fails: impl Fn(&Pending) -> bool, error: &CallError) {
+        let failed: Vec<Pending> =
+            self.calls().extract_if(|_, call| fails(call)).map(|(_, call)| call).collect();
         for pending in failed {
-            let error = match pending.session {
-                Some(_) => CallError::LinkDown,
-                None => CallError::NotConnected { node: node.clone() },
-            };
-            let _gone = pending.slot.send(Err(error));
+            let _gone = pending.slot.send(Err(error.clone()));
         }
     }
 

@@ -10,7 +10,7 @@ use super::handle::SessionHandle;
 use super::lanes::Batch;
 use super::part::{Confirmation, Ended, Step, Waiting};
 use super::{Link, State, count};
-use crate::error::HandshakeError;
+use crate::error::{CallError, HandshakeError};
 use crate::net::{Dispatch, DownReason, Peer};
 use crate::node::Role;
 use crate::proto::arbiter::Confirmed;
@@ -190,6 +190,10 @@ impl Link {
     /// Work for a session's writer, which holds its outlet.
     pub(crate) fn take(&self, session: SessionId, batch: &mut Batch, outlet: &SharedOutlet) -> Take {
         let mut state = self.state();
+        if state.closed {
+            // Its outlet is not to rest here again: the connection would stay open for as long as the link is known.
+            return Take::Gone;
+        }
         if state.direct.leave(session) {
             return Take::Unwritten;
         }
@@ -259,7 +263,7 @@ impl Link {
         }
         self.tell_senders(state);
         count(&self.counters.dropped_closed, dropped.len());
-        self.calls.fail_unless(|session| session.is_some(), &self.id);
+        self.calls.fail_unsent(&CallError::NotConnected { node: self.id.clone() });
     }
 
     /// Ends all sessions after what waits has been sent. Who waits for room is told that none will come.
@@ -305,7 +309,7 @@ impl Link {
                 }
                 cancelled
                     .extend(state.inbound.extract_if(|_, (_, by)| *by == session).map(|(_, call)| call.0));
-                self.calls.fail_unless(|by| by != Some(session), &self.id);
+                self.calls.fail(|by| by == session);
             }
         }
         if !state.sessions.awaits_a_predecessor() {
@@ -359,7 +363,7 @@ impl Link {
         if let Some(dispatch) = dispatch {
             self.end_intake(dispatch);
         }
-        self.calls.fail_unless(|session| session.is_none(), &self.id);
+        self.calls.fail(|_| true);
         for (inbound, _) in inbound.into_values() {
             inbound.cancel();
         }

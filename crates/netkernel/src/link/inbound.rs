@@ -37,6 +37,11 @@ impl Link {
             return Begun::TooMany;
         }
         let inbound = Inbound::new(id, deadline, Arc::clone(self) as Arc<dyn ReplySink>);
+        if state.closed {
+            // Its caller is told so already; a reader that is about to stop learns of it here.
+            inbound.cancel();
+            return Begun::Now(inbound);
+        }
         state.direct.record_begins();
         state.inbound.insert(id, (Arc::clone(&inbound), session));
         Begun::Now(inbound)

@@ -379,8 +379,13 @@ impl Link {
         self.state().round_trip.pong(Instant::now());
     }
 
-    /// Gives up everything that waits: the link is being removed or the kernel has stopped. False if any of it was to be
-    /// sent before a shutdown.
+    /// Gives up everything that waits, as the kernel has stopped. False if any of it was to be sent before a shutdown.
+    pub(crate) fn stop(&self) -> bool {
+        self.state().shuts_down = true;
+        self.close()
+    }
+
+    /// The same, as the link is being removed.
     pub(crate) fn close(&self) -> bool {
         let mut state = self.state();
         state.closed = true;
@@ -389,13 +394,21 @@ impl Link {
         let inbound = std::mem::take(&mut state.inbound);
         let State { waiters, credit, .. } = &mut *state;
         let turns = waiters.turns(credit, None);
+        // A connection that rests in there is closed: calls that are still executed keep this link.
+        let _closed_unlocked = std::mem::take(&mut state.direct);
+        let unsent = if state.shuts_down {
+            CallError::ShuttingDown
+        } else {
+            CallError::NotConnected { node: self.id.clone() }
+        };
         drop(state);
         turns.begin();
         count(&self.counters.dropped_closed, dropped);
         for (inbound, _) in inbound.into_values() {
             inbound.cancel();
         }
-        self.calls.fail_unless(|_| false, &self.id);
+        self.calls.fail_unsent(&unsent);
+        self.calls.fail(|_| true);
         // What it held would count against other peers' windows for ever.
         self.close_intake();
         self.credit_sent.notify_waiters();

@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio_util::sync::DropGuard;
 
 use super::refused::RefusedReason;
 use super::shared::Shared;
@@ -15,13 +14,15 @@ use crate::config::Config;
 use crate::net::Dispatch;
 use crate::node::{Address, Node};
 
-/// A node's end of the mesh. Clones are the same kernel; when the last is dropped its tasks are told to stop.
+/// A node's end of the mesh. Clones are the same kernel. When the last is dropped without a [`shutdown`](Kernel::shutdown),
+/// connections are cut and what waits is dropped; calls under way end at once, as [`LinkDown`](crate::CallError::LinkDown) where a part of
+/// them was written, and as [`ShuttingDown`](crate::CallError::ShuttingDown) where nothing was.
 ///
 /// See the [crate's front page](crate) for an example.
 #[derive(Clone)]
 pub struct Kernel {
     pub(super) shared: Arc<Shared>,
-    _stop: Arc<DropGuard>,
+    _stop: Arc<Stop>,
 }
 
 /// Why a kernel could not be set up.
@@ -90,9 +91,8 @@ impl Kernel {
             (None, None) => Address::new("0.0.0.0", 0).expect("the address of nobody is well-formed"),
         };
         let node = Node { id: config.id.clone(), address, incarnation: config.incarnation };
-        let shared = Shared::new(config, node, listener)?;
-        let stop = shared.stop.clone().drop_guard();
-        Ok(Self { shared: Arc::new(shared), _stop: Arc::new(stop) })
+        let shared = Arc::new(Shared::new(config, node, listener)?);
+        Ok(Self { shared: Arc::clone(&shared), _stop: Arc::new(Stop(shared)) })
     }
 
     /// Starts to accept and to dial; what arrives goes to `dispatch`. Has an effect the first time only.
@@ -136,17 +136,20 @@ impl Kernel {
             }
         });
         let drained = tokio::time::timeout(within, shared.tasks.wait()).await.is_ok();
-        shared.stop.cancel();
-        for link in shared.all_links() {
-            if !link.close() {
-                shared.is_drained.store(false, Ordering::Relaxed);
-            }
-            shared.report_losses(&link);
-        }
+        shared.stop();
         shared.tasks.wait().await;
         shared.forget_all();
         shared.events.close();
         if drained && shared.is_drained.load(Ordering::Relaxed) { Stopped::Drained } else { Stopped::Forced }
+    }
+}
+
+/// Ends the kernel with its last handle.
+struct Stop(Arc<Shared>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.latch.shut(|| self.0.stop());
     }
 }
 

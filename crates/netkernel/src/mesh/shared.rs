@@ -91,6 +91,17 @@ impl Shared {
         })
     }
 
+    /// Ends everything at once: all tasks, and the calls that nobody will answer.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+        for link in self.all_links() {
+            if !link.stop() {
+                self.is_drained.store(false, Ordering::Relaxed);
+            }
+            self.report_losses(&link);
+        }
+    }
+
     /// False if there is one already.
     pub(super) fn set_dispatch(&self, dispatch: Arc<dyn Dispatch>) -> bool {
         self.dispatch.set(dispatch).is_ok()
@@ -182,6 +193,10 @@ impl Shared {
         let new = || Link::new(labels, id.clone(), self.config.limits.clone(), &self.pressed);
         let link = links.entry(id.clone()).or_insert_with(new);
         link.visitors.fetch_add(1, Ordering::Relaxed);
+        if self.stop.is_cancelled() {
+            // Whoever stopped the kernel may have stopped the others already.
+            link.stop();
+        }
         Visit { link: Arc::clone(link), shared: Arc::clone(self) }
     }
 
