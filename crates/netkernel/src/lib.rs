@@ -130,6 +130,7 @@ mod session;
 mod sync;
 #[cfg(feature = "test-util")]
 pub mod testing;
+mod told;
 mod transport;
 
 pub use call::{Call, Responder};

@@ -378,7 +378,8 @@ pub enum PeerEvent {
         /// Why.
         reason: DownReason,
     },
-    /// A live node was refused because another live node answers to the same id.
+    /// A live node was refused because another live node answers to the same id. Told every ten seconds at most for one id,
+    /// however often one comes.
     Duplicate {
         /// The id both use.
         id: NodeId,

@@ -7,7 +7,6 @@ mod common;
 #[path = "common/shim.rs"]
 mod shim;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -357,63 +356,6 @@ async fn a_stranger_in_the_way_of_the_listener_is_a_clear_error() {
     };
     let (dialed, _connection) = tokio::join!(a.kernel.dial(&address, None, SECOND), serving);
     assert!(matches!(dialed, Err(ConnectError::Handshake { .. })), "{dialed:?}");
-}
-
-/// A listener whose system is out of file descriptors for a while.
-#[derive(Debug, Clone)]
-struct Exhausted {
-    inner: MemoryHost,
-    failures: Arc<AtomicU32>,
-    asked: Arc<AtomicU32>,
-}
-
-#[derive(Debug)]
-struct Failing(Exhausted, Box<dyn Listener>);
-
-impl Transport for Exhausted {
-    fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, std::io::Result<Box<dyn Listener>>> {
-        Box::pin(async move {
-            let listener = self.inner.bind(address).await?;
-            Ok(Box::new(Failing(self.clone(), listener)) as Box<dyn Listener>)
-        })
-    }
-
-    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, std::io::Result<Connection>> {
-        self.inner.connect(address)
-    }
-}
-
-impl Listener for Failing {
-    fn local_address(&self) -> Address {
-        self.1.local_address()
-    }
-
-    fn accept(&mut self) -> BoxFuture<'_, std::io::Result<Connection>> {
-        self.0.asked.fetch_add(1, Ordering::Relaxed);
-        let fails = |left: u32| left.checked_sub(1);
-        if self.0.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fails).is_ok() {
-            return Box::pin(std::future::ready(Err(std::io::Error::other("too many open files"))));
-        }
-        self.1.accept()
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_listener_that_fails_is_asked_ever_more_rarely_and_works_again_when_it_can() {
-    let network = MemoryNetwork::new();
-    let exhausted = Exhausted {
-        inner: network.host("b"),
-        failures: Arc::new(AtomicU32::new(u32::MAX)),
-        asked: Arc::default(),
-    };
-    let b = start(config(&network, "b", 1).transport(exhausted.clone())).await;
-    tokio::time::sleep(60 * SECOND).await;
-    let asked = exhausted.asked.load(Ordering::Relaxed);
-    assert!((15..40).contains(&asked), "asked {asked} times in a minute");
-    exhausted.failures.store(0, Ordering::Relaxed);
-    let a = node(&network, "a").await;
-    a.connect(&b);
-    a.echo(&b, "at last").await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

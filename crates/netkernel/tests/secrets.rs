@@ -12,10 +12,11 @@ use std::fmt::{self, Write};
 use std::sync::Once;
 
 use bytes::Bytes;
-use common::{SECOND, id, node, settle, start};
+use common::{SECOND, TestNode, id, node, settle, small, start};
 use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, Refusal, SendError, Transport};
-use shim::{Shim, cast};
+use shim::{Shim, call, cast, define};
 use tokio::io::AsyncWriteExt;
+use tokio::sync::mpsc;
 use tracing::field::{Field, Visit};
 use tracing::span;
 
@@ -192,6 +193,49 @@ async fn a_flood_of_broken_sessions_writes_few_lines_that_account_for_all() {
     let (late, rest) = told("message=sessions closed: their peers broke the protocol");
     assert!(lines >= 1 && lines + late <= 4, "{lines} and {late} lines");
     assert_eq!(lines + more + rest, 200);
+}
+
+/// A peer that calls an echo as fast as it can, and reads nothing.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_calls_whose_replies_are_not_read_writes_few_lines_that_account_for_all() {
+    Everything::listen();
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let mut peer = Shim::connect(&network, &b, "peer").await;
+    peer.record(&define(1, "echo")).await;
+    for record in 0..160u64 {
+        let calls = (0..60).map(|number| call(60 * record + number, 1, &[0; 1_000]));
+        peer.record(&calls.flatten().collect::<Vec<u8>>()).await;
+    }
+    settle().await;
+    let dropped = b.kernel.peers()[0].traffic.dropped.replies;
+    assert!(dropped > 500, "{dropped} replies were dropped");
+    tokio::time::sleep(25 * SECOND).await;
+    let (lines, more) = told("message=reply dropped, its caller is told");
+    let (late, rest) = told("message=replies dropped, their callers are told");
+    assert!(lines >= 1 && lines + late <= 2, "{lines} and {late} lines");
+    assert_eq!((lines + more + rest) as u64, dropped);
+}
+
+/// A member that casts to a full server and hangs up, each time under another id.
+#[tokio::test(start_paused = true)]
+async fn a_flood_of_links_that_end_with_casts_held_writes_few_lines_that_account_for_all() {
+    Everything::listen();
+    let network = MemoryNetwork::new();
+    let (kernel, _mailbox) = small(&network, "b", 1).await;
+    let b = TestNode { kernel, casts: mpsc::channel(1).1, held: mpsc::channel(1).1 };
+    for number in 0..100 {
+        let mut peer = Shim::connect(&network, &b, &format!("peer-{number}")).await;
+        peer.record(&[define(1, "full"), cast(1, b"taken"), cast(1, b"held")].concat()).await;
+        settle().await;
+        drop(peer);
+        settle().await;
+    }
+    tokio::time::sleep(25 * SECOND).await;
+    let (lines, more) = told("message=casts lost with their link before their servers had room");
+    let (late, rest) = told("message=links lost with casts for which their servers had no room");
+    assert!(lines >= 1 && lines + late <= 3, "{lines} and {late} lines");
+    assert_eq!(lines + more + rest, 100);
 }
 
 /// A line says what happened and why, each once.

@@ -114,7 +114,8 @@ impl Builder {
 
     /// How many connections may be in mid-handshake: in all, and from one host (loopback addresses are exempt, for
     /// there all clients have one; the addresses of one IPv6 /64 are one host). At either limit the oldest whose first
-    /// message has not opened is dropped, or else the oldest that has not sent its record 0. Defaults 128,
+    /// message has not opened is dropped, or else the oldest; one that has sent its record 0 counts among the
+    /// [`sessions`](Self::sessions) instead. Defaults 128,
     /// some kilobytes each, so that a flood costs a megabyte and a cluster of a hundred may start at once; and 32, so
     /// that one host cannot take every place.
     pub fn handshakes(mut self, max: usize, per_host: usize) -> Self {

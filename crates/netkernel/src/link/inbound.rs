@@ -69,7 +69,7 @@ impl ReplySink for Link {
         };
         let too_large = body.len() > state.message_bytes_max;
         if too_large || state.lanes.bytes() + body.len() > self.limits.queue_bytes_max {
-            tracing::warn!(peer = %self.id, bytes = body.len(), too_large, "reply dropped, its caller is told");
+            self.told.reply_dropped(&self.id, body.len(), too_large);
             count(&self.counters.dropped_replies, 1);
             self.draw_attention();
             self.queue_control(&mut state, Control::Refuse(id.0, Verdict::NoReply));

@@ -289,7 +289,7 @@ impl Link {
         }
         drop(intake);
         if left.messages > 0 {
-            tracing::warn!(peer = %self.id, casts = left.messages, "casts lost with their link before their servers had room");
+            self.told.held_lost(&self.id, left.messages);
             count(&self.counters.casts_refused, left.messages);
         }
     }
@@ -319,6 +319,7 @@ mod tests {
     use crate::link::Pressed;
     use crate::metrics::Labels;
     use crate::node::{Address, Incarnation, Node, NodeId, Role};
+    use crate::told::Told;
 
     /// Takes so many casts.
     struct Takes(Mutex<Vec<Bytes>>, usize);
@@ -344,7 +345,7 @@ mod tests {
         let address = Address::new("peer", 1).unwrap();
         let node = Node { id: id.clone(), address, incarnation: Incarnation(1) };
         let peer = Arc::new(Peer { node, role: Role::Node });
-        (Link::new(labels, id.clone(), Limits::default(), pressed), peer)
+        (Link::new(labels, id.clone(), Limits::default(), pressed, &Arc::new(Told::new())), peer)
     }
 
     fn casts(count: u32) -> Vec<Bytes> {

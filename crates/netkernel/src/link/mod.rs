@@ -60,6 +60,7 @@ use crate::proto::credit::{Credit, Load};
 use crate::proto::hello::SessionId;
 use crate::proto::reassembly::{Reassembly, ReassemblyError};
 use crate::proto::silence::{Ends, Standing};
+use crate::told::{Rarely, Told};
 
 /// One peer.
 pub(crate) struct Link {
@@ -80,6 +81,10 @@ pub(crate) struct Link {
     announcing: Mutex<()>,
     /// Held while a session to this peer is being made by dialing, so that this node makes one at a time.
     pub(crate) dialing: tokio::sync::Mutex<()>,
+    /// Held while the peer is asked whether it lives, because another instance of it has come.
+    pub(crate) probing: tokio::sync::Mutex<()>,
+    /// How often such a one was refused is worth an event.
+    pub(crate) duplicates: Rarely,
     /// How many tasks are about to give this link a session or a wish; made more under the lock of all links, under which
     /// it is also forgotten.
     pub(crate) visitors: AtomicUsize,
@@ -90,6 +95,8 @@ pub(crate) struct Link {
     /// Whether a session carries messages now.
     pub(crate) up: watch::Sender<bool>,
     pub(crate) counters: Counters,
+    /// What the log says of all peers.
+    pub(crate) told: Arc<Told>,
     /// Something has happened for which the sessions are to be looked at before their time.
     attention: AtomicBool,
 }
@@ -131,7 +138,13 @@ pub(crate) enum Arriving {
 }
 
 impl Link {
-    pub(crate) fn new(labels: Labels<'_>, id: NodeId, limits: Limits, pressed: &Arc<Pressed>) -> Arc<Self> {
+    pub(crate) fn new(
+        labels: Labels<'_>,
+        id: NodeId,
+        limits: Limits,
+        pressed: &Arc<Pressed>,
+        told: &Arc<Told>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             counters: Counters::new(labels),
             attention: AtomicBool::new(false),
@@ -141,9 +154,12 @@ impl Link {
             parked: AtomicUsize::new(0),
             offering: Mutex::new(()),
             pressed: Arc::clone(pressed),
+            told: Arc::clone(told),
             mailboxes: Arc::default(),
             announcing: Mutex::new(()),
             dialing: tokio::sync::Mutex::new(()),
+            probing: tokio::sync::Mutex::new(()),
+            duplicates: Rarely::new(),
             visitors: AtomicUsize::new(0),
             id,
             state: Mutex::new(State {

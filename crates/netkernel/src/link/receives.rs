@@ -22,7 +22,7 @@ impl Link {
 
     fn too_large(&self, state: &mut State, message: &Message, max: usize) {
         let bytes = message.body.len();
-        tracing::warn!(peer = %self.id, bytes, max, "a message that waited is too large for the peer");
+        self.told.too_large(&self.id, bytes, max);
         match &message.subject {
             Subject::Cast { server } => {
                 state.credit.unspend(server, Load::cast(bytes));

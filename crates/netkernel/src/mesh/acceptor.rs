@@ -17,6 +17,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
     let limits = &shared.config.limits;
     let mut errors = Backoff::new(limits.backoff_first, limits.backoff_max);
     let mut handshakes = Handshakes::default();
+    let mut hung_up = 0;
     loop {
         let accepted = tokio::select! {
             () = shared.closing.cancelled() => return,
@@ -25,21 +26,16 @@ pub(super) async fn run(shared: Arc<Shared>, mut listener: Box<dyn Listener>) {
         match accepted {
             Ok(connection) => {
                 errors.reset();
-                match handshakes.admit(
-                    connection.remote.host(),
-                    limits.handshakes_max,
-                    limits.handshakes_per_host_max,
-                ) {
-                    Some(handshake) => {
-                        let node = &shared.config.id;
-                        let span = tracing::info_span!("handshake", %node, remote = %connection.remote);
-                        shared.spawn(one(Arc::clone(&shared), connection, handshake).instrument(span));
-                    }
-                    None => shared.refused.crowded(&connection.remote),
-                }
+                hung_up = 0;
+                let host = connection.remote.host();
+                let handshake = handshakes.admit(host, limits.handshakes_max, limits.handshakes_per_host_max);
+                let node = &shared.config.id;
+                let span = tracing::info_span!("handshake", %node, remote = %connection.remote);
+                shared.spawn(one(Arc::clone(&shared), connection, handshake).instrument(span));
             }
-            // One client hung up while it waited; that says nothing about the next.
-            Err(error) if is_of_client(&error) => {}
+            // One client hung up while it waited; that says nothing about the next. So many in a row say that the listener is
+            // dead.
+            Err(error) if is_of_client(&error) && hung_up < HUNG_UP_MAX => hung_up += 1,
             Err(error) => {
                 // Out of file descriptors, most often: trying at once would spin.
                 tracing::warn!(node = %shared.config.id, %error, "cannot accept connections");
@@ -56,6 +52,9 @@ fn is_of_client(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, NotConnected};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | NotConnected)
 }
+
+/// As many as wait to be accepted, by the limit of most systems.
+const HUNG_UP_MAX: u32 = 4_096;
 
 async fn one(shared: Arc<Shared>, connection: Connection, handshake: Handshake) {
     let remote = connection.remote.clone();

@@ -22,8 +22,6 @@ pub(super) struct Handshake {
     origin: Option<Arc<str>>,
     /// The peer's first message has opened: it holds the cookie, or plays again what one who does has sent.
     authentic: Arc<AtomicBool>,
-    /// Its record 0 has opened: it holds the cookie.
-    confirmed: Arc<AtomicBool>,
     over: Arc<AtomicBool>,
     pub(super) evict: CancellationToken,
 }
@@ -38,43 +36,36 @@ impl Handshake {
         self.authentic.load(Ordering::Relaxed)
     }
 
-    /// The peer's record 0 has opened.
-    pub(super) fn set_confirmed(&self) {
-        self.confirmed.store(true, Ordering::Relaxed);
-    }
-
-    /// It takes no place any more.
+    /// It takes no place any more: it has ended, or has one among the sessions.
     pub(super) fn set_over(&self) {
         self.over.store(true, Ordering::Relaxed);
     }
 }
 
 impl Handshakes {
-    /// Admits one more. At a limit, the oldest whose first message has not opened makes room; if all have, the oldest
-    /// that has not sent its record 0; if all have done that too, the newcomer is refused.
-    pub(super) fn admit(&mut self, host: &str, max: usize, per_host: usize) -> Option<Handshake> {
+    /// Admits one more. At a limit, the oldest whose first message has not opened makes room; if all have, the oldest.
+    pub(super) fn admit(&mut self, host: &str, max: usize, per_host: usize) -> Handshake {
         self.0.retain(|handshake| !handshake.over.load(Ordering::Relaxed));
         let origin = origin(host);
         let from_there = |handshake: &Handshake| origin.is_some() && handshake.origin == origin;
         if self.0.iter().filter(|handshake| from_there(handshake)).count() >= per_host {
-            self.evict(from_there)?;
+            self.evict(from_there);
         }
         if self.0.len() >= max {
-            self.evict(|_| true)?;
+            self.evict(|_| true);
         }
         let handshake = Handshake { origin, ..Handshake::default() };
         self.0.push_back(handshake.clone());
-        Some(handshake)
+        handshake
     }
 
     /// Drops the oldest of those given that has proven least.
-    fn evict(&mut self, of: impl Fn(&Handshake) -> bool) -> Option<()> {
+    fn evict(&mut self, of: impl Fn(&Handshake) -> bool) {
         let stranger = |handshake: &Handshake| !handshake.is_authentic() && of(handshake);
-        let unconfirmed =
-            |handshake: &Handshake| !handshake.confirmed.load(Ordering::Relaxed) && of(handshake);
-        let oldest = self.0.iter().position(stranger).or_else(|| self.0.iter().position(unconfirmed))?;
-        self.0.remove(oldest)?.evict.cancel();
-        Some(())
+        let oldest = self.0.iter().position(stranger).or_else(|| self.0.iter().position(of));
+        if let Some(dropped) = oldest.and_then(|oldest| self.0.remove(oldest)) {
+            dropped.evict.cancel();
+        }
     }
 }
 
@@ -124,7 +115,7 @@ mod tests {
     use super::*;
 
     fn stranger(handshakes: &mut Handshakes, host: &str, max: usize, per_host: usize) -> Handshake {
-        handshakes.admit(host, max, per_host).expect("a stranger can be evicted")
+        handshakes.admit(host, max, per_host)
     }
 
     #[test]
@@ -166,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn first_messages_that_lead_nowhere_make_room_too_but_holders_of_the_cookie_do_not() {
+    fn first_messages_that_lead_nowhere_make_room_too_but_whoever_has_a_place_elsewhere_does_not() {
         let mut handshakes = Handshakes::default();
         let replayed: Vec<Handshake> = (0..3).map(|_| stranger(&mut handshakes, "10.0.0.1", 3, 3)).collect();
         replayed.iter().for_each(Handshake::set_authentic);
@@ -174,8 +165,10 @@ mod tests {
         newest.set_authentic();
         let evicted: Vec<bool> = replayed.iter().map(|replayed| replayed.evict.is_cancelled()).collect();
         assert_eq!(evicted, [true, false, false]);
-        [&replayed[1], &replayed[2], &newest].into_iter().for_each(Handshake::set_confirmed);
-        assert!(handshakes.admit("10.0.0.3", 3, 3).is_none());
+        [&replayed[1], &replayed[2], &newest].into_iter().for_each(Handshake::set_over);
+        let others: Vec<Handshake> = (0..3).map(|_| stranger(&mut handshakes, "10.0.0.1", 3, 3)).collect();
+        let all = replayed[1..].iter().chain([&newest]).chain(&others);
+        assert!(all.into_iter().all(|handshake| !handshake.evict.is_cancelled()));
     }
 
     #[test]

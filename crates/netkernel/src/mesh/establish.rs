@@ -166,14 +166,13 @@ pub(super) async fn accept(
     if !finish.is_genuine() {
         return Err(HandshakeError::Malformed);
     }
-    handshake.set_confirmed();
-    confirm_accepted(shared, &hello, &finish, (confirmed, own), opening).await
+    confirm_accepted(shared, &hello, (finish, handshake), (confirmed, own), opening).await
 }
 
 async fn confirm_accepted(
     shared: &Arc<Shared>,
     hello: &Hello,
-    finish: &Finish,
+    (finish, handshake): (Finish, &Handshake),
     (confirmed, own): (Confirmed, Incarnation),
     mut opening: Opening,
 ) -> Result<(), HandshakeError> {
@@ -183,13 +182,17 @@ async fn confirm_accepted(
     let Some(place) = shared.place() else {
         return refuse(opening, HandshakeError::Unavailable).await;
     };
+    // Others need not wait for what follows, which may take as long as the incumbent is asked for.
+    handshake.set_over();
     let visit = shared.visit(&hello.node.id, hello.role);
     let link = &visit.link;
     // Else this session would follow on a closed one here, and be the first of a new link at the dialer.
     link.end_is_told().await;
     if let Err(error) = settle_instances(shared, link, hello).await {
-        let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
-        shared.emit(PeerEvent::Duplicate { id, refused });
+        if matches!(error, HandshakeError::DuplicateNode { .. }) && link.duplicates.event().is_some() {
+            let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
+            shared.emit(PeerEvent::Duplicate { id, refused });
+        }
         return refuse(opening, error).await;
     }
     opening.place = Some(place);
@@ -243,7 +246,7 @@ fn refuse_self(shared: &Shared, hello: &Hello) -> Result<(), HandshakeError> {
 
 /// Of two kernels that use one id only one may have sessions: the one that has them already is probed, and keeps its
 /// place if it answers. Incarnations do not matter here: a kernel's number tells it from all others, whatever run of its
-/// node it says to be.
+/// node it says to be. While one newcomer waits for that, others are refused: each would wait as long, and they come again.
 async fn settle_instances(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
@@ -253,6 +256,7 @@ async fn settle_instances(
     if instance == newcomer.instance {
         return Ok(());
     }
+    let Ok(_one_at_a_time) = link.probing.try_lock() else { return Err(HandshakeError::Unavailable) };
     let before = shared.watch.heard(link);
     match probe(shared, link, shared.config.limits.probe).await {
         Ok(_lives) => Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation }),

@@ -126,7 +126,6 @@ impl<'a> Making<'a> {
             encoder: self.opening.encoder,
             activate,
             report: Box::new(move || shared.report_losses(&link)),
-            violations: Arc::clone(&self.shared.violations),
             dispatch,
             limits: self.shared.config.limits.clone(),
             watch: Arc::clone(&self.shared.watch),

@@ -1,14 +1,11 @@
 //! Connections that did not become sessions: counted each, told in the log a few at a time.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-
-use tokio::time::Instant;
 
 use crate::error::HandshakeError;
 use crate::metrics::{Counter, Labels};
 use crate::node::{Address, NodeId};
-use crate::proto::throttle::Throttle;
+use crate::told::Rarely;
 
 /// Why a connection that was accepted did not become a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,13 +88,12 @@ impl fmt::Display for RefusedReason {
 /// Counts of one kernel, by reason, and what of them has been logged.
 pub(super) struct Refused {
     node: NodeId,
-    start: Instant,
     reasons: [Reason; RefusedReason::ALL.len()],
 }
 
 struct Reason {
     count: Counter,
-    log: Mutex<Throttle>,
+    log: Rarely,
 }
 
 impl Refused {
@@ -105,9 +101,9 @@ impl Refused {
         let labels = Labels::of_node(node);
         let reason = |reason: RefusedReason| Reason {
             count: labels.counter("netkernel_handshakes_refused_total", &[("reason", reason.as_str())]),
-            log: Mutex::default(),
+            log: Rarely::new(),
         };
-        Self { node: node.clone(), start: Instant::now(), reasons: RefusedReason::ALL.map(reason) }
+        Self { node: node.clone(), reasons: RefusedReason::ALL.map(reason) }
     }
 
     /// How many connections were refused, by reason; those that were not are left out.
@@ -129,8 +125,7 @@ impl Refused {
     fn note(&self, reason: RefusedReason, remote: &Address, error: &dyn fmt::Display) {
         let Reason { count, log } = &self.reasons[reason as usize];
         count.add(1);
-        let line = log.lock().unwrap_or_else(PoisonError::into_inner).event(self.start.elapsed());
-        let Some(more) = line else { return };
+        let Some(more) = log.event() else { return };
         let node = &self.node;
         if reason == RefusedReason::Closed {
             // What it missed here is known at its end alone.
@@ -143,8 +138,7 @@ impl Refused {
     /// Tells of floods that have ended.
     pub(super) fn tell_overdue(&self) {
         for (reason, of) in RefusedReason::ALL.into_iter().zip(&self.reasons) {
-            let overdue = of.log.lock().unwrap_or_else(PoisonError::into_inner).overdue(self.start.elapsed());
-            if let Some(more) = overdue
+            if let Some(more) = of.log.overdue()
                 && reason != RefusedReason::Closed
             {
                 tracing::info!(node = %self.node, %reason, more, "connections refused");

@@ -21,7 +21,8 @@ use crate::metrics::Labels;
 use crate::net::{Dispatch, PeerEvent, PeerStatus};
 use crate::node::{Incarnation, Node, NodeId, Role};
 use crate::proto::hello::Hello;
-use crate::session::{Violations, Watch};
+use crate::session::Watch;
+use crate::told::Told;
 use crate::transport::Listener;
 
 /// What the handle and all tasks share.
@@ -38,7 +39,7 @@ pub(super) struct Shared {
     links: Mutex<BTreeMap<NodeId, Arc<Link>>>,
     pub(super) pressed: Arc<Pressed>,
     pub(super) refused: Refused,
-    pub(super) violations: Arc<Violations>,
+    told: Arc<Told>,
     /// First messages of handshakes that came of late.
     pub(super) first_messages: FirstMessages,
     /// Places for sessions that are accepted.
@@ -76,12 +77,13 @@ impl Shared {
             links: Mutex::new(BTreeMap::new()),
             pressed: Arc::new(Pressed::new()),
             refused: Refused::new(&config.id),
-            violations: Arc::new(Violations::new()),
+            told: Arc::new(Told::new()),
             first_messages: FirstMessages::default(),
             places: Arc::new(Semaphore::new(config.limits.sessions_max)),
             events: EventLog::new(),
             dispatch: OnceLock::new(),
             tasks: TaskTracker::new(),
+            runtime: Handle::current(),
             latch: Latch::new(),
             closing: stop.child_token(),
             is_drained: AtomicBool::new(true),
@@ -154,7 +156,7 @@ impl Shared {
         async move {
             let tell_overdue = || {
                 shared.refused.tell_overdue();
-                shared.violations.tell_overdue();
+                shared.told.overdue();
             };
             shared.watch.run(&shared.config.limits, &shared.closing, tell_overdue).await;
         }
@@ -190,7 +192,7 @@ impl Shared {
     pub(super) fn visit(self: &Arc<Self>, id: &NodeId, role: Role) -> Visit {
         let mut links = self.links();
         let labels = Labels::of_peer(&self.config.id, id, role);
-        let new = || Link::new(labels, id.clone(), self.config.limits.clone(), &self.pressed);
+        let new = || Link::new(labels, id.clone(), self.config.limits.clone(), &self.pressed, &self.told);
         let link = links.entry(id.clone()).or_insert_with(new);
         link.visitors.fetch_add(1, Ordering::Relaxed);
         if self.stop.is_cancelled() {

@@ -4,7 +4,6 @@ mod encoder;
 mod outlet;
 mod reader;
 mod records;
-mod violations;
 mod watch;
 mod writer;
 
@@ -20,7 +19,6 @@ pub(crate) use encoder::Encoder;
 pub(crate) use outlet::{Outlet, SharedOutlet};
 pub(crate) use reader::Activate;
 pub(crate) use records::RecordReader;
-pub(crate) use violations::Violations;
 pub(crate) use watch::Watch;
 
 use self::reader::{Reader, ReaderEnd};
@@ -42,7 +40,6 @@ pub(crate) struct Session {
     pub(crate) activate: Activate,
     /// Tells the layers above of what was lost; called now and then.
     pub(crate) report: Box<dyn Fn() + Send + Sync>,
-    pub(crate) violations: Arc<Violations>,
     pub(crate) dispatch: Arc<dyn Dispatch>,
     pub(crate) limits: Limits,
     /// Ends the session when the peer is silent for too long.
@@ -70,11 +67,9 @@ pub(crate) struct Outcome {
 
 /// Starts what reads, writes and watches over a session.
 pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
-    let Session { link, handle, records, encoder, activate, report, violations, dispatch, limits, watch } =
-        session;
+    let Session { link, handle, records, encoder, activate, report, dispatch, limits, watch } = session;
     let write_stall = limits.write_stall;
     let heard = Arc::clone(&records.heard);
-    let told = (Arc::clone(&heard), violations);
     let _watching = watch.over(One {
         link: Arc::clone(&link),
         session: handle.id,
@@ -83,7 +78,7 @@ pub(crate) fn begin(session: Session, tasks: &TaskTracker) -> Running {
         report,
         silence: Mutex::new(Silence::default()),
     });
-    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, told);
+    let reader = Reader::new(Arc::clone(&link), handle.clone(), dispatch, activate, Arc::clone(&heard));
     let writer = writer::run(Arc::clone(&link), handle.id, Outlet::shared(encoder), write_stall);
     let reader = AbortOnDropHandle::new(tasks.spawn(reader.run(records).in_current_span()));
     let writer = AbortOnDropHandle::new(tasks.spawn(writer.in_current_span()));

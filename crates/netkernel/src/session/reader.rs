@@ -8,7 +8,6 @@ use bytes::Bytes;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use super::Violations;
 use super::records::{Heard, ReadError, RecordReader};
 use crate::call::{CallId, Responder};
 use crate::link::{Arriving, Begun, Control, HEARTBEAT, Link, SessionHandle, Verdict, count};
@@ -43,7 +42,6 @@ pub(super) struct Reader {
     dispatch: Arc<dyn Dispatch>,
     activate: Option<Activate>,
     heard: Arc<Heard>,
-    violations: Arc<Violations>,
     defined: Defined,
     /// What mailboxes here have taken, to be told to the peer.
     due: Due,
@@ -91,7 +89,7 @@ impl Reader {
         handle: SessionHandle,
         dispatch: Arc<dyn Dispatch>,
         activate: Activate,
-        (heard, violations): (Arc<Heard>, Arc<Violations>),
+        heard: Arc<Heard>,
     ) -> Self {
         Self {
             link,
@@ -99,7 +97,6 @@ impl Reader {
             dispatch,
             activate: Some(activate),
             heard,
-            violations,
             defined: Defined::default(),
             due: Due::default(),
             patience: OFFER_FIRST,
@@ -255,7 +252,7 @@ impl Reader {
     }
 
     fn violation(&self, violation: &dyn std::error::Error) -> ReaderEnd {
-        self.violations.tell(self.link.id(), violation);
+        self.link.told.violation(self.link.id(), violation);
         ReaderEnd::Protocol
     }
 
