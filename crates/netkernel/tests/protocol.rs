@@ -54,6 +54,7 @@ async fn every_malformed_record_closes_its_session_and_no_other() {
         ("an unknown kind that may not be skipped", frame(0x3f, 0, 0, None, b"")),
         ("a message without its head", frame(CAST, 0, 0, None, b"x")),
         ("a server that was never named", cast(1, b"x")),
+        ("a server of number 0, which none has", frame(CAST, WHOLE, 0, Some((0, 0, 2)), b"hi")),
         ("a name out of sequence", define(2, "sink")),
         ("a name that is none", define(1, "\n")),
         (

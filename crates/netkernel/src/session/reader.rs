@@ -60,8 +60,8 @@ pub(super) struct Reader {
 /// Casts for one server that followed each other in a record, to be handed over together.
 #[derive(Default)]
 struct Gathered {
-    /// Zero while there are none.
-    destination: u64,
+    /// None while there are none.
+    destination: Option<u64>,
     server: Option<ServerName>,
     bodies: Vec<Bytes>,
 }
@@ -211,11 +211,11 @@ impl Reader {
             self.hand_over();
             return Err(violation.into());
         }
-        if self.gathered.destination != head.destination {
+        if self.gathered.destination != Some(head.destination) {
             self.hand_over();
             let server = self.defined.name(head.destination).cloned().ok_or(Violation::UnknownServer)?;
             self.gathered.server = Some(server);
-            self.gathered.destination = head.destination;
+            self.gathered.destination = Some(head.destination);
         }
         self.gathered.bodies.push(body);
         Ok(())
