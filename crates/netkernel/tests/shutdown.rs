@@ -109,6 +109,21 @@ async fn drained_means_that_every_peer_said_that_it_has_read_all() {
     }
 }
 
+/// Whoever waits for a shutdown learns how it went, also where another one forced it or it is long over.
+#[tokio::test(start_paused = true)]
+async fn of_several_shutdowns_none_says_drained_where_one_forced() {
+    let network = MemoryNetwork::new();
+    let (a, b) = (node(&network, "a").await, node(&network, "b").await);
+    a.connect(&b);
+    a.echo(&b, "connected").await.unwrap();
+    network.mute("a", "b");
+    a.kernel.try_cast(&b.id(), &server("sink"), vec![0; 1 << 20].into()).unwrap();
+    settle().await;
+    let (patient, hasty) = tokio::join!(a.kernel.shutdown(60 * SECOND), a.kernel.shutdown(SECOND));
+    let again = a.kernel.shutdown(SECOND).await;
+    assert_eq!((patient, hasty, again), (Stopped::Forced, Stopped::Forced, Stopped::Forced));
+}
+
 /// Whatever a cast waits for, a shutdown hands it back at once: nothing is taken that would be dropped.
 #[tokio::test(start_paused = true)]
 async fn casts_that_wait_are_handed_back_when_a_shutdown_begins() {

@@ -136,11 +136,15 @@ impl Kernel {
             }
         });
         let drained = tokio::time::timeout(within, shared.tasks.wait()).await.is_ok();
+        if !drained {
+            // Whoever else waits for the same, or asks later, is told the same.
+            shared.is_drained.store(false, Ordering::Relaxed);
+        }
         shared.stop();
         shared.tasks.wait().await;
         shared.forget_all();
         shared.events.close();
-        if drained && shared.is_drained.load(Ordering::Relaxed) { Stopped::Drained } else { Stopped::Forced }
+        if shared.is_drained.load(Ordering::Relaxed) { Stopped::Drained } else { Stopped::Forced }
     }
 }
 
