@@ -69,6 +69,10 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// Sends a request and gives the future of its reply. The request is queued before this returns.
     ///
     /// Dropping the future tells the peer that nobody waits any more.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, whose clock ends the call.
     fn call(&self, to: &NodeId, server: &ServerName, body: Bytes, timeout: Duration) -> Call;
 
     /// Queues one message for several nodes, sharing its bytes, and says for each whether it was accepted.
@@ -87,6 +91,10 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// # Cancel safety
     ///
     /// Dropped before it completes, it takes back the calls that have not ended.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime, as [`call`](Net::call) does.
     fn multicall<'a>(
         &self,
         to: &[NodeId],

@@ -11,10 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use common::{SECOND, TestNode, config, cookie, id, next, node, settle, start};
+use bytes::Bytes;
+use common::{SECOND, TestNode, config, cookie, id, next, node, server, settle, start};
+use netkernel::testing::Recorder;
 use netkernel::{
-    Address, BoxFuture, Channel, Connection, Listener, MemoryHost, MemoryNetwork, Net, Noise, PeerEvent,
-    RefusedReason, Security, Transport,
+    Address, BoxFuture, Channel, Connection, Kernel, Listener, MemoryHost, MemoryNetwork, Net, Noise,
+    PeerEvent, RefusedReason, Security, Transport,
 };
 use shim::{Shim, put_varint};
 use tokio::io::AsyncReadExt;
@@ -166,4 +168,21 @@ async fn a_peer_whose_sessions_do_not_last_is_dialed_ever_more_rarely() {
     drop(lasting);
     Shim::accepted(&mut *listener, "z", 10_001).await;
     assert!(lost.elapsed() < SECOND / 10, "{:?}", lost.elapsed());
+}
+
+/// A program whose main thread is not the runtime's connects and serves as any other.
+#[test]
+fn a_kernel_connects_and_serves_from_outside_its_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let network = MemoryNetwork::new();
+    let (a, b) = runtime.block_on(async {
+        let kernel = Kernel::bind(config(&network, "a", 1).build().unwrap()).await.unwrap();
+        (kernel, node(&network, "b").await)
+    });
+    a.serve(Arc::new(Recorder::default()));
+    a.connect(&b.id(), &b.address());
+    runtime.block_on(async {
+        let call = a.call(&b.id(), &server("echo"), Bytes::from("hello"), SECOND);
+        assert_eq!(call.await.unwrap(), "hello");
+    });
 }

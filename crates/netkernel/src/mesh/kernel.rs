@@ -69,11 +69,13 @@ impl Kernel {
     /// Listens, if the configuration says so. Nothing is accepted or dialed before [`serve`](Self::serve); messages
     /// for nodes named to [`connect`](crate::Net::connect) wait until then.
     ///
-    /// Has to be called within a tokio runtime.
-    ///
     /// # Errors
     ///
     /// [`BindError`]
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime. The kernel's tasks run on the one it is called in.
     pub async fn bind(config: Config) -> Result<Self, BindError> {
         let listener = match &config.listen {
             None => None,

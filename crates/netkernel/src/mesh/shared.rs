@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -47,11 +48,13 @@ pub(super) struct Shared {
     pub(super) events: EventLog,
     dispatch: OnceLock<Arc<dyn Dispatch>>,
     pub(super) tasks: TaskTracker,
+    /// Where they run, from wherever they are begun.
+    runtime: Handle,
     /// Shut when sessions are no longer to be made.
     pub(super) latch: Latch,
     /// Tells the tasks of it.
     pub(super) closing: CancellationToken,
-    /// No session broke since.
+    /// No session broke since, and none was cut short.
     pub(super) is_drained: AtomicBool,
     /// Everything ends now.
     pub(super) stop: CancellationToken,
@@ -118,12 +121,13 @@ impl Shared {
         let stop = self.stop.clone();
         // What an `async` block moves into `select!` it keeps room for twice.
         let mut task = Box::pin(task);
-        self.tasks.spawn(async move {
+        let task = async move {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = &mut task => {}
             }
-        });
+        };
+        self.tasks.spawn_on(task, &self.runtime);
     }
 
     fn links(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Link>>> {
