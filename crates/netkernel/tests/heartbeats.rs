@@ -8,8 +8,8 @@ mod shim;
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{SECOND, config, id, node, server, start};
-use netkernel::{CallError, MemoryNetwork, Net};
+use common::{SECOND, config, id, node, server, settle, start};
+use netkernel::{CallError, MemoryNetwork, Net, Stage};
 use shim::{PING, PONG, Shim, control, frames};
 use tokio::time::Instant;
 
@@ -122,4 +122,22 @@ async fn a_process_that_stood_still_gives_its_peers_the_time_to_answer() {
         }
         assert_eq!(b.kernel.peers()[0].sessions, 1);
     }
+}
+
+/// To a peer that takes nothing, which is asked again and again.
+#[tokio::test(start_paused = true)]
+async fn pings_that_have_ended_leave_nothing_behind() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let _reads_nothing = Shim::connect(&network, &b, "a").await;
+    for number in 0..60 {
+        let _busy = b.kernel.try_cast(&id("a"), &server(&format!("s{number}")), vec![0; 15_000].into());
+    }
+    settle().await;
+    for _ in 0..1_000 {
+        let unanswered = b.kernel.ping(&id("a"), Duration::ZERO).await.unwrap_err();
+        assert_eq!(unanswered, CallError::Timeout { stage: Stage::Queued });
+    }
+    let status = &b.kernel.peers()[0];
+    assert_eq!((status.calls_pending, status.queued_control), (0, 0));
 }

@@ -186,6 +186,12 @@ impl Lanes {
         true
     }
 
+    /// Takes a PING back that nobody awaits any more. False if it was taken to be written.
+    pub(super) fn take_back(&mut self, ping: u64) -> bool {
+        let waits = self.control.iter().position(|control| *control == Control::Ping(ping));
+        waits.and_then(|at| self.control.remove(at)).is_some()
+    }
+
     /// Whether credit for so many servers waits that the peer cannot be reading it.
     pub(super) fn is_crowded_with_credit(&self) -> bool {
         self.credit.len() > CREDITED_MAX

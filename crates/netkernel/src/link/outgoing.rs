@@ -205,6 +205,12 @@ impl Link {
         Ok(())
     }
 
+    /// Nobody waits for this sign of life any more.
+    pub(crate) fn abandon_ping(&self, id: CallId) -> Stage {
+        self.calls.remove(id);
+        if self.state().lanes.take_back(id.0) { Stage::Queued } else { Stage::Sent }
+    }
+
     /// The caller no longer waits.
     pub(crate) fn abandon(&self, id: CallId) -> Stage {
         let Some(stage) = self.calls.remove(id) else { return Stage::Sent };

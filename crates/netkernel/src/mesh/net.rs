@@ -158,7 +158,7 @@ async fn ping(
         let id = shared.call_id();
         link.ping(id, slot, probe)?;
         let link = Arc::clone(link);
-        Ok(Box::new(move || link.abandon(id)))
+        Ok(Box::new(move || link.abandon_ping(id)))
     });
     pinged.await?;
     let round_trip = start.elapsed();
