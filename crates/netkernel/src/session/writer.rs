@@ -72,7 +72,8 @@ pub(super) async fn run(
             }
         }
         if let Last::Goaway(goaway) = last {
-            outlet.encoder.shutdown().await;
+            // A transport may wait for the peer here, as TLS does on a connection that is full.
+            let _closed = tokio::time::timeout(stall, outlet.encoder.shutdown()).await;
             return WriterEnd::Goaway(goaway);
         }
     }
