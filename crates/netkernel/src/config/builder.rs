@@ -25,8 +25,12 @@ impl Builder {
     ///
     /// [`ConfigError`] names the setting that is out of its range, or the two that contradict each other.
     pub fn build(self) -> Result<Config, ConfigError> {
-        self.config.limits.check()?;
-        Ok(self.config)
+        let mut config = self.config;
+        config.limits.check()?;
+        if let Some(bearing) = config.transport.bearing(config.limits.write_stall) {
+            config.transport = bearing;
+        }
+        Ok(config)
     }
 
     /// Where to take connections in; port 0 takes any free port.
@@ -152,7 +156,8 @@ impl Builder {
     }
 
     /// How long a peer may take nothing of what is written to it before its session is closed. Default 10 s: what
-    /// waits for it holds memory, and a healthy host stalls for less.
+    /// waits for it holds memory, and a healthy host stalls for less. A transport that has a limit of its own is told of this
+    /// one ([`Transport::bearing`]).
     pub fn write_stall(mut self, stall: Duration) -> Self {
         self.config.limits.write_stall = stall;
         self

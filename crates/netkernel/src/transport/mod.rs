@@ -5,6 +5,8 @@ mod tcp;
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -29,6 +31,29 @@ pub trait Transport: Send + Sync + fmt::Debug + 'static {
     ///
     /// What the system says: refused, unreachable, unknown host.
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>>;
+
+    /// The same transport for a kernel that bears a connection which takes nothing for so long
+    /// ([`write_stall`](crate::Builder::write_stall)): asked for once, when a kernel is configured. One that ends connections
+    /// by a time limit of its own gives itself with a limit that is longer than this. By default it has none, and is used
+    /// as it is.
+    fn bearing(&self, write_stall: Duration) -> Option<Arc<dyn Transport>> {
+        let _ = write_stall;
+        None
+    }
+}
+
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
+        T::bind(self, address)
+    }
+
+    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
+        T::connect(self, address)
+    }
+
+    fn bearing(&self, write_stall: Duration) -> Option<Arc<dyn Transport>> {
+        T::bearing(self, write_stall)
+    }
 }
 
 /// Takes connections in.
