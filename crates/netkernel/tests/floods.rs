@@ -116,9 +116,14 @@ async fn a_flood_of_pings_takes_neither_refusals_nor_cancels_away() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_that_is_dropped_is_counted() {
     let network = MemoryNetwork::new();
-    let b =
-        start(config(&network, "b", 1).control_frames_max(10).message_bytes_max(100).queue_bytes(100, 100))
-            .await;
+    let b = start(
+        config(&network, "b", 1)
+            .control_frames_max(10)
+            .message_bytes_max(100)
+            .queue_bytes(100, 100)
+            .offline_queue(0, 0, SECOND),
+    )
+    .await;
     let mut bad = Shim::connect(&network, &b, "mallory").await;
     // Replies of which one fits the queue.
     let calls: Vec<u8> = (0..31).flat_map(|id| call(id, 1, &[0; 100])).collect();

@@ -52,8 +52,14 @@ async fn a_message_over_the_limit_is_handed_back_and_one_that_arrives_closes_its
 #[tokio::test(start_paused = true)]
 async fn casts_wait_from_the_soft_limit_on_and_calls_are_busy_at_the_hard_one() {
     let network = MemoryNetwork::new();
-    let (a, b) =
-        pair(&network, config(&network, "a", 1).message_bytes_max(30_000).queue_bytes(10_000, 30_000)).await;
+    let (a, b) = pair(
+        &network,
+        config(&network, "a", 1)
+            .message_bytes_max(30_000)
+            .queue_bytes(10_000, 30_000)
+            .offline_queue(1_024, 30_000, SECOND),
+    )
+    .await;
     network.mute("a", "b");
     let body = Bytes::from(vec![0; 1_000]);
     // The writer never runs in between: all of it waits.
@@ -84,7 +90,13 @@ fn futures_now<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
 #[tokio::test(start_paused = true)]
 async fn a_reply_at_the_hard_limit_is_dropped_and_counted_and_its_caller_told() {
     let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).message_bytes_max(5_000).queue_bytes(1_000, 5_000)).await;
+    let b = start(
+        config(&network, "b", 1)
+            .message_bytes_max(5_000)
+            .queue_bytes(1_000, 5_000)
+            .offline_queue(0, 0, SECOND),
+    )
+    .await;
     let a = node(&network, "a").await;
     a.connect(&b);
     a.echo(&b, "connected").await.unwrap();

@@ -60,7 +60,10 @@ async fn what_waited_for_a_peer_that_is_forgotten_is_told() {
 #[tokio::test(start_paused = true)]
 async fn replies_that_are_dropped_are_told_while_the_session_lives() {
     let network = MemoryNetwork::new();
-    let b = start(config(&network, "b", 1).message_bytes_max(100).queue_bytes(100, 100)).await;
+    let b = start(
+        config(&network, "b", 1).message_bytes_max(100).queue_bytes(100, 100).offline_queue(0, 0, SECOND),
+    )
+    .await;
     let mut events = b.kernel.events();
     let mut caller = Shim::connect(&network, &b, "caller").await;
     // Replies of which one fits the queue.

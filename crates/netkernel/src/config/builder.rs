@@ -84,7 +84,8 @@ impl Builder {
 
     /// What may wait for a peer that is not connected: so many messages, so many bytes, none older than `age`. Defaults
     /// 1,024, 8 MiB and 30 s: a restart of the peer is outlasted, and what is older than that is rarely still wanted. At
-    /// most 4,096 and 16 MiB: all of it is sent at once when the peer is back, and a full server's node has room for so much.
+    /// most 4,096 and 16 MiB: all of it is sent at once when the peer is back, and a full server's node has room for so much;
+    /// and no more bytes than [`queue_bytes.max`](Self::queue_bytes), or calls to a peer that is back would be turned away.
     pub fn offline_queue(mut self, messages: usize, bytes: usize, age: Duration) -> Self {
         self.config.limits.offline_messages_max = messages;
         self.config.limits.offline_bytes_max = bytes;

@@ -104,6 +104,7 @@ impl Limits {
             ("message_bytes_max", "reassembly_bytes_max", message > self.reassembly_bytes_max),
             ("message_bytes_max", "queue_bytes.max", message > self.queue_bytes_max),
             ("queue_bytes.soft", "queue_bytes.max", self.queue_bytes_soft > self.queue_bytes_max),
+            ("offline_queue.bytes", "queue_bytes.max", self.offline_bytes_max > self.queue_bytes_max),
             ("handshake_time.first", "handshake_time.whole", self.handshake_first > self.handshake_whole),
             ("backoff.first", "backoff.max", self.backoff_first > self.backoff_max),
         ] {
@@ -180,6 +181,11 @@ mod tests {
             ("message_bytes_max", "reassembly_bytes_max", refused(|of| of.reassembly_bytes_max(1 << 20))),
             ("message_bytes_max", "queue_bytes.max", refused(|of| of.queue_bytes(1 << 20, 2 << 20))),
             ("queue_bytes.soft", "queue_bytes.max", refused(|of| of.queue_bytes(9 << 20, 8 << 20))),
+            (
+                "offline_queue.bytes",
+                "queue_bytes.max",
+                refused(|of| of.offline_queue(4_096, (8 << 20) + 1, SECOND)),
+            ),
             (
                 "handshake_time.first",
                 "handshake_time.whole",
