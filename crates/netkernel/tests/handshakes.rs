@@ -1,5 +1,4 @@
 //! Taking connections in: what a listener says, and who holds a place of those that may be in mid-handshake.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 #[expect(dead_code, reason = "this file uses a part of it")]
@@ -18,6 +17,7 @@ use netkernel::{
 };
 use shim::{PING, PONG, Shim, control, frames};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 /// A listener whose system is out of file descriptors for a while.
@@ -92,27 +92,27 @@ async fn namesakes_of_a_slow_node_do_not_keep_a_good_peer_out() {
     let mut incumbent = Shim::connect(&network, &b, "z").await;
     settle().await;
     let mut events = b.kernel.events();
-    let mut tasks = Vec::new();
-    tasks.push(tokio::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
         while let Some(record) = incumbent.next_record().await {
             tokio::time::sleep(Duration::from_millis(300)).await;
             for ping in frames(&record).iter().filter(|frame| frame.kind == PING) {
                 incumbent.record(&control(PONG, ping.id)).await;
             }
         }
-    }));
+    });
     for number in 0..128 {
         let (network, to) = (
             network.clone(),
             TestNode { kernel: b.kernel.clone(), casts: mpsc::channel(1).1, held: mpsc::channel(1).1 },
         );
-        tasks.push(tokio::spawn(async move {
+        tasks.spawn(async move {
             for _ in 0..20 {
                 let hello = Shim::hello_of("z", 1, 1_000 + number);
                 let mut namesake = Shim::unconfirmed(&network, &to, &format!("host-{number}"), hello).await;
                 let _refused = namesake.finish().await;
             }
-        }));
+        });
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
     let (good, begun) = (node(&network, "good").await, Instant::now());
@@ -129,5 +129,4 @@ async fn namesakes_of_a_slow_node_do_not_keep_a_good_peer_out() {
         duplicates += u32::from(matches!(event, Ok(Some(PeerEvent::Duplicate { .. }))));
     }
     assert!((1..=3).contains(&duplicates), "{duplicates} events for {refused:?}");
-    tasks.iter().for_each(tokio::task::JoinHandle::abort);
 }
