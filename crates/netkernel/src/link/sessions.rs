@@ -41,6 +41,8 @@ pub(super) struct Sessions {
     before: Vec<Predecessor>,
     /// Sessions that broke, to tell the peer when the next one is made.
     lost: Vec<SessionId>,
+    /// Those of them that the peer may have ended in good order: the next MARK names them.
+    untold: Vec<SessionId>,
     /// Sessions that ended in good order since the link was last made: the peer may yet find that one broke.
     closed: Vec<SessionId>,
     /// The peer, while the layers above know it as connected, and which kernel it is.
@@ -226,6 +228,17 @@ impl Sessions {
 
     /// What a session's writer does next, given what waits.
     pub(super) fn step(&mut self, session: SessionId, waiting: Waiting) -> Step {
+        let step = self.next_step(session, waiting);
+        if let Step::Mark(named) = &step {
+            self.untold.retain(|lost| named.iter().all(|before| before.session != *lost));
+            if !self.untold.is_empty() {
+                self.mark_again();
+            }
+        }
+        step
+    }
+
+    fn next_step(&mut self, session: SessionId, waiting: Waiting) -> Step {
         let Some(live) = self.live.get_mut(&session) else { return Step::Gone };
         match &mut live.part {
             Part::Waiting => Step::Nothing,
@@ -312,7 +325,7 @@ impl Sessions {
     }
 
     fn sends_by(&mut self, session: SessionId) {
-        let mark = Some(self.before.clone());
+        let mark = Some(self.mark(session));
         self.before.push(Predecessor { session, lost: false });
         if self.before.len() > PREDECESSORS_MAX {
             self.before.remove(0);
@@ -367,20 +380,30 @@ impl Sessions {
             self.closed.clear();
         }
         if over.said_goaway {
-            self.tell_again(session);
+            if self.untold.len() == LOST_MAX {
+                self.untold.remove(0);
+            }
+            self.untold.push(session);
+            self.mark_again();
         }
         sent_by
     }
 
-    /// Sees to it that the peer is told by the present session, if there is one, that another was lost.
-    fn tell_again(&mut self, lost: SessionId) {
-        let Some(owner) = self.owner else { return };
+    /// What the MARK of a session says: by which others this node has sent, and which broke unbeknown to the peer.
+    fn mark(&self, session: SessionId) -> Vec<Predecessor> {
         let mut before = self.before.clone();
-        before.retain(|before| before.session != owner && before.session != lost);
-        before.truncate(PREDECESSORS_MAX - 1);
-        before.push(Predecessor { session: lost, lost: true });
+        before.retain(|before| before.session != session && !self.untold.contains(&before.session));
+        let lost = self.untold.iter().map(|&session| Predecessor { session, lost: true });
+        before.extend(lost.take(PREDECESSORS_MAX - before.len()));
+        before
+    }
+
+    /// Sees to it that the peer is told of what broke by the present session, if there is one.
+    fn mark_again(&mut self) {
+        let Some(owner) = self.owner else { return };
+        let again = self.mark(owner);
         if let Some(Live { part: Part::Sending { mark }, .. }) = self.live.get_mut(&owner) {
-            *mark = Some(before);
+            *mark = Some(again);
         }
     }
 

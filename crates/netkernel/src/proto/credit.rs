@@ -46,10 +46,6 @@ impl Load {
         self.bytes.saturating_add(self.messages.saturating_mul(CAST_OVERHEAD_BYTES))
     }
 
-    pub(crate) fn at_most(self, other: Self) -> Self {
-        Self { messages: self.messages.min(other.messages), bytes: self.bytes.min(other.bytes) }
-    }
-
     pub(crate) fn less(self, other: Self) -> Self {
         Self {
             messages: self.messages.saturating_sub(other.messages),

@@ -103,7 +103,7 @@ impl Due {
             if is_ripe(load, taken.refused, window) {
                 grants.push(taken.give(server, load));
             } else if kept_back != Load::default() && !holds(server) && taken.is_in_want(now, window) {
-                grants.push(taken.give(server, taken.load.at_most(window)));
+                grants.push(taken.give(server, share(taken.load, window)));
             }
             let is_left = taken.load != Load::default();
             self.keeps_back |= kept_back != Load::default() && is_left;
@@ -159,6 +159,15 @@ impl Grants {
 /// once.
 fn is_ripe(load: Load, refused: u64, window: Load) -> bool {
     refused > 0 || load.messages >= window.messages / 4 || load.bytes >= window.bytes / 4
+}
+
+/// What of casts is given where so little is left of a window: as many of their average size as fill it, one at least. All
+/// casts come with all of their bytes, as the sender has nothing under way any more when the last of them is given.
+fn share(casts: Load, window: Load) -> Load {
+    let average_bytes = casts.bytes / casts.messages.max(1);
+    let filling = if average_bytes == 0 { u64::MAX } else { window.bytes.div_ceil(average_bytes) };
+    let messages = filling.clamp(1, window.messages.max(1));
+    if messages >= casts.messages { casts } else { Load { messages, bytes: messages * average_bytes } }
 }
 
 /// How long nothing is taken of a sender that has used up its window; no shorter than a reader's pause between two looks.
@@ -240,17 +249,38 @@ mod tests {
         assert_eq!(given(&mut due, 1_000, false), []);
         assert_eq!(given(&mut due, 1_031, false), []);
         assert_eq!(given(&mut due, 1_040, true), [], "more of it waits to be taken");
-        assert_eq!(given(&mut due, 1_040, false), [(64, 4_096)]);
+        assert_eq!(given(&mut due, 1_040, false), [(9, 4_500)]);
         assert_eq!(given(&mut due, 3_087, false), [], "it has nothing to send, as it seems");
-        assert_eq!(given(&mut due, 3_088, false), [(64, 4_096)]);
-        due.took(&a, Load { messages: 64, bytes: 4_096 }, 0);
+        assert_eq!(given(&mut due, 3_088, false), [(9, 4_500)]);
+        due.took(&a, Load { messages: 9, bytes: 4_500 }, 0);
         assert_eq!(given(&mut due, 9_001, false), []);
-        assert_eq!(given(&mut due, 9_033, false), [(64, 4_096)]);
+        assert_eq!(given(&mut due, 9_033, false), [(9, 4_500)]);
         assert_eq!(
             due.rest()[0].load,
-            Load { messages: 72, bytes: 91_808 },
+            Load { messages: 182, bytes: 91_000 },
             "nothing is given twice or lost"
         );
+    }
+
+    /// A sender takes everything for given with the last of its casts: what is kept back of their bytes would open its
+    /// window a second time.
+    #[test]
+    fn the_last_cast_is_given_with_the_last_byte() {
+        let window = Load { messages: 64, bytes: 32_768 };
+        let cases = [((0, 0), (0, 0)), ((9, 0), (9, 0)), ((65, 64), (64, 0)), ((1, 4 << 20), (1, 4 << 20))];
+        for ((messages, bytes), given) in cases {
+            let given = Load { messages: given.0, bytes: given.1 };
+            assert_eq!(share(Load { messages, bytes }, window), given);
+        }
+        for (messages, bytes) in [(42, 2_900_000), (3, 32_767), (4_096, 2 << 20), (65, 32_769), (2, 1)] {
+            let mut left = Load { messages, bytes };
+            while left != Load::default() {
+                let given = share(left, window);
+                assert!(given.messages > 0, "{left:?}");
+                left = left.less(given);
+                assert_eq!(left.messages == 0, left == Load::default(), "{given:?} of it left {left:?}");
+            }
+        }
     }
 
     #[test]
