@@ -2,6 +2,10 @@
 //!
 //! Not part of the crate's interface.
 
+mod credit;
+mod crowd;
+mod pace;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -9,6 +13,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
 
+pub use self::credit::credit;
+pub use self::pace::pace;
 use crate::node::{Address, Incarnation};
 use crate::proto::arbiter::{Arbiter, Confirmed, Verdict};
 use crate::proto::credit::Grant;
@@ -147,6 +153,11 @@ pub fn arbiter(data: &[u8]) {
     }
 }
 
+/// The sessions of a pair, at both its ends: see `link::two_ends`.
+pub fn sessions(data: &[u8]) {
+    crate::link::sessions_of_two_ends(data);
+}
+
 /// The outcome of a future that never has to wait.
 fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
@@ -244,5 +255,20 @@ mod tests {
     #[test]
     fn inputs_of_the_arbiter() {
         replay("netkernel_arbiter", arbiter);
+    }
+
+    #[test]
+    fn inputs_of_the_sessions() {
+        replay("netkernel_sessions", sessions);
+    }
+
+    #[test]
+    fn inputs_of_the_pace() {
+        replay("netkernel_pace", pace);
+    }
+
+    #[test]
+    fn inputs_of_credit() {
+        replay("netkernel_credit", credit);
     }
 }

@@ -20,6 +20,8 @@ mod receives;
 mod round_trip;
 mod sessions;
 mod status;
+#[cfg(any(test, feature = "fuzzing"))]
+mod two_ends;
 mod waiters;
 mod wish;
 
@@ -41,6 +43,8 @@ pub(crate) use message::{Control, Message, Piece, Verdict};
 pub(crate) use part::Ended;
 pub(crate) use pressure::Pressed;
 pub(crate) use status::{Counters, count};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use two_ends::sessions as sessions_of_two_ends;
 pub(crate) use wish::Wish;
 
 use self::calls::PendingCalls;
