@@ -264,6 +264,78 @@ async fn it_accepts_a_node_and_answers_it() {
     node.shutdown(SECOND).await;
 }
 
+/// A session that takes over from another, by the second record it sends: a cast before its MARK's session has ended waits
+/// for what that brings, whichever of the two is read first, and the node's own messages change over in the same way.
+#[tokio::test]
+async fn it_goes_on_by_a_second_session_and_its_messages_keep_their_order() {
+    for first_is_read_first in [true, false] {
+        let (node, recorder) = kernel().await;
+        let address = node.local().address;
+        let second = NodeId::new("second").unwrap();
+        let dial = async |connection| {
+            let stream = TcpStream::connect((address.host(), address.port())).await.unwrap();
+            Session::dial(stream, &COOKIE, &Hello { connection, ..me(0, 1) }).await.0
+        };
+        let cast = |number: u8| Frame::first(kinds::CAST, 3, 0, (1, 0, 1), &[number]);
+        let (sink, goaway) =
+            (Frame::control(kinds::DEFINE, 1, b"sink"), Frame::control(kinds::GOAWAY, 0, &[0]));
+        let mut old = dial(1).await;
+        old.send(&[Frame::control(kinds::MARK, 0, b""), sink.clone(), cast(1)]);
+        old.flush().await;
+        recorder.casts(1).await;
+        assert_eq!(old.frame().await.kind, kinds::MARK);
+        node.try_cast(&second, &ServerName::new("theirs").unwrap(), Bytes::from("old")).unwrap();
+        assert_eq!([old.frame().await.kind, old.frame().await.kind], [kinds::DEFINE, kinds::CAST]);
+
+        let mut new = dial(2).await;
+        let mut mark = Vec::new();
+        second::put_varint(&mut mark, old.id);
+        mark.push(0);
+        new.send(&[Frame::control(kinds::MARK, 0, &mark), sink, cast(3)]);
+        old.send(&[cast(2), goaway]);
+        if first_is_read_first {
+            old.flush().await;
+            assert_eq!(until_goaway(&mut old).await, [0], "it is answered, and the node sends by neither");
+            new.flush().await;
+        } else {
+            new.flush().await;
+            // The node has read the MARK when it ends the first session for the second; it reads on, but holds the cast.
+            assert_eq!(until_goaway(&mut old).await, [0]);
+            let first = new.frame().await;
+            assert_eq!((first.kind, &first.body), (kinds::MARK, &mark), "the node's own direction");
+            assert_eq!(new.frame().await.kind, kinds::PING, "the sign of life of one who holds a session");
+            let arrived = tokio::time::timeout(Duration::ZERO, recorder.casts(1)).await;
+            assert!(arrived.is_err(), "the cast by the second session is held");
+            old.flush().await;
+        }
+        let casts = recorder.casts(2).await;
+        let bodies: Vec<&[u8]> = casts.iter().map(|(_, body)| &body[..]).collect();
+        assert_eq!(bodies, [[2], [3]]);
+        // The node sends by the second session, too.
+        node.try_cast(&second, &ServerName::new("theirs").unwrap(), Bytes::from("new")).unwrap();
+        let body = loop {
+            let frame = new.frame().await;
+            match frame.kind {
+                kinds::CAST => break frame.body,
+                kinds::MARK => assert_eq!(frame.body, mark),
+                kind => assert!([kinds::DEFINE, kinds::PING, kinds::CREDIT].contains(&kind), "{kind}"),
+            }
+        };
+        assert_eq!(body, b"new");
+    }
+}
+
+/// The body of a session's GOAWAY, which may follow credit.
+async fn until_goaway(session: &mut Session) -> Vec<u8> {
+    loop {
+        let frame = session.frame().await;
+        match frame.kind {
+            kinds::GOAWAY => return frame.body,
+            kind => assert_eq!(kind, kinds::CREDIT),
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_cookie_is_told_so_by_a_bare_preamble() {
     let (node, _) = kernel().await;

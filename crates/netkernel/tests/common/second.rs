@@ -277,11 +277,13 @@ pub(crate) struct Session {
     frames: Vec<u8>,
     record: Vec<u8>,
     at: usize,
+    /// Its id, for the MARK of a session after it.
+    pub(crate) id: u64,
 }
 
 impl Session {
-    fn new(stream: TcpStream, seal: Secrets, open: Secrets) -> Self {
-        Self { stream, seal, open, frames: Vec::new(), record: Vec::new(), at: 0 }
+    fn new(id: u64, stream: TcpStream, seal: Secrets, open: Secrets) -> Self {
+        Self { stream, seal, open, frames: Vec::new(), record: Vec::new(), at: 0, id }
     }
 
     pub(crate) async fn dial(mut stream: TcpStream, cookie: &[u8; 32], hello: &Hello) -> (Self, Hello) {
@@ -290,10 +292,10 @@ impl Session {
         let second = message(&mut stream).await;
         let welcome = finish(&mut state, &second[8..]);
         let (welcome, mut session) = Hello::decode(&welcome);
-        take_varint(&mut session).expect("the session's id");
+        let id = take_varint(&mut session).expect("the session's id");
         let (to_acceptor, to_dialer) = state.dangerously_get_raw_split();
-        let mut this =
-            Self::new(stream, Secrets::new(TO_ACCEPTOR, &to_acceptor), Secrets::new(TO_DIALER, &to_dialer));
+        let (seal, open) = (Secrets::new(TO_ACCEPTOR, &to_acceptor), Secrets::new(TO_DIALER, &to_dialer));
+        let mut this = Self::new(id, stream, seal, open);
         this.plain(b"FINISH\x00").await;
         assert_eq!(this.next_record().await, [0, 0], "READY, no session lost");
         (this, welcome)
@@ -311,8 +313,8 @@ impl Session {
         put_varint(&mut payload, session);
         stream.write_all(&welcome(&mut state, &payload)).await.unwrap();
         let (to_acceptor, to_dialer) = state.dangerously_get_raw_split();
-        let mut this =
-            Self::new(stream, Secrets::new(TO_DIALER, &to_dialer), Secrets::new(TO_ACCEPTOR, &to_acceptor));
+        let (seal, open) = (Secrets::new(TO_DIALER, &to_dialer), Secrets::new(TO_ACCEPTOR, &to_acceptor));
+        let mut this = Self::new(session, stream, seal, open);
         assert_eq!(this.next_record().await, b"FINISH\x00");
         this.plain(&[0, 0]).await;
         (this, Hello::decode(&hello).0)
