@@ -29,12 +29,12 @@ impl Ending {
         self.promised = true;
     }
 
-    /// Another session has taken over: but for a link that is being closed, all is well again.
+    /// Another session has taken over: the promise is kept.
     pub(super) fn goes_on(&mut self) {
-        (self.broke, self.promised) = (None, false);
+        self.promised = false;
     }
 
-    /// Whether the link ends, so that nothing may follow before that was told.
+    /// Whether the link ends. Nothing undoes that: it is told, and nothing follows before.
     pub(super) fn is_certain(&self) -> bool {
         self.reason().is_some()
     }

@@ -35,18 +35,9 @@ pub(crate) enum Take {
     Gone,
 }
 
-/// What the layers above are to be told when a session takes over.
-#[derive(Default)]
-pub(crate) struct Activated {
-    /// An earlier instance of the peer, which was still known as connected.
-    pub(crate) replaced: Option<Arc<Peer>>,
-    /// The peer, if it was not connected before.
-    pub(crate) up: Option<Arc<Peer>>,
-}
-
 impl Link {
     /// A session with this instance of the peer is being made: from now on the peer may name it. Refused if one of this
-    /// id exists, or the link has begun to end meanwhile.
+    /// id exists, or it may not follow on the sessions that there are.
     pub(crate) fn register(
         &self,
         id: SessionId,
@@ -54,7 +45,7 @@ impl Link {
         instance: u64,
     ) -> Result<SessionHandle, HandshakeError> {
         let mut state = self.state();
-        if state.sessions.is_ending() {
+        if state.sessions.is_ending() || !state.sessions.is_link_of(peer, instance) {
             return Err(HandshakeError::Unavailable);
         }
         state.sessions.register(id, peer, instance).ok_or(HandshakeError::Malformed)
@@ -94,9 +85,19 @@ impl Link {
         self.state().sessions.has(role)
     }
 
-    /// The session that carries messages now, with its peer and which instance that is.
-    pub(crate) fn present(&self) -> Option<(SessionId, Arc<Peer>, u64)> {
-        self.state().sessions.present()
+    /// Whether a session carries messages now.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.state().sessions.sending()
+    }
+
+    /// Whose link it is, while the layers above know that peer as connected, and which kernel that is.
+    pub(crate) fn announced(&self) -> Option<(Arc<Peer>, u64)> {
+        self.state().sessions.announced()
+    }
+
+    /// Waits until a session carries messages, or the peer was told as not connected. Cancel safe.
+    pub(crate) async fn change_is_over(&self) {
+        self.until(|state| state.sessions.sending() || !state.sessions.is_announced()).await;
     }
 
     /// Whether a session would lose against the present one if it were confirmed now.
@@ -109,17 +110,24 @@ impl Link {
         self.state().sessions.lost()
     }
 
-    /// Ends the sessions of an instance of the peer that is dead, and gives what is to be awaited until nothing more is
-    /// read of them.
-    pub(crate) fn replaced(&self, instance: u64) -> Vec<CancellationToken> {
-        self.state().sessions.kill_instance(instance, DownReason::Restarted)
+    /// This instance of the peer was found dead: its link, if it has one, ends at once.
+    pub(crate) fn is_dead(&self, instance: u64) {
+        self.state().sessions.is_dead(instance);
+        self.work.notify_waiters();
     }
 
-    /// Ends sessions that the peer has lost, before another is made; what is to be awaited until nothing more is read of
-    /// them.
-    pub(crate) fn give_up(&self, sessions: &[SessionId]) -> Vec<CancellationToken> {
-        let state = self.state();
-        sessions.iter().filter_map(|&session| state.sessions.kill(session, DownReason::LinkLost)).collect()
+    /// The peer has become a later run of itself: the link of the earlier ends in good order.
+    pub(crate) fn is_over(&self) {
+        self.state().sessions.is_over();
+        self.work.notify_waiters();
+    }
+
+    /// Ends sessions that this instance of the peer has lost, and waits until they have ended here, and if they were the
+    /// last, until that was told. Cancel safe.
+    pub(crate) async fn give_up(&self, instance: u64, lost: &[SessionId]) {
+        let ended = self.state().sessions.give_up(instance, lost);
+        self.until(|state| !ended.iter().any(|&session| state.sessions.contains(session))).await;
+        self.end_is_told().await;
     }
 
     /// What a receiver has to await before it goes on after a MARK.
@@ -143,22 +151,22 @@ impl Link {
         self.announcing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session was confirmed at both ends, whose peer takes in so much: it takes over, or ends. The caller holds
-    /// [`announcing`](Self::announcing).
-    pub(crate) fn activate(&self, confirmed: Confirmed, receives: Receives) -> Activated {
+    /// A session was confirmed at both ends, whose peer takes in so much: it takes over, or ends. The peer, if it was not
+    /// connected before. The caller holds [`announcing`](Self::announcing).
+    pub(crate) fn activate(&self, confirmed: Confirmed, receives: Receives) -> Option<Arc<Peer>> {
         let mut state = self.state();
         let known_offline = !state.sessions.sending();
-        let (peer, replaced, is_new) = match state.sessions.confirmed(confirmed) {
-            Confirmation::TakesOver { peer, replaced, is_new } => (peer, replaced, is_new),
-            Confirmation::Unknown => return Activated::default(),
+        let (peer, is_new) = match state.sessions.confirmed(confirmed) {
+            Confirmation::TakesOver { peer, is_new } => (peer, is_new),
+            Confirmation::Unknown => return None,
             Confirmation::Loses => {
                 drop(state);
                 count(&self.counters.sessions, 1);
                 self.work.notify_waiters();
-                return Activated::default();
+                return None;
             }
         };
-        let reconnects = is_new && replaced.is_none() && self.counters.sessions.value() > 0;
+        let reconnects = is_new && self.counters.sessions.value() > 0;
         state.peer = Some(Arc::clone(&peer));
         self.keep_to(&mut state, receives);
         if known_offline {
@@ -174,17 +182,13 @@ impl Link {
         state.lanes.waits_no_more();
         // Those that found no room while there was no session may find some now.
         self.tell_senders(state);
-        if replaced.is_some() {
-            // What the earlier instance had begun to send will not be completed by this one.
-            self.arriving().clear();
-        }
         // The session before it ends.
         self.draw_attention();
         count(&self.counters.reconnects, usize::from(reconnects));
         count(&self.counters.sessions, 1);
         self.up.send_replace(true);
         self.work.notify_waiters();
-        Activated { replaced, up: is_new.then_some(peer) }
+        is_new.then_some(peer)
     }
 
     /// Work for a session's writer, which holds its outlet.

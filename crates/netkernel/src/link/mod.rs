@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 pub(crate) use bells::Bell;
 pub(crate) use handle::{Kill, SessionHandle};
-pub(crate) use handover::{Activated, Take};
+pub(crate) use handover::Take;
 pub(crate) use inbound::Begun;
 pub(crate) use lanes::Batch;
 pub(crate) use message::{Control, Message, Piece, Verdict};
@@ -89,8 +89,8 @@ pub(crate) struct Link {
     pub(crate) probing: tokio::sync::Mutex<()>,
     /// How often such a one was refused is worth an event.
     pub(crate) duplicates: Rarely,
-    /// How many tasks are about to give this link a session or a wish; made more under the lock of all links, under which
-    /// it is also forgotten.
+    /// How many tasks are about to give this link a session or a wish, or have a session of it to look after; the first is
+    /// counted under the lock of all links, under which it is also forgotten.
     pub(crate) visitors: AtomicUsize,
     /// Wakes the writers: there is something to take, or a session's part has changed.
     pub(crate) work: Notify,
@@ -369,10 +369,9 @@ impl Link {
         Ok(())
     }
 
-    /// Whether nothing keeps this link: no wish, no session, and none in the making.
+    /// Whether nothing keeps this link: no wish, and no visit.
     pub(crate) fn is_idle(&self) -> bool {
-        let state = self.state();
-        state.wish.is_none() && state.sessions.len() == 0 && self.visitors.load(Ordering::Relaxed) == 0
+        self.state().wish.is_none() && self.visitors.load(Ordering::Relaxed) == 0
     }
 
     /// Sessions that exist, those in the making included.

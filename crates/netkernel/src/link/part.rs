@@ -93,7 +93,7 @@ pub(super) enum Step {
 
 /// What became of a session that was confirmed.
 pub(super) enum Confirmation {
-    /// Nothing: it was confirmed before, or is over.
+    /// Nothing: it was confirmed before, is over, or may not follow on what there is.
     Unknown,
     /// It ends.
     Loses,
@@ -101,9 +101,7 @@ pub(super) enum Confirmation {
     TakesOver {
         /// Its peer.
         peer: Arc<Peer>,
-        /// An earlier instance of the peer, which the layers above knew as connected until now.
-        replaced: Option<Arc<Peer>>,
-        /// They did not know this instance as connected.
+        /// It is the first of its link: the layers above do not know the peer as connected.
         is_new: bool,
     },
 }

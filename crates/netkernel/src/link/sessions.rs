@@ -10,9 +10,11 @@
 //! receiver gives up what it has not yet read of it. If it breaks only after this end has sent its GOAWAY, the other
 //! end may have ended it in good order and take all it sent for read: it is told by a further MARK, and the link ends.
 //!
-//! A link ends when the last session that took over has ended, so that nothing arrives after its end was told. From when
-//! that is certain until it was told, no session is made: it would pass for a successor at one end, and at the other for
-//! the first of a new link.
+//! A link is of one peer: one kernel, in one role and one run of itself. It is announced to the layers above when its first
+//! session takes over, and ends when the last one has ended, so that nothing arrives after its end was told. That is certain
+//! once either end closes it, the session that sends breaks, or no session is left that may follow. From then until it was
+//! told no session is made or takes over: it would pass for a successor at one end, and at the other for the first of a new
+//! link. Nor does one of another peer before: what the first was sent and has sent is none of the other's.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub(super) struct Sessions {
     untold: Vec<SessionId>,
     /// Sessions that ended in good order since the link was last made: the peer may yet find that one broke.
     closed: Vec<SessionId>,
-    /// The peer, while the layers above know it as connected, and which kernel it is.
+    /// Whose link it is: the peer, while the layers above know it as connected, and which kernel it is.
     announced: Option<(Arc<Peer>, u64)>,
     ending: Ending,
 }
@@ -111,12 +113,6 @@ impl Sessions {
         self.live.values().any(|live| live.peer.role == role)
     }
 
-    /// The session that carries messages now, with its peer and which instance that is.
-    pub(super) fn present(&self) -> Option<(SessionId, Arc<Peer>, u64)> {
-        let session = self.arbiter.present()?.session;
-        self.live.get(&session).map(|live| (session, Arc::clone(&live.peer), live.instance))
-    }
-
     /// Whether a session would lose against the present one if it were confirmed now.
     pub(super) fn outranks(&self, newcomer: Confirmed) -> bool {
         self.arbiter.outranks(newcomer)
@@ -127,9 +123,19 @@ impl Sessions {
         self.lost.clone()
     }
 
+    /// Whether a session exists, be it only in the making.
+    pub(super) fn contains(&self, session: SessionId) -> bool {
+        self.live.contains_key(&session)
+    }
+
     /// Those that exist, the ones in the making included.
     pub(super) fn ids(&self) -> Vec<SessionId> {
         self.live.keys().copied().collect()
+    }
+
+    /// Whose link it is, while the layers above know that peer as connected, and which kernel that is.
+    pub(super) fn announced(&self) -> Option<(Arc<Peer>, u64)> {
+        self.announced.clone()
     }
 
     /// Whether the layers above know the peer as connected.
@@ -139,7 +145,19 @@ impl Sessions {
 
     /// Whether the link ends, which is not told yet.
     pub(super) fn is_ending(&self) -> bool {
-        self.is_announced() && self.ending.is_certain()
+        self.is_announced() && (self.ending.is_certain() || !self.goes_on())
+    }
+
+    /// Whether there is a session that carries messages, still brings some, or may take over.
+    fn goes_on(&self) -> bool {
+        self.sending() || self.awaits_heir() || self.live.values().any(Live::is_made)
+    }
+
+    /// Whether the link, if there is one, is that of this run of this kernel.
+    pub(super) fn is_link_of(&self, peer: &Peer, instance: u64) -> bool {
+        self.announced.as_ref().is_none_or(|(known, of)| {
+            (*of, known.role, known.node.incarnation) == (instance, peer.role, peer.node.incarnation)
+        })
     }
 
     /// The layers above are about to be told that the peer is not connected any more, and for which reason if it is not
@@ -153,17 +171,37 @@ impl Sessions {
         Some((peer, std::mem::take(&mut self.ending).reason()))
     }
 
+    /// Ends sessions that this instance of the peer has lost; those that exist are given.
+    pub(super) fn give_up(&self, instance: u64, lost: &[SessionId]) -> Vec<SessionId> {
+        let of_it = self.live.iter().filter(|(id, live)| live.instance == instance && lost.contains(id));
+        let killed = of_it.map(|(id, live)| {
+            live.kill.now(DownReason::LinkLost);
+            *id
+        });
+        killed.collect()
+    }
+
     /// Ends a session at once, and gives what completes when nothing more is read of it.
-    pub(super) fn kill(&self, session: SessionId, reason: DownReason) -> Option<CancellationToken> {
+    fn kill(&self, session: SessionId, reason: DownReason) -> Option<CancellationToken> {
         let live = self.live.get(&session)?;
         live.kill.now(reason);
         Some(live.drained.clone())
     }
 
-    /// Ends all sessions of an instance of the peer in the same way.
-    pub(super) fn kill_instance(&self, instance: u64, reason: DownReason) -> Vec<CancellationToken> {
-        let of_it = self.live.iter().filter(|(_, live)| live.instance == instance);
-        of_it.filter_map(|(session, _)| self.kill(*session, reason)).collect()
+    /// The kernel whose link this is was found dead: the link ends at once.
+    pub(super) fn is_dead(&mut self, instance: u64) {
+        if self.announced.as_ref().is_some_and(|(_, of)| *of == instance) {
+            self.ending.closes(DownReason::Restarted);
+            self.live.values().for_each(|live| live.kill.now(DownReason::Restarted));
+        }
+    }
+
+    /// The peer has become a later run of itself: the link of the earlier ends in good order.
+    pub(super) fn is_over(&mut self) {
+        if self.is_announced() {
+            self.ending.closes(DownReason::Restarted);
+        }
+        self.end_all(true);
     }
 
     /// Ends all sessions, because one was lost that had ended here in good order.
@@ -193,13 +231,10 @@ impl Sessions {
             return Confirmation::Unknown;
         };
         let (peer, instance) = (Arc::clone(&live.peer), live.instance);
-        if let Some((present, ..)) = self.present().filter(|(.., other)| *other != instance) {
-            if !self.live[&present].kill.is_asked() {
-                // It was not there when the newcomer was let in. When that comes again, it will be found and probed.
-                live.kill.now(DownReason::Restarted);
-                return Confirmation::Loses;
-            }
-            self.over(present);
+        if self.is_ending() || !self.is_link_of(&peer, instance) {
+            // It was not so when the newcomer was let in. When that comes again, it will find how things stand.
+            live.kill.now(DownReason::LinkLost);
+            return Confirmation::Unknown;
         }
         match self.arbiter.confirmed(confirmed) {
             Verdict::First => self.sends_by(confirmed.session),
@@ -213,12 +248,8 @@ impl Sessions {
             }
         }
         self.ending.goes_on();
-        let known = self.announced.replace((Arc::clone(&peer), instance));
-        let replaced = known
-            .as_ref()
-            .filter(|(known, of)| *of != instance || known.node.incarnation != peer.node.incarnation);
-        let (replaced, is_new) = (replaced.map(|(known, _)| Arc::clone(known)), known.is_none());
-        Confirmation::TakesOver { peer, is_new: is_new || replaced.is_some(), replaced }
+        let is_new = self.announced.replace((Arc::clone(&peer), instance)).is_none();
+        Confirmation::TakesOver { peer, is_new }
     }
 
     /// Whether a session sends messages, and its MARK is sent.
@@ -272,6 +303,9 @@ impl Sessions {
     pub(super) fn peer_ends(&mut self, session: SessionId, goaway: Goaway) {
         if goaway == Goaway::Closing {
             self.ending.closes(DownReason::Closed);
+            // The other end confirms none of them any more, or would take it for the first of a new link.
+            let waiting = self.live.values().filter(|live| !live.is_made());
+            waiting.for_each(|live| live.kill.now(DownReason::Closed));
         }
         if self.live.get(&session).is_some_and(|live| matches!(live.part, Part::Ending { drain: true, .. })) {
             // The peer reads on until it has this end's GOAWAY.
@@ -335,14 +369,6 @@ impl Sessions {
         if let Some(live) = self.live.get_mut(&session) {
             live.part = Part::Sending { mark };
         }
-    }
-
-    /// Nothing more is sent by a session that was found dead.
-    fn over(&mut self, session: SessionId) {
-        if let Some(live) = self.live.get_mut(&session) {
-            live.part = Part::Ended;
-        }
-        self.stops(session);
     }
 
     fn stops(&mut self, session: SessionId) {

@@ -28,7 +28,6 @@ impl Link {
     /// Wishes for a session at this address.
     pub(crate) fn set_wish(&self, address: &Address) {
         let mut state = self.state();
-        state.closed = false;
         match &mut state.wish {
             Some(wish) if wish.address == *address => {}
             Some(wish) => {

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use tokio_util::sync::CancellationToken;
+use tokio::time::Instant;
 
 use super::admission::Handshake;
 use super::making::{Making, Opening, Start};
 use super::net::probe;
-use super::shared::{Shared, random};
+use super::shared::{Shared, Visit, random};
+use crate::call::deadline_after;
 use crate::error::{CallError, ConnectError, HandshakeError};
 use crate::link::Link;
 use crate::net::PeerEvent;
@@ -105,28 +106,26 @@ async fn handshake(
     }
     let confirmed =
         Confirmed { session: welcome.session, incarnations, dialed_by_lower, connection: counter };
-    visit.link.end_is_told().await;
     settle_instances(shared, &visit.link, &welcome.hello).await?;
     // Of two nodes that dial each other at once, the one whose session will not stay spares both the rest of it. Later
     // than this it must not: the other end uses a session from its FINISH on.
     if purpose == Purpose::This || !visit.link.outranks(confirmed) {
         let opening = Opening::new(channel);
-        confirm_dialed(shared, &visit.link, &welcome, (confirmed, incarnation), opening).await?;
+        confirm_dialed(&visit, &welcome, (confirmed, incarnation), opening).await?;
     }
     Ok(welcome.hello.node)
 }
 
 async fn confirm_dialed(
-    shared: &Arc<Shared>,
-    link: &Arc<Link>,
+    visit: &Visit,
     welcome: &Welcome,
     (confirmed, own): (Confirmed, Incarnation),
     opening: Opening,
 ) -> Result<(), HandshakeError> {
-    let mut making = Making::register(shared, link, &welcome.hello, welcome.session, opening)?;
-    making.opening.send(&Finish::new(link.lost())).await?;
+    let mut making = Making::register(visit, &welcome.hello, welcome.session, opening)?;
+    making.opening.send(&Finish::new(visit.link.lost())).await?;
     match making.opening.receive().await? {
-        Answer::Ready { lost } => await_all(link.give_up(&lost)).await,
+        Answer::Ready { lost } => visit.link.give_up(welcome.hello.instance, &lost).await,
         Answer::Duplicate(incarnation) => return Err(HandshakeError::DuplicateNode { incarnation }),
         Answer::Myself => return Err(HandshakeError::Myself),
         Answer::Unavailable => return Err(HandshakeError::Unavailable),
@@ -186,8 +185,7 @@ async fn confirm_accepted(
     handshake.set_over();
     let visit = shared.visit(&hello.node.id, hello.role);
     let link = &visit.link;
-    // Else this session would follow on a closed one here, and be the first of a new link at the dialer.
-    link.end_is_told().await;
+    link.give_up(hello.instance, &finish.lost).await;
     if let Err(error) = settle_instances(shared, link, hello).await {
         if matches!(error, HandshakeError::DuplicateNode { .. }) && link.duplicates.event().is_some() {
             let (id, refused) = (hello.node.id.clone(), hello.node.incarnation);
@@ -196,17 +194,16 @@ async fn confirm_accepted(
         return refuse(opening, error).await;
     }
     opening.place = Some(place);
-    let mut making = Making::register(shared, link, hello, confirmed.session, opening)?;
+    let mut making = Making::register(&visit, hello, confirmed.session, opening)?;
     // It is one of them by now: of several that come at once each sees the others.
     if link.sessions() > shared.config.limits.sessions_per_peer_max {
         making.opening.send(&Answer::Unavailable).await?;
         return Err(HandshakeError::Unavailable);
     }
-    await_all(link.give_up(&finish.lost)).await;
     making.opening.send(&Answer::Ready { lost: link.lost() }).await?;
     // The first session is used at once. A further one takes over only once the dialer has shown that it knows
     // of it: a firewall that swallows READY must not starve a session that works.
-    let start = if link.present().is_none() { Start::Now } else { Start::WhenHeard };
+    let start = if link.is_sending() { Start::WhenHeard } else { Start::Now };
     making.start(own, confirmed, start)
 }
 
@@ -244,39 +241,55 @@ fn refuse_self(shared: &Shared, hello: &Hello) -> Result<(), HandshakeError> {
     Ok(())
 }
 
-/// Of two kernels that use one id only one may have sessions: the one that has them already is probed, and keeps its
-/// place if it answers. Incarnations do not matter here: a kernel's number tells it from all others, whatever run of its
-/// node it says to be. While one newcomer waits for that, others are refused: each would wait as long, and they come again.
+/// Makes sure that a newcomer may have a session beside those that there are, or that these have ended and that was told:
+/// it would follow on them here, and be the first of a new link at the other end.
+///
+/// Of two kernels that use one id only one has a link: the one that has it already is probed, and keeps its place if it
+/// lives. Incarnations do not matter here: a kernel's number tells it from all others, whatever run of its node it says to
+/// be. While one newcomer waits for that, others are refused: each would wait as long, and they come again. Of a kernel that
+/// has become a later run of itself, the link of the earlier ends first.
 async fn settle_instances(
     shared: &Arc<Shared>,
     link: &Arc<Link>,
     newcomer: &Hello,
 ) -> Result<(), HandshakeError> {
-    let Some((_, incumbent, instance)) = link.present() else { return Ok(()) };
-    if instance == newcomer.instance {
-        return Ok(());
-    }
-    let Ok(_one_at_a_time) = link.probing.try_lock() else { return Err(HandshakeError::Unavailable) };
-    let before = shared.watch.heard(link);
-    match probe(shared, link, shared.config.limits.probe).await {
-        Ok(_lives) => Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation }),
-        // It may have a lot to read before it can answer; whatever it says meanwhile shows that it lives.
-        Err(CallError::Timeout { .. })
-            if shared.watch.heard(link).iter().any(|(session, times)| before.get(session) < Some(times)) =>
-        {
-            Err(HandshakeError::DuplicateNode { incarnation: incumbent.node.incarnation })
+    link.end_is_told().await;
+    let Some((incumbent, instance)) = link.announced() else { return Ok(()) };
+    let known = incumbent.node.incarnation;
+    if instance != newcomer.instance {
+        let Ok(_one_at_a_time) = link.probing.try_lock() else {
+            return Err(HandshakeError::Unavailable);
+        };
+        if lives(shared, link).await {
+            return Err(HandshakeError::DuplicateNode { incarnation: known });
         }
-        Err(CallError::Timeout { .. }) => {
-            await_all(link.replaced(instance)).await;
-            Ok(())
-        }
-        // Its session has ended meanwhile; should it have another, that is found when this one is to take over.
-        Err(_) => Ok(()),
+        link.is_dead(instance);
+    } else if newcomer.role != incumbent.role {
+        return Err(HandshakeError::Malformed);
+    } else if newcomer.node.incarnation < known {
+        return Err(HandshakeError::Unavailable);
+    } else if newcomer.node.incarnation > known {
+        link.is_over();
     }
+    link.end_is_told().await;
+    Ok(())
 }
 
-async fn await_all(tokens: impl IntoIterator<Item = CancellationToken>) {
-    for token in tokens {
-        token.cancelled().await;
+/// Whether a peer that is connected answers a probe, or anything else is heard of it meanwhile: it may have a lot to read
+/// before it can answer. While one session takes over from another there is none to ask by; the next is heard soon.
+async fn lives(shared: &Arc<Shared>, link: &Arc<Link>) -> bool {
+    let (before, until) = (shared.watch.heard(link), deadline_after(shared.config.limits.probe));
+    loop {
+        match probe(shared, link, until.saturating_duration_since(Instant::now())).await {
+            Ok(_round_trip) => return true,
+            Err(CallError::Timeout { .. }) => break,
+            Err(_its_session_ended) => {
+                let over = tokio::time::timeout_at(until, link.change_is_over()).await;
+                if over.is_err() || link.announced().is_none() {
+                    break;
+                }
+            }
+        }
     }
+    shared.watch.heard(link).iter().any(|(session, times)| before.get(session) < Some(times))
 }

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tracing::Instrument;
 
-use super::shared::{Place, Shared};
+use super::shared::{Place, Shared, Visit};
 use crate::error::HandshakeError;
-use crate::link::{Activated, Ended, Link, SessionHandle};
-use crate::net::{DownReason, Peer, PeerEvent};
+use crate::link::{Ended, Link, SessionHandle};
+use crate::net::{Peer, PeerEvent};
 use crate::node::{Incarnation, Role};
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{self, Hello, Receives, SessionId};
@@ -54,9 +54,8 @@ impl Opening {
 }
 
 /// A session in the making: registered with its link.
-pub(super) struct Making<'a> {
-    shared: &'a Arc<Shared>,
-    link: &'a Arc<Link>,
+pub(super) struct Making {
+    visit: Visit,
     handle: SessionHandle,
     receives: Receives,
     pub(super) opening: Opening,
@@ -77,20 +76,19 @@ impl Drop for Registered {
     }
 }
 
-impl<'a> Making<'a> {
-    /// Registers a session. One whose id is taken is refused (the accepting end draws it at random, or lies), and one of a
-    /// link that has begun to end.
+impl Making {
+    /// Registers a session. One whose id is taken is refused (the accepting end draws it at random, or lies), and one that
+    /// may not follow on those that there are.
     pub(super) fn register(
-        shared: &'a Arc<Shared>,
-        link: &'a Arc<Link>,
+        visit: &Visit,
         hello: &Hello,
         session: SessionId,
         opening: Opening,
     ) -> Result<Self, HandshakeError> {
         let peer = Arc::new(Peer { node: hello.node.clone(), role: hello.role });
-        let handle = link.register(session, &peer, hello.instance)?;
-        let registered = Registered { link: Arc::clone(link), session: Some(session) };
-        Ok(Self { shared, link, handle, receives: hello.receives, opening, registered })
+        let handle = visit.link.register(session, &peer, hello.instance)?;
+        let registered = Registered { link: Arc::clone(&visit.link), session: Some(session) };
+        Ok(Self { visit: visit.clone(), handle, receives: hello.receives, opening, registered })
     }
 
     /// Runs the session in a task of the kernel.
@@ -100,9 +98,10 @@ impl<'a> Making<'a> {
         confirmed: Confirmed,
         start: Start,
     ) -> Result<(), HandshakeError> {
-        let dispatch = self.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
+        let dispatch = self.visit.shared.dispatch().ok_or(HandshakeError::Unavailable)?;
         self.registered.session = None;
-        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        let Visit { shared, link } = &self.visit;
+        let (shared, link) = (Arc::clone(shared), Arc::clone(link));
         let receives = self.receives;
         let takes_over = move || {
             shared.latch.enter(|| announce(&shared, &link, confirmed, receives), || link.end_sessions(true));
@@ -111,29 +110,31 @@ impl<'a> Making<'a> {
                 link.end_sessions(true);
             }
         };
-        let activate: session::Activate = match start {
+        let activate: Option<session::Activate> = match start {
             Start::Now => {
                 takes_over();
-                Box::new(|| {})
+                None
             }
-            Start::WhenHeard => Box::new(takes_over),
+            Start::WhenHeard => Some(Box::new(takes_over)),
         };
-        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        let Visit { shared, link } = &self.visit;
+        let (for_report, reported) = (Arc::clone(shared), Arc::clone(link));
         let session = Session {
-            link: Arc::clone(self.link),
+            link: Arc::clone(link),
             handle: self.handle,
             records: self.opening.records,
             encoder: self.opening.encoder,
             activate,
-            report: Box::new(move || shared.report_losses(&link)),
+            report: Box::new(move || for_report.report_losses(&reported)),
             dispatch,
-            limits: self.shared.config.limits.clone(),
-            watch: Arc::clone(&self.shared.watch),
+            limits: shared.config.limits.clone(),
+            watch: Arc::clone(&shared.watch),
         };
         // Entered with every message: whoever does not ask for it is not to pay for it.
-        let span = tracing::debug_span!("session", node = %self.shared.config.id, peer = %session.handle.peer.node.id);
-        let running = span.in_scope(|| session::begin(session, &self.shared.tasks));
-        self.shared.spawn(live(Arc::clone(self.shared), running, self.opening.place).instrument(span));
+        let span =
+            tracing::debug_span!("session", node = %shared.config.id, peer = %session.handle.peer.node.id);
+        let running = span.in_scope(|| session::begin(session, &shared.tasks));
+        shared.spawn(live(self.visit.clone(), running, self.opening.place).instrument(span));
         Ok(())
     }
 }
@@ -141,10 +142,7 @@ impl<'a> Making<'a> {
 /// Activates a session and tells the layers above what that changes.
 fn announce(shared: &Shared, link: &Link, confirmed: Confirmed, receives: Receives) {
     let _told_in_order = link.announcing();
-    let Activated { replaced, up } = link.activate(confirmed, receives);
-    for peer in replaced.into_iter().filter(|peer| peer.role != Role::Control) {
-        shared.emit(PeerEvent::Down { peer, reason: DownReason::Restarted });
-    }
+    let up = link.activate(confirmed, receives);
     for peer in up.into_iter().filter(|peer| peer.role != Role::Control) {
         shared.emit(PeerEvent::Up { peer });
     }
@@ -152,8 +150,8 @@ fn announce(shared: &Shared, link: &Link, confirmed: Confirmed, receives: Receiv
 }
 
 /// A session's life and what follows its end.
-async fn live(shared: Arc<Shared>, mut session: Running, place: Option<Place>) {
-    let link = Arc::clone(&session.link);
+async fn live(visit: Visit, mut session: Running, place: Option<Place>) {
+    let Visit { shared, link } = &visit;
     let Outcome { ended, reason, broke } = session.ended().await;
     drop(session);
     drop(place);
@@ -174,6 +172,5 @@ async fn live(shared: Arc<Shared>, mut session: Running, place: Option<Place>) {
             }
         }
     }
-    shared.report_losses(&link);
-    shared.forget_if_idle(&link);
+    shared.report_losses(link);
 }

@@ -262,10 +262,19 @@ impl Shared {
 /// A place among the sessions that were accepted, given back when it is dropped.
 pub(super) type Place = OwnedSemaphorePermit;
 
-/// Keeps a link while a session or a wish may come of it, and leaves none behind if nothing does.
+/// Keeps a link while a session or a wish may come of it, and while there is a session whose end has yet to be told: one
+/// that was forgotten before would be told as down after another in its place was told as up. Leaves no link behind if
+/// nothing else keeps it.
 pub(super) struct Visit {
     pub(super) link: Arc<Link>,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Clone for Visit {
+    fn clone(&self) -> Self {
+        self.link.visitors.fetch_add(1, Ordering::Relaxed);
+        Self { link: Arc::clone(&self.link), shared: Arc::clone(&self.shared) }
+    }
 }
 
 impl Drop for Visit {

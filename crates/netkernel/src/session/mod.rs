@@ -37,7 +37,7 @@ pub(crate) struct Session {
     pub(crate) handle: SessionHandle,
     pub(crate) records: RecordReader,
     pub(crate) encoder: Encoder,
-    pub(crate) activate: Activate,
+    pub(crate) activate: Option<Activate>,
     /// Tells the layers above of what was lost; called now and then.
     pub(crate) report: Box<dyn Fn() + Send + Sync>,
     pub(crate) dispatch: Arc<dyn Dispatch>,

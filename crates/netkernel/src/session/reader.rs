@@ -88,14 +88,14 @@ impl Reader {
         link: Arc<Link>,
         handle: SessionHandle,
         dispatch: Arc<dyn Dispatch>,
-        activate: Activate,
+        activate: Option<Activate>,
         heard: Arc<Heard>,
     ) -> Self {
         Self {
             link,
             handle,
             dispatch,
-            activate: Some(activate),
+            activate,
             heard,
             defined: Defined::default(),
             due: Due::default(),
@@ -152,6 +152,8 @@ impl Reader {
             self.arrived = records.read_at;
             count(&self.link.counters.bytes_received, bytes);
             if let Some(activate) = self.activate.take() {
+                // It would be given up; so it is the first of the next link.
+                self.link.end_is_told().await;
                 activate();
                 if self.handle.kill.is_asked() {
                     // It was given up meanwhile, and its messages are nobody's.

@@ -55,9 +55,13 @@ impl Heard {
 
     /// Some of what it sent was read.
     fn at(&self, now: Instant) {
+        self.is_silent_from(now);
+        self.times.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn is_silent_from(&self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.start).as_millis();
         self.last_ms.store(u64::try_from(elapsed).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.times.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Nothing will be read for a while.
@@ -65,9 +69,9 @@ impl Heard {
         self.held.store(true, Ordering::Relaxed);
     }
 
-    /// It is read again.
+    /// It is read again. Nothing new was heard by that.
     pub(super) fn release(&self) {
-        self.at(Instant::now());
+        self.is_silent_from(Instant::now());
         self.held.store(false, Ordering::Relaxed);
     }
 
