@@ -115,3 +115,61 @@ async fn a_dispatch_may_use_the_network_in_every_callback() {
         .collect();
     assert!(numbers.into_iter().eq(0..60), "in order, and all before the link was told as down");
 }
+
+/// Takes nothing. What is held of a peer is offered once more at its link's end: then it disconnects from it, and waits.
+struct Leaves {
+    net: OnceLock<Kernel>,
+    entered: std::sync::mpsc::SyncSender<()>,
+    goes_on: Mutex<std::sync::mpsc::Receiver<()>>,
+    once: std::sync::Once,
+}
+
+impl Dispatch for Leaves {
+    fn cast(&self, from: &Arc<Peer>, _server: &ServerName, _body: Bytes) -> Result<(), Refusal> {
+        let net = self.net.get().unwrap();
+        if net.peers().iter().all(|peer| peer.sessions == 0) {
+            self.once.call_once(|| {
+                net.disconnect(&from.node.id, true);
+                self.entered.send(()).unwrap();
+                self.goes_on.lock().unwrap().recv().unwrap();
+            });
+        }
+        Err(Refusal::Overloaded)
+    }
+
+    fn call(&self, _from: &Arc<Peer>, _server: &ServerName, body: Bytes, responder: Responder) {
+        responder.reply(body);
+    }
+}
+
+/// However long the layer above takes over what a lost link held, and whatever it asks for meanwhile: the peer that has come
+/// back is told as up after it was told as down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_link_that_is_disconnected_as_it_ends_is_told_as_down_before_the_next_is_up() {
+    let network = MemoryNetwork::new();
+    let b = Kernel::bind(config(&network, "b", 1).build().unwrap()).await.unwrap();
+    let (entered, has_entered) = std::sync::mpsc::sync_channel(1);
+    let (go_on, goes_on) = std::sync::mpsc::sync_channel(1);
+    let leaves =
+        Leaves { net: b.clone().into(), entered, goes_on: goes_on.into(), once: std::sync::Once::new() };
+    b.serve(Arc::new(leaves));
+    let mut events = b.events();
+    let moment = SECOND / 1_000;
+    let a = common::start(config(&network, "a", 1).backoff(moment, moment)).await;
+    a.kernel.connect(&id("b"), &b.local().address);
+    a.kernel.cast(&id("b"), &server("full"), Bytes::from("held"), 10 * SECOND).await.unwrap();
+    while b.peers().first().is_none_or(|peer| peer.casts_held.messages == 0) {
+        tokio::task::yield_now().await;
+    }
+    network.reset("a", "b");
+    tokio::task::spawn_blocking(move || has_entered.recv().unwrap()).await.unwrap();
+    // It redials at once, and has a session now or when that is over: not both are to be waited for.
+    let address = b.local().address;
+    let mut dialing = std::pin::pin!(a.kernel.dial(&address, None, 10 * SECOND));
+    let _either = tokio::time::timeout(SECOND / 10, &mut dialing).await;
+    go_on.send(()).unwrap();
+    let told = |event: &PeerEvent| matches!(event, PeerEvent::Up { .. } | PeerEvent::Down { .. });
+    assert!(matches!(next(&mut events, told).await, PeerEvent::Up { .. }));
+    assert!(matches!(next(&mut events, told).await, PeerEvent::Down { .. }));
+    assert!(matches!(next(&mut events, told).await, PeerEvent::Up { .. }));
+}

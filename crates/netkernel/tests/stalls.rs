@@ -1,24 +1,21 @@
 //! Peers that fall silent, that take nothing of what is written to them, or that leave bulk unread.
 
+#[path = "common/closing.rs"]
+mod closing;
 mod common;
 #[expect(dead_code, reason = "this file uses a part of it")]
 #[path = "common/shim.rs"]
 mod shim;
 
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use closing::Closing;
 use common::line::Line;
 use common::{SECOND, config, id, next, node, server, start};
-use netkernel::{
-    Address, BoxFuture, CallError, Connection, DownReason, Listener, MemoryHost, MemoryNetwork, Net,
-    PeerEvent, Transport,
-};
+use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent};
 use shim::{CAST, CHUNK, PING, PONG, Shim, control, frames};
-use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 /// A stopped process neither answers nor hangs up: it is down when the configuration says, and not before.
@@ -174,78 +171,11 @@ async fn bulk_over_a_slow_line_ends_no_session() {
     }
 }
 
-/// A transport whose closing takes its time, as that of TLS does on a full connection.
-#[derive(Debug, Clone)]
-struct Closing {
-    inner: MemoryHost,
-    takes: Duration,
-}
-
-impl Closing {
-    fn put_in(&self, mut connection: Connection) -> Connection {
-        connection.write = Box::new(Closes { inner: connection.write, takes: self.takes, waits: None });
-        connection
-    }
-}
-
-impl Transport for Closing {
-    fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Box<dyn Listener>>> {
-        Box::pin(async move {
-            let inner = self.inner.bind(address).await?;
-            Ok(Box::new(ClosingListener { inner, of: self.clone() }) as Box<dyn Listener>)
-        })
-    }
-
-    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
-        Box::pin(async { Ok(self.put_in(self.inner.connect(address).await?)) })
-    }
-}
-
-#[derive(Debug)]
-struct ClosingListener {
-    inner: Box<dyn Listener>,
-    of: Closing,
-}
-
-impl Listener for ClosingListener {
-    fn local_address(&self) -> Address {
-        self.inner.local_address()
-    }
-
-    fn accept(&mut self) -> BoxFuture<'_, io::Result<Connection>> {
-        Box::pin(async { Ok(self.of.put_in(self.inner.accept().await?)) })
-    }
-}
-
-struct Closes {
-    inner: Box<dyn AsyncWrite + Send + Unpin>,
-    takes: Duration,
-    waits: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl AsyncWrite for Closes {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let takes = self.takes;
-        ready!(self.waits.get_or_insert_with(|| Box::pin(tokio::time::sleep(takes))).as_mut().poll(context));
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-}
-
 /// A session that has ended in good order waits for its connection to close no longer than for one that takes nothing.
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_does_not_close_holds_up_no_end() {
     let network = MemoryNetwork::new();
-    let closing = Closing { inner: network.host("a"), takes: 3_600 * SECOND };
+    let closing = Closing::new(network.host("a"), || Box::pin(tokio::time::sleep(3_600 * SECOND)));
     let (a, b) = (start(config(&network, "a", 1).transport(closing)).await, node(&network, "b").await);
     a.connect(&b);
     a.echo(&b, "connected").await.unwrap();
