@@ -59,12 +59,37 @@ pub(super) struct End {
     pub(super) is_up: bool,
 }
 
+/// Whether the other end may have a session beside those that there are.
+pub(super) enum Settled {
+    Admitted,
+    /// The link ends first.
+    Waits,
+    Refused,
+}
+
 impl End {
+    /// Whether the other end, being of this run, may have a session.
+    pub(super) fn settle(&mut self, incarnation: u64) -> Settled {
+        if self.sessions.is_ending() {
+            return Settled::Waits;
+        }
+        match self.sessions.announced() {
+            Some((known, _)) if known.node.incarnation.0 > incarnation => Settled::Refused,
+            Some((known, _)) if known.node.incarnation.0 < incarnation => {
+                self.sessions.is_over();
+                Settled::Waits
+            }
+            _ => Settled::Admitted,
+        }
+    }
+
     pub(super) fn register(&mut self, confirmed: Confirmed, incarnation: u64) -> Option<SessionHandle> {
-        let address = Address::new("other", 1).expect("a good address");
-        let id = NodeId::new("other").expect("a good id");
-        let node = Node { id, address, incarnation: Incarnation(incarnation) };
-        self.sessions.register(confirmed.session, &Arc::new(Peer { node, role: Role::Node }), 7)
+        self.sessions.register(confirmed.session, &other(incarnation), INSTANCE)
+    }
+
+    /// Whether these sessions have ended, and if they were the last, that was told.
+    pub(super) fn have_ended(&self, sessions: &[SessionId]) -> bool {
+        !self.sessions.is_ending() && !sessions.iter().any(|&session| self.sessions.contains(session))
     }
 
     /// Begins the tasks of a session, which takes over at once or when the peer is heard on it.
@@ -79,13 +104,12 @@ impl End {
 
     fn activate(&mut self, confirmed: Confirmed, own: u64) {
         let was_offline = !self.sessions.sending();
-        if let Confirmation::TakesOver { replaced, is_new, .. } = self.sessions.confirmed(confirmed) {
-            assert_eq!(is_new, replaced.is_some() || !self.is_up, "it is told of as it is");
+        let was_ending = self.sessions.is_ending();
+        if let Confirmation::TakesOver { is_new, .. } = self.sessions.confirmed(confirmed) {
+            assert!(!was_ending, "nothing follows before the end is told");
+            assert_eq!(is_new, !self.is_up, "it is told of as it is");
             if !was_offline || self.sessions.awaits_a_predecessor() {
                 self.written.values_mut().for_each(|before| *before = true);
-            }
-            if replaced.is_some() {
-                self.told.extend(self.written.keys());
             }
             self.queue.iter_mut().for_each(|(_, waits)| *waits = false);
             self.is_up = true;
@@ -141,6 +165,9 @@ impl End {
             return false;
         }
         one.holds.clear();
+        if one.when_heard && (one.handle.kill.is_asked() || self.sessions.is_ending()) {
+            return false;
+        }
         let Some(frame) = way.frames.pop_front() else {
             if way.ended {
                 one.read = Some(Err(()));
@@ -160,6 +187,7 @@ impl End {
             Frame::Mark(before) => one.holds = predecessors(&self.sessions, &before, id),
             Frame::Message(message) => {
                 assert!(self.is_up, "{message} arrived while its sender is not told of as connected");
+                assert!(self.sessions.is_link_of(&one.handle.peer, INSTANCE), "{message} is of another run");
                 let last = self.arrived.last();
                 assert!(last.is_none_or(|last| *last < message), "{message} after {last:?}");
                 self.arrived.push(message);
@@ -238,6 +266,13 @@ impl End {
     }
 }
 
+fn other(incarnation: u64) -> Arc<Peer> {
+    let address = Address::new("other", 1).expect("a good address");
+    let id = NodeId::new("other").expect("a good id");
+    let node = Node { id, address, incarnation: Incarnation(incarnation) };
+    Arc::new(Peer { node, role: Role::Node })
+}
+
 fn predecessors(sessions: &Sessions, mark: &[Predecessor], own: SessionId) -> Vec<CancellationToken> {
     let others = mark.iter().filter(|before| before.session != own);
     let token = |before: &Predecessor| {
@@ -245,3 +280,6 @@ fn predecessors(sessions: &Sessions, mark: &[Predecessor], own: SessionId) -> Ve
     };
     others.filter_map(token).collect()
 }
+
+/// The one kernel at the other end.
+pub(super) const INSTANCE: u64 = 7;

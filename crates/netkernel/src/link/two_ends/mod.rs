@@ -6,11 +6,8 @@ mod end;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use tokio_util::sync::CancellationToken;
-
-use self::end::End;
+use self::end::{End, INSTANCE, Settled};
 use super::handle::SessionHandle;
-use crate::net::DownReason;
 use crate::node::Incarnation;
 use crate::proto::arbiter::Confirmed;
 use crate::proto::hello::{Goaway, SessionId};
@@ -83,11 +80,12 @@ enum Stage {
     },
     /// The dialer names what broke at its end.
     Finish(Vec<SessionId>),
-    /// The acceptor waits until these are not read any more.
-    AcceptorGivesUp(Vec<CancellationToken>),
+    /// The acceptor waits until these have ended.
+    AcceptorGivesUp(Vec<SessionId>),
+    Registered,
     /// It runs at the acceptor, that names what broke there.
     Ready(Vec<SessionId>),
-    DialerGivesUp(Vec<CancellationToken>),
+    DialerGivesUp(Vec<SessionId>),
 }
 
 /// Both ends, that of the lower id first, and what is between them.
@@ -179,46 +177,56 @@ impl Pair {
     fn make(&mut self, at: usize) -> bool {
         let Making { dialer, confirmed, told, handles, stage } = &mut self.making[at];
         let (dialer, acceptor, confirmed) = (*dialer, 1 - *dialer, *confirmed);
-        let are_over = |tokens: &[CancellationToken]| tokens.iter().all(CancellationToken::is_cancelled);
+        let [of_dialer, of_acceptor] = [told[dialer], told[acceptor]];
+        let mut registered = true;
         match stage {
             Stage::Told { any } => {
                 let end = &mut self.ends[dialer];
-                if end.sessions.is_ending() {
-                    return false;
+                match end.settle(of_acceptor) {
+                    Settled::Waits => return false,
+                    Settled::Refused => registered = false,
+                    Settled::Admitted if *any && end.sessions.outranks(confirmed) => registered = false,
+                    Settled::Admitted => {
+                        handles[dialer] = end.register(confirmed, of_acceptor);
+                        registered = handles[dialer].is_some();
+                        *stage = Stage::Finish(end.sessions.lost());
+                    }
                 }
-                if *any && end.sessions.outranks(confirmed) {
-                    self.making.remove(at);
-                    return true;
-                }
-                handles[dialer] = end.register(confirmed, told[acceptor]);
-                *stage = Stage::Finish(end.sessions.lost());
             }
             Stage::Finish(lost) => {
-                let end = &mut self.ends[acceptor];
-                if end.sessions.is_ending() {
-                    return false;
-                }
-                let given_up = give_up(end, lost);
-                handles[acceptor] = end.register(confirmed, told[dialer]);
-                *stage = Stage::AcceptorGivesUp(given_up);
-                if end.sessions.len() > SESSIONS_MAX {
-                    self.gives_up(at);
+                *stage = Stage::AcceptorGivesUp(self.ends[acceptor].sessions.give_up(INSTANCE, lost));
+            }
+            Stage::AcceptorGivesUp(sessions) if self.ends[acceptor].have_ended(sessions) => {
+                match self.ends[acceptor].settle(of_dialer) {
+                    Settled::Waits => return false,
+                    Settled::Refused => registered = false,
+                    Settled::Admitted => {
+                        let end = &mut self.ends[acceptor];
+                        handles[acceptor] = end.register(confirmed, of_dialer);
+                        registered = handles[acceptor].is_some() && end.sessions.len() <= SESSIONS_MAX;
+                        *stage = Stage::Registered;
+                    }
                 }
             }
-            Stage::AcceptorGivesUp(tokens) if are_over(tokens) => {
+            Stage::Registered => {
                 let end = &mut self.ends[acceptor];
-                let when_heard = end.sessions.present().is_some();
+                let when_heard = end.sessions.sending();
                 *stage = Stage::Ready(end.sessions.lost());
                 let handle = handles[acceptor].take().expect("it is registered");
-                end.start(handle, confirmed, told[acceptor], when_heard);
+                end.start(handle, confirmed, of_acceptor, when_heard);
             }
-            Stage::Ready(lost) => *stage = Stage::DialerGivesUp(give_up(&self.ends[dialer], lost)),
-            Stage::DialerGivesUp(tokens) if are_over(tokens) => {
+            Stage::Ready(lost) => {
+                *stage = Stage::DialerGivesUp(self.ends[dialer].sessions.give_up(INSTANCE, lost));
+            }
+            Stage::DialerGivesUp(sessions) if self.ends[dialer].have_ended(sessions) => {
                 let handle = handles[dialer].take().expect("it is registered");
-                self.ends[dialer].start(handle, confirmed, told[dialer], false);
+                self.ends[dialer].start(handle, confirmed, of_dialer, false);
                 self.making.remove(at);
             }
             Stage::AcceptorGivesUp(_) | Stage::DialerGivesUp(_) => return false,
+        }
+        if !registered {
+            self.gives_up(at);
         }
         true
     }
@@ -294,10 +302,6 @@ impl Pair {
             assert_eq!(silent, None, "it was lost without a word");
         }
     }
-}
-
-fn give_up(end: &End, lost: &[SessionId]) -> Vec<CancellationToken> {
-    lost.iter().filter_map(|session| end.sessions.kill(*session, DownReason::LinkLost)).collect()
 }
 
 /// What an acceptor takes of one peer.
