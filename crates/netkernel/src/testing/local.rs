@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::call::{Call, Inbound, Responder, deadline_after};
+use super::under_way::UnderWay;
+use crate::call::{Call, Responder, deadline_after};
 use crate::error::{CallError, ConnectError, Refusal, SendError, Stage};
 use crate::events::{EventLog, PeerEvents};
 use crate::net::{
@@ -46,6 +47,8 @@ struct Inner {
     nodes: BTreeMap<NodeId, Entry>,
     /// Pairs that are connected, the lower id first.
     connected: BTreeSet<(NodeId, NodeId)>,
+    /// Calls between two nodes that may not have ended.
+    calls: Vec<((NodeId, NodeId), UnderWay)>,
 }
 
 struct Entry {
@@ -72,7 +75,7 @@ impl LocalMesh {
     ///
     /// # Panics
     ///
-    /// If there is a node of this id.
+    /// If there is a node of this id, or the id cannot be the name of a host, as one with a space in it.
     #[must_use]
     pub fn node(&self, id: NodeId, dispatch: Arc<dyn Dispatch>) -> LocalNet {
         let address = Address::new(id.as_str(), 1).expect("an id of a test names a host");
@@ -122,10 +125,20 @@ impl Inner {
     }
 
     fn part(&mut self, one: &NodeId, other: &NodeId, reason: DownReason) {
-        if self.connected.remove(&pair(one, other)) {
+        let pair = pair(one, other);
+        if self.connected.remove(&pair) {
+            self.calls.extract_if(.., |(between, _)| *between == pair).for_each(|(_, call)| call.link_down());
             self.tell(one, PeerEvent::Down { peer: self.peer(other), reason });
             self.tell(other, PeerEvent::Down { peer: self.peer(one), reason: DownReason::Closed });
         }
+    }
+
+    /// A call begins, of one node to another.
+    fn begin(&mut self, from: &NodeId, to: &NodeId, call: &UnderWay) {
+        if self.calls.len() == self.calls.capacity() {
+            self.calls.retain(|(_, call)| !call.is_over());
+        }
+        self.calls.push((pair(from, to), call.clone()));
     }
 
     /// Those connected to a node.
@@ -141,7 +154,18 @@ fn pair(one: &NodeId, other: &NodeId) -> (NodeId, NodeId) {
 impl LocalNet {
     /// Who sends, and where it goes.
     fn route(&self, to: &NodeId) -> Option<(Arc<Peer>, Arc<dyn Dispatch>)> {
-        let inner = self.mesh.inner();
+        self.route_in(&self.mesh.inner(), to)
+    }
+
+    /// The same, for a call that begins.
+    fn begin(&self, to: &NodeId, call: &UnderWay) -> Option<(Arc<Peer>, Arc<dyn Dispatch>)> {
+        let mut inner = self.mesh.inner();
+        let route = self.route_in(&inner, to)?;
+        inner.begin(&self.id, to, call);
+        Some(route)
+    }
+
+    fn route_in(&self, inner: &Inner, to: &NodeId) -> Option<(Arc<Peer>, Arc<dyn Dispatch>)> {
         let entry = inner.nodes.get(to).filter(|_| inner.are_connected(&self.id, to))?;
         Some((inner.peer(&self.id), Arc::clone(&entry.dispatch)))
     }
@@ -208,9 +232,10 @@ impl Net for LocalNet {
             if body.len() > MESSAGE_BYTES_MAX {
                 return Err(CallError::TooLarge { bytes: body.len(), max: MESSAGE_BYTES_MAX });
             }
+            let call = UnderWay::new(slot, deadline);
             let (from, dispatch) =
-                self.route(to).ok_or_else(|| CallError::NotConnected { node: to.clone() })?;
-            let inbound = Inbound::local(slot, deadline);
+                self.begin(to, &call).ok_or_else(|| CallError::NotConnected { node: to.clone() })?;
+            let inbound = call.inbound;
             dispatch.call(&from, server, body, Responder::new(Arc::clone(&inbound)));
             Ok(Box::new(move || {
                 inbound.cancel();

@@ -17,7 +17,6 @@ use crate::node::{NodeId, ServerName};
 #[derive(Debug)]
 pub struct Recorder {
     sink: Mutex<Sink>,
-    room: usize,
     arrived: Notify,
     kept: Mutex<Vec<Responder>>,
 }
@@ -37,6 +36,7 @@ struct Sink {
     calls: usize,
     awaited: Vec<Waker>,
     ended: bool,
+    room: usize,
 }
 
 impl Sink {
@@ -69,7 +69,17 @@ impl Recorder {
     /// Keeps so many casts and calls at a time; further casts wait until some are taken, and further calls are refused.
     #[must_use]
     pub fn with_room(messages: usize) -> Self {
-        Self { sink: Mutex::default(), room: messages, arrived: Notify::new(), kept: Mutex::default() }
+        let sink = Sink { room: messages, ..Sink::default() };
+        Self { sink: Mutex::new(sink), arrived: Notify::new(), kept: Mutex::default() }
+    }
+
+    /// Keeps so many casts and calls at a time from now on; what is over that stays until it is taken.
+    pub fn set_room(&self, messages: usize) {
+        let mut sink = self.sink();
+        sink.room = messages;
+        let awaited = std::mem::take(&mut sink.awaited);
+        drop(sink);
+        awaited.into_iter().for_each(Waker::wake);
     }
 
     /// Takes the first `count` casts, waiting for them. Calls that came before them stay.
@@ -118,7 +128,7 @@ impl Recorder {
         if sink.ended {
             return Err(Refusal::NoProc);
         }
-        if sink.waiting.len() >= self.room { Err(Refusal::Overloaded) } else { Ok(sink) }
+        if sink.waiting.len() >= sink.room { Err(Refusal::Overloaded) } else { Ok(sink) }
     }
 
     fn sink(&self) -> MutexGuard<'_, Sink> {
@@ -138,7 +148,7 @@ impl Dispatch for Recorder {
 
     fn wake_with_room(&self, server: &ServerName, _next: &Bytes, waker: &Waker) {
         let mut sink = self.sink();
-        if server.as_str() != "sink" || sink.ended || sink.waiting.len() < self.room {
+        if server.as_str() != "sink" || sink.ended || sink.waiting.len() < sink.room {
             drop(sink);
             waker.wake_by_ref();
         } else if !sink.awaited.iter().any(|awaited| awaited.will_wake(waker)) {
