@@ -185,8 +185,8 @@ impl fmt::Display for Stage {
     }
 }
 
-/// Why the receiving end of a message did not take it, or did not answer it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+/// Why the receiving end of a message did not take it, or did not answer it. `Debug` shows the size alone of what a layer says.
+#[derive(Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Refusal {
     /// No server has that name there.
@@ -217,6 +217,24 @@ pub enum Refusal {
         /// What the layer says of it, in its own encoding.
         detail: Bytes,
     },
+}
+
+impl fmt::Debug for Refusal {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::NoProc => "NoProc",
+            Self::Overloaded => "Overloaded",
+            Self::NoReply => "NoReply",
+            Self::ForeignRing => "ForeignRing",
+            Self::Draining => "Draining",
+            Self::NotAllowed => "NotAllowed",
+            Self::Layer { code, executed, detail } => {
+                let mut shown = with_size(formatter, "Layer", detail);
+                return shown.field("code", code).field("executed", executed).finish();
+            }
+        };
+        formatter.write_str(name)
+    }
 }
 
 impl Refusal {

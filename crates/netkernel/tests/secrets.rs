@@ -13,7 +13,9 @@ use std::sync::Once;
 
 use bytes::Bytes;
 use common::{SECOND, TestNode, id, node, settle, small, start};
-use netkernel::{Config, Cookie, MemoryNetwork, Net, Noise, Refusal, SendError, Transport};
+use netkernel::{
+    CallError, Config, Cookie, Executed, MemoryNetwork, Net, Noise, Refusal, SendError, Transport,
+};
 use shim::{Shim, call, cast, define};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc;
@@ -292,6 +294,16 @@ fn a_message_that_is_handed_back_shows_its_size_alone() {
         assert!(shown.contains("bytes: 15") && !shown.contains("nobody"), "{shown}");
         assert_eq!(error.into_body(), body);
     }
+}
+
+/// Nor is what a layer says with a refusal, which may quote the message.
+#[test]
+fn a_refusal_of_a_layer_shows_the_size_alone_of_what_it_says() {
+    let detail = Bytes::from_static(b"for nobody else");
+    let refusal = Refusal::Layer { code: 7, executed: Executed::No, detail };
+    let shown = format!("{:?} {refusal}", CallError::Refused(refusal.clone()));
+    assert!(shown.contains("bytes: 15") && !shown.contains("nobody"), "{shown}");
+    assert_eq!(format!("{:?}", Refusal::NoProc), "NoProc");
 }
 
 fn bytes_of(digits: &str) -> [u8; 32] {
