@@ -15,7 +15,7 @@ use bytes::Bytes;
 use common::{SECOND, TestNode, config, cookie, id, next, node, server, settle, start};
 use netkernel::testing::Recorder;
 use netkernel::{
-    Address, BoxFuture, Channel, Connection, Kernel, Listener, MemoryHost, MemoryNetwork, Net, Noise,
+    Address, BoxFuture, Channel, Config, Connection, Kernel, Listener, MemoryHost, MemoryNetwork, Net, Noise,
     PeerEvent, RefusedReason, Security, Transport,
 };
 use shim::{Shim, put_varint};
@@ -168,6 +168,19 @@ async fn a_peer_whose_sessions_do_not_last_is_dialed_ever_more_rarely() {
     drop(lasting);
     Shim::accepted(&mut *listener, "z", 10_001).await;
     assert!(lost.elapsed() < SECOND / 10, "{:?}", lost.elapsed());
+}
+
+/// A node that dials and does not listen, as a client does, says so by an address that nobody can dial.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_does_not_listen_has_no_address() {
+    let network = MemoryNetwork::new();
+    let b = node(&network, "b").await;
+    let silent = Config::builder(id("a"), Noise::new(&cookie(false))).transport(network.host("a"));
+    let a = start(silent).await;
+    a.connect(&b);
+    a.echo(&b, "hello").await.unwrap();
+    assert_eq!(b.kernel.peers()[0].address, None);
+    assert_eq!(a.kernel.peers()[0].address, Some(b.address()));
 }
 
 /// A program whose main thread is not the runtime's connects and serves as any other.

@@ -120,7 +120,9 @@ impl Link {
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         PeerStatus {
             id: self.id().clone(),
-            address: wished.clone().or_else(|| peer.map(|peer| peer.node.address.clone())),
+            address: wished.clone().or_else(|| {
+                peer.map(|peer| &peer.node.address).filter(|address| address.port() != 0).cloned()
+            }),
             role: peer.map(|peer| peer.role),
             incarnation: peer.filter(|_| connected).map(|peer| peer.node.incarnation),
             state: match (connected, sessions, &wished) {
