@@ -1,7 +1,7 @@
 //! Events put into words that travel: a name each, the node it is about, and details by name.
 
 use gossip::{Event as RingEvent, Standing};
-use netkernel::{DownReason, NodeId, PeerEvent};
+use netkernel::{NodeId, PeerEvent};
 
 use crate::events::Event;
 
@@ -102,9 +102,7 @@ fn of_link(event: &PeerEvent) -> Told {
         PeerEvent::Up { peer } => {
             Told::about("link_up", &peer.node.id).with("role", &peer.role).with("address", &peer.node.address)
         }
-        PeerEvent::Down { peer, reason } => {
-            Told::about("link_down", &peer.node.id).with("reason", &why(*reason))
-        }
+        PeerEvent::Down { peer, reason } => Told::about("link_down", &peer.node.id).with("reason", reason),
         PeerEvent::Duplicate { id, refused } => {
             Told::about("duplicate_refused", id).with("incarnation", refused)
         }
@@ -117,18 +115,5 @@ fn of_link(event: &PeerEvent) -> Told {
         PeerEvent::Dropped { id, messages } => Told::about("messages_dropped", id).with("count", messages),
         PeerEvent::Unconfirmed { id, casts } => Told::about("casts_unconfirmed", id).with("count", casts),
         other => Told::of("link_event").with("event", &format_args!("{other:?}")),
-    }
-}
-
-fn why(reason: DownReason) -> &'static str {
-    match reason {
-        DownReason::Closed => "closed by the peer",
-        DownReason::Disconnected => "closed by this node",
-        DownReason::LinkLost => "connection lost",
-        DownReason::Silent => "silent for too long",
-        DownReason::Stalled => "did not read for too long",
-        DownReason::Protocol => "broke the protocol",
-        DownReason::Restarted => "restarted",
-        _ => "unknown",
     }
 }

@@ -159,9 +159,9 @@ impl Listener for Bound {
 }
 
 fn slow(connection: Connection, bytes_a_second: usize) -> Connection {
-    let Connection { read, write, remote } = connection;
+    let Connection { read, write, remote, .. } = connection;
     let free = Box::pin(tokio::time::sleep_until(Instant::now()));
-    Connection { read, write: Box::new(Slow { inner: write, bytes_a_second, free }), remote }
+    Connection::new(read, Slow { inner: write, bytes_a_second, free }, remote)
 }
 
 struct Slow {

@@ -20,6 +20,7 @@ pub struct PeerEvents {
 /// A reader of events was too slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{missed} events were missed")]
+#[non_exhaustive]
 pub struct Lagged {
     /// How many events were dropped for this reader.
     pub missed: u64,

@@ -59,10 +59,9 @@ fn read_all(stream: &[u8], sizes: &[u8]) -> Vec<Bytes> {
 pub fn handshake(data: &[u8]) {
     let cookie: Cookie = "5a".repeat(32).parse().expect("a cookie is 64 digits");
     let noise = Noise::new(&cookie);
-    let connection = || Connection {
-        read: Box::new(Pieces { rest: data.to_vec(), sizes: Vec::new(), turn: 0 }),
-        write: Box::new(tokio::io::sink()),
-        remote: Address::new("fuzz", 1).expect("a good address"),
+    let connection = || {
+        let read = Pieces { rest: data.to_vec(), sizes: Vec::new(), turn: 0 };
+        Connection::new(read, tokio::io::sink(), Address::new("fuzz", 1).expect("a good address"))
     };
     let authentic = || {};
     for security in [&noise as &dyn Security, &Insecure] {

@@ -1,5 +1,8 @@
 //! The two traits the layers above see of the network: [`Net`] sends, [`Dispatch`] receives.
 
+mod event;
+mod status;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -8,6 +11,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use bytes::Bytes;
+
+pub use event::{DownReason, PeerEvent};
+pub use status::{Dropped, PeerState, PeerStatus, Queued, Traffic};
 
 use crate::call::{Call, Responder};
 use crate::error::{CallError, ConnectError, Refusal, SendError};
@@ -245,205 +251,4 @@ pub struct Peer {
     pub node: Node,
     /// What it says it is.
     pub role: Role,
-}
-
-/// What this node knows of one peer's link.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct PeerStatus {
-    /// The peer's id.
-    pub id: NodeId,
-    /// Where it is dialed, or where it said it listens.
-    pub address: Option<Address>,
-    /// Its role, once a session was made.
-    pub role: Option<Role>,
-    /// Its incarnation, while a session is up.
-    pub incarnation: Option<Incarnation>,
-    /// How the link stands.
-    pub state: PeerState,
-    /// Whether a session is up: the state is [`PeerState::Connected`].
-    pub connected: bool,
-    /// Sessions that exist, those that are being made or ended included.
-    pub sessions: usize,
-    /// The last round trip measured: by [`Net::ping`], or by a [heartbeat](crate::Builder::heartbeat), of which a session that is
-    /// never silent is sent one soon after it began and then one each four times `idle`. None until the first is answered.
-    pub round_trip: Option<Duration>,
-    /// Messages waiting to be written.
-    pub queued_messages: usize,
-    /// Bytes waiting to be written.
-    pub queued_bytes: usize,
-    /// Control frames waiting to be written.
-    pub queued_control: usize,
-    /// What waits in the lane of small messages.
-    pub queued_normal: Queued,
-    /// What waits in the lane of messages over 16 KiB.
-    pub queued_bulk: Queued,
-    /// Casts sent or queued that the peer's servers have not taken yet: credit in use.
-    pub casts_unacknowledged: Queued,
-    /// Casts of the peer that are held here because their servers' mailboxes are full.
-    pub casts_held: Queued,
-    /// Calls made to the peer that have not ended.
-    pub calls_pending: usize,
-    /// Calls of the peer that are being executed here.
-    pub calls_executing: usize,
-    /// Messages and bytes over this link since it was first made.
-    pub traffic: Traffic,
-}
-
-/// How a peer's link stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum PeerState {
-    /// A session carries messages.
-    Connected,
-    /// A session is being made or ended, and none carries messages.
-    Changing,
-    /// There is no session, and one is wished for: the peer is dialed, or will be after a pause.
-    Away,
-    /// There is no session and no wish for one: the link is about to be forgotten.
-    Unwanted,
-}
-
-/// A number of messages, and of bytes they take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Queued {
-    /// Messages.
-    pub messages: usize,
-    /// Bytes, those of queued messages with what keeping them costs.
-    pub bytes: usize,
-}
-
-/// Messages that this node gave up, by reason.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Dropped {
-    /// Dropped for newer ones while there was no session ([`OfflinePolicy::DropOldest`](crate::OfflinePolicy)).
-    pub queue_full: u64,
-    /// They waited too long for a session, or were calls that their callers left.
-    pub expired: u64,
-    /// Partly sent, or replies, when their session was lost.
-    pub link_lost: u64,
-    /// Their link was closed: the peer was disconnected from, or this node shut down.
-    pub closed: u64,
-    /// Replies over a limit; their callers were told.
-    pub replies: u64,
-    /// Casts that waited for the peer, and were larger than it turned out to take.
-    pub too_large: u64,
-    /// Answers to a flooding peer that there was no room for; not counted as messages.
-    pub control_frames: u64,
-}
-
-impl Dropped {
-    /// All of them, control frames not counted.
-    #[must_use]
-    pub fn messages(&self) -> u64 {
-        self.queue_full + self.expired + self.link_lost + self.closed + self.replies + self.too_large
-    }
-}
-
-/// Counts of one link, since it was first made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Traffic {
-    /// Casts, calls and replies written.
-    pub messages_sent: u64,
-    /// Casts, calls and replies received.
-    pub messages_received: u64,
-    /// Bytes written, headers and tags included.
-    pub bytes_sent: u64,
-    /// Bytes read, headers and tags included.
-    pub bytes_received: u64,
-    /// Casts that a full or missing mailbox here turned away.
-    pub casts_refused: u64,
-    /// Casts that the peer's servers turned away, as it reported.
-    pub casts_refused_by_peer: u64,
-    /// Casts written to a session that broke, which the peer's servers had not been reported to have taken: at most so
-    /// many did not arrive.
-    pub casts_unconfirmed: u64,
-    /// Messages given up on this side, before they were sent whole.
-    pub messages_dropped: u64,
-    /// The same, by reason.
-    pub dropped: Dropped,
-    /// Sessions made, those included that replaced another while it was up.
-    pub sessions: u64,
-    /// Sessions made after there had been none for a while: how often the link was lost and came back.
-    pub reconnects: u64,
-}
-
-/// A change of a peer's session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum PeerEvent {
-    /// A first session to this instance of the node is up.
-    Up {
-        /// The peer.
-        peer: Arc<Peer>,
-    },
-    /// The node has no session any more. Everything it sent has been dispatched.
-    Down {
-        /// The peer.
-        peer: Arc<Peer>,
-        /// Why.
-        reason: DownReason,
-    },
-    /// A live node was refused because another live node answers to the same id. Told every ten seconds at most for one id,
-    /// however often one comes.
-    Duplicate {
-        /// The id both use.
-        id: NodeId,
-        /// The incarnation of the node that was refused.
-        refused: Incarnation,
-    },
-    /// A node refused this node because another live node answers to this node's id.
-    RefusedAsDuplicate {
-        /// The address that refused.
-        address: Address,
-        /// The incarnation of the instance that is already known there.
-        incumbent: Incarnation,
-    },
-    /// Messages that waited for a node were given up, since the last such event.
-    Dropped {
-        /// The node.
-        id: NodeId,
-        /// How many.
-        messages: u64,
-    },
-    /// A session broke while another of the pair goes on: so many casts written to it, at most, did not arrive. Where the
-    /// link is lost with its session, [`Down`](Self::Down) says so.
-    Unconfirmed {
-        /// The node.
-        id: NodeId,
-        /// How many were written and not reported as taken, since the last such event.
-        casts: u64,
-    },
-    /// No session could be made to the node: nobody answered at its address, or whoever did would not make one or is
-    /// another (the log says which, as [`ConnectError`] does to those who dial). It will be tried again.
-    Unreachable {
-        /// The node.
-        id: NodeId,
-        /// The attempt, counted from 1 since the link was last up for a while.
-        attempt: u32,
-        /// Whether the host is there and says that nobody listens at the address.
-        refused: bool,
-    },
-}
-
-/// Why a session ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum DownReason {
-    /// The peer said so: it is shutting down or has no more use for the session.
-    Closed,
-    /// This node closed it.
-    Disconnected,
-    /// The connection broke or the peer ended it without a word.
-    LinkLost,
-    /// Nothing was heard for too long.
-    Silent,
-    /// The peer did not read for too long.
-    Stalled,
-    /// The peer broke the protocol.
-    Protocol,
-    /// A newer instance of the node took its place.
-    Restarted,
 }

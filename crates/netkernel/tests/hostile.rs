@@ -147,7 +147,7 @@ impl Transport for Tampering {
                 }
             };
             RELAYS.with(|relays| relays.spawn(relay));
-            Ok(Connection { read: connection.read, write: Box::new(near), remote: connection.remote })
+            Ok(Connection::new(connection.read, near, connection.remote))
         })
     }
 }

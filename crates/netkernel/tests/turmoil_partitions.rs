@@ -63,7 +63,7 @@ impl Listener for Bound {
 
 fn connection(stream: turmoil::net::TcpStream, remote: Address) -> Connection {
     let (read, write) = stream.into_split();
-    Connection { read: Box::new(read), write: Box::new(write), remote }
+    Connection::new(read, write, remote)
 }
 
 struct Echo;

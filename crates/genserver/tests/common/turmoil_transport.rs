@@ -55,5 +55,5 @@ impl Listener for Bound {
 
 fn connection(stream: TcpStream, remote: Address) -> Connection {
     let (read, write) = stream.into_split();
-    Connection { read: Box::new(read), write: Box::new(write), remote }
+    Connection::new(read, write, remote)
 }

@@ -87,5 +87,5 @@ impl AsyncRead for Breakable {
 fn connection(stream: turmoil::net::TcpStream, remote: Address) -> Connection {
     let (read, write) = stream.into_split();
     let read = Breakable { read, made: BROKEN.get() };
-    Connection { read: Box::new(read), write: Box::new(write), remote }
+    Connection::new(read, write, remote)
 }

@@ -10,6 +10,7 @@ mod secret;
 mod secret_file;
 
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -52,6 +53,25 @@ pub trait Security: Send + Sync + fmt::Debug + 'static {
         welcome: Vec<u8>,
         authentic: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, Result<(Channel, Vec<u8>), HandshakeError>>;
+}
+
+impl<T: Security + ?Sized> Security for Arc<T> {
+    fn client(
+        &self,
+        connection: Connection,
+        hello: Vec<u8>,
+    ) -> BoxFuture<'_, Result<(Channel, Vec<u8>), HandshakeError>> {
+        T::client(self, connection, hello)
+    }
+
+    fn server<'a>(
+        &'a self,
+        connection: Connection,
+        welcome: Vec<u8>,
+        authentic: &'a (dyn Fn() + Send + Sync),
+    ) -> BoxFuture<'a, Result<(Channel, Vec<u8>), HandshakeError>> {
+        T::server(self, connection, welcome, authentic)
+    }
 }
 
 /// A connection with the means to seal and open its records.

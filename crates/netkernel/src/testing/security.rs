@@ -124,7 +124,7 @@ fn pair() -> (Connection, Connection) {
     let connection = |stream| {
         let (read, write) = tokio::io::split(stream);
         let remote = Address::new("pipe", 1).expect("a good address");
-        Connection { read: Box::new(read), write: Box::new(write), remote }
+        Connection::new(read, write, remote)
     };
     (connection(near), connection(far))
 }

@@ -264,11 +264,8 @@ fn connection(stream: DuplexStream, faults: &Faults, remote: Address) -> Connect
     let (read, write) = tokio::io::split(stream);
     let reset = || Box::pin(faults.reset.clone().cancelled_owned());
     let mute = || Arc::clone(&faults.mute);
-    Connection {
-        read: Box::new(Half { stream: read, reset: reset(), mute: mute() }),
-        write: Box::new(Half { stream: write, reset: reset(), mute: mute() }),
-        remote,
-    }
+    let read = Half { stream: read, reset: reset(), mute: mute() };
+    Connection::new(read, Half { stream: write, reset: reset(), mute: mute() }, remote)
 }
 
 fn pair(one: &str, other: &str) -> (String, String) {

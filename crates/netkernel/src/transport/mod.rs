@@ -74,6 +74,7 @@ pub trait Listener: Send + fmt::Debug {
 }
 
 /// The two halves of a byte stream.
+#[non_exhaustive]
 pub struct Connection {
     /// What the other end wrote.
     pub read: Box<dyn AsyncRead + Send + Unpin>,
@@ -81,6 +82,18 @@ pub struct Connection {
     pub write: Box<dyn AsyncWrite + Send + Unpin>,
     /// The other end's address, as the transport sees it.
     pub remote: Address,
+}
+
+impl Connection {
+    /// A connection with whoever is at `remote`.
+    #[must_use]
+    pub fn new(
+        read: impl AsyncRead + Send + Unpin + 'static,
+        write: impl AsyncWrite + Send + Unpin + 'static,
+        remote: Address,
+    ) -> Self {
+        Self { read: Box::new(read), write: Box::new(write), remote }
+    }
 }
 
 impl fmt::Debug for Connection {

@@ -42,13 +42,10 @@ impl Transport for Wire {
 
     fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<Connection>> {
         Box::pin(async move {
-            let Connection { read, write, remote } = self.inner.connect(address).await?;
+            let Connection { read, write, remote, .. } = self.inner.connect(address).await?;
             let end = |fate| End { fate, at: 0, bytes: Arc::clone(&self.bytes) };
-            Ok(Connection {
-                read: Box::new(Read { inner: read, end: end(self.received) }),
-                write: Box::new(Write { inner: write, end: end(self.sent) }),
-                remote,
-            })
+            let read = Read { inner: read, end: end(self.received) };
+            Ok(Connection::new(read, Write { inner: write, end: end(self.sent) }, remote))
         })
     }
 }
