@@ -47,7 +47,7 @@
 //! | a full mailbox | its casts wait, and so do their senders, to their deadlines; none is dropped while its session holds |
 //! | queues | bounded in messages, bytes and age; a full one says so to the sender, drops are counted by reason |
 //! | [`PeerEvent::Down`] | comes after the last message of the node's last session |
-//! | a stranger | without the cookie learns nothing and changes nothing |
+//! | a stranger | without the cookie reads and changes no message and no state; what it sees, and can disturb, is in [`threat_model`] |
 //!
 //! What is lost, and how it shows:
 //!
@@ -65,6 +65,8 @@
 //! | a call the callee is executing when its link is lost | never taken back | [`Responder::cancelled`] |
 //! | a call of a kernel that is dropped | it ends at once | [`CallError::LinkDown`] if a part was written, else [`CallError::ShuttingDown`] |
 //! | a cast to no server, or to a foreign ring | always | [`Traffic::casts_refused_by_peer`] |
+//! | a cast sent ahead ([`Net::try_cast_ahead`]) that a full server has no room for | beyond two windows | [`Traffic::casts_refused_by_peer`] |
+//! | a message not written when its link is closed: disconnected from, shut down, forgotten | always | [`Dropped::closed`]; of a call [`CallError::NotConnected`] or [`CallError::ShuttingDown`] |
 //! | a cast to a peer away, beyond the offline queue | it is handed back, or displaces the oldest | [`SendError::Busy`], [`Dropped::queue_full`] |
 //!
 //! Nothing here reads a wall clock: waits and deadlines are measured by the monotonic one, a deadline travels as the time

@@ -72,7 +72,8 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
         timeout: Duration,
     ) -> BoxFuture<'a, Result<(), SendError>>;
 
-    /// Sends a request and gives the future of its reply. The request is queued before this returns.
+    /// Sends a request and gives the future of its reply. The request is queued before this returns. As with
+    /// [`Dispatch`], a reply shares memory with what was read along with it.
     ///
     /// Dropping the future tells the peer that nobody waits any more.
     ///
@@ -125,7 +126,8 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     fn connect(&self, id: &NodeId, address: &Address);
 
     /// Makes sure of a session to whoever answers at `address` and says who that is. With `expected`, another
-    /// node there is an error. The session is kept only while in use unless [`connect`](Net::connect) is called too.
+    /// node there is an error. The session stays until either end disconnects or it is lost; after that the node is dialed
+    /// again only where [`connect`](Net::connect) was called too.
     ///
     /// A node that is bound but does not serve yet lets connections wait: dialing it takes until it serves, and ends
     /// with a timeout if that comes first, or the time that a handshake may take at all
@@ -162,9 +164,13 @@ pub(crate) async fn outcomes(calls: Vec<(NodeId, Call)>) -> Vec<(NodeId, Result<
     outcomes
 }
 
-/// Receives what arrives. All methods run on the session's reader: they hand the message on and return, and
-/// never block or decode a body. They may use the [`Net`] meanwhile: none of its locks is held. One that panics ends the
-/// session, which is then made again.
+/// Receives what arrives. All methods run on tasks that have more to do: mostly a session's reader, at a link's end the task
+/// that ends it, and for a node's messages to itself the task that sends them. They hand the message on and return, and never
+/// block or decode a body. They may use the [`Net`] meanwhile: none of its locks is held. One that panics on a session's
+/// reader ends that session, which is then made again.
+///
+/// A body shares memory with what was read along with it, up to some 200 kB, which stays for as long as any of it is kept: who
+/// keeps many small bodies for long copies them.
 pub trait Dispatch: Send + Sync + 'static {
     /// A message for a server.
     ///

@@ -211,3 +211,24 @@ async fn floods_take_no_memory_however_long_they_last() {
         assert!(b.kernel.peers()[0].connected, "it was closed, and nothing was tested");
     }
 }
+
+/// The layer above is told how much it keeps with a small body: no sender makes it more.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_kept_keeps_no_more_than_200_kb() {
+    let network = MemoryNetwork::new();
+    let mut b = node(&network, "b").await;
+    let mut bad = Shim::connect(&network, &b, "mallory").await;
+    bad.record(&define(1, "sink")).await;
+    settle().await;
+    let before = LIVE.get();
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        // Passed over, but read along with what follows it.
+        bad.record(&[frame(0x40, 0, 0, None, &[0; 64_000]), cast(1, b"x")].concat()).await;
+        settle().await;
+        kept.extend(std::iter::from_fn(|| b.casts.try_recv().ok()));
+    }
+    let each = (LIVE.get() - before) / kept.len();
+    assert_eq!(kept.len(), 100);
+    assert!(each <= 200_000, "{each} bytes with each");
+}
