@@ -29,9 +29,9 @@ pub async fn net(a: &dyn Net, b: &dyn Net, at_b: &Recorder) {
     outcomes(a, b, &b_node).await;
     full_server(a, &b_node, at_b).await;
     left_calls(a, &b_node, at_b).await;
-    later_instance(a, b, &mut events).await;
     let known = a.dial(&b_node.address, Some(&b_node.id), PATIENCE).await.expect("a session");
     assert_eq!(known.id, b_node.id);
+    later_instance(a, b, &mut events).await;
     let (call, executing) = executing(a, &b_node, at_b).await;
     a.disconnect(&b_node.id, false);
     down(&mut events).await;
