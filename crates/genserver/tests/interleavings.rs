@@ -1,4 +1,4 @@
-//! The mailbox, the seat and the slot, compiled from their own sources with loom's locks in place of the standard
+//! The mailbox and the seat, compiled from their own sources with loom's locks in place of the standard
 //! library's, under the orders in which their threads can take steps.
 #![expect(dead_code, reason = "each model uses a part of what it compiles")]
 
@@ -8,8 +8,6 @@ mod lock;
 mod mailbox;
 #[path = "../src/seat.rs"]
 mod seat;
-#[path = "../src/slot.rs"]
-mod slot;
 #[path = "../src/taken.rs"]
 mod taken;
 
@@ -26,10 +24,6 @@ mod deadline {
     pub(crate) trait Expire: Send + Sync {
         fn expire(&self, now: Instant) -> Option<Instant>;
     }
-}
-
-mod error {
-    pub(crate) use genserver::{CallError, Stage};
 }
 
 mod exit {
@@ -61,15 +55,12 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 
-use genserver::{CallError, Exit, Stage};
+use genserver::Exit;
 use loom::future::block_on;
 use loom::thread;
-use tokio::time::Instant;
 
-use crate::deadline::Expire as _;
 use crate::mailbox::{Mailbox, Rejected};
 use crate::seat::Admitted;
-use crate::slot::Slot;
 use crate::taken::{Room, Taken, Urgency};
 
 /// Runs a model under every order of its threads' steps with at most two preemptions, which is where nearly all
@@ -384,73 +375,4 @@ fn a_link_that_waits_for_room_learns_that_the_server_stops() {
             assert!(matches!(link.join().unwrap(), Err(Rejected::Draining | Rejected::Exited(_))));
         });
     }
-}
-
-#[test]
-fn a_call_ends_once_whoever_is_first() {
-    explore(|| {
-        let slot = Arc::new(loom_slot());
-        let handler = {
-            let slot = Arc::clone(&slot);
-            thread::spawn(move || {
-                if slot.begin() {
-                    slot.answer(7);
-                }
-            })
-        };
-        let deadline = {
-            let slot = Arc::clone(&slot);
-            thread::spawn(move || assert!(slot.expire(now()).is_none()))
-        };
-        let ended = block_on(poll_fn(|context| slot.poll_answer(context)));
-        match ended {
-            Ok(7) | Err(CallError::Timeout { stage: Stage::Queued | Stage::Handling }) => {}
-            other => panic!("{other:?}"),
-        }
-        handler.join().unwrap();
-        deadline.join().unwrap();
-        assert!(!slot.is_open() && !slot.begin());
-    });
-}
-
-#[test]
-fn a_handler_that_waits_for_its_caller_to_leave_is_woken() {
-    explore(|| {
-        let slot = Arc::new(loom_slot());
-        assert!(slot.begin());
-        let caller = {
-            let slot = Arc::clone(&slot);
-            thread::spawn(move || slot.abandon())
-        };
-        block_on(poll_fn(|context| slot.poll_over(context)));
-        slot.answer(7);
-        caller.join().unwrap();
-    });
-}
-
-#[test]
-fn a_call_abandoned_while_it_is_answered_is_over() {
-    explore(|| {
-        let slot = Arc::new(loom_slot());
-        let handler = {
-            let slot = Arc::clone(&slot);
-            thread::spawn(move || {
-                if slot.begin() {
-                    slot.answer(7);
-                }
-            })
-        };
-        slot.abandon();
-        assert!(!slot.is_open());
-        handler.join().unwrap();
-    });
-}
-
-fn loom_slot() -> Slot<u32> {
-    Slot::new(Waker::noop().clone())
-}
-
-/// The time makes no difference here.
-fn now() -> Instant {
-    Instant::now()
 }

@@ -39,6 +39,7 @@ pub(crate) enum Verdict {
 
 impl Arbiter {
     /// The present session.
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(crate) fn present(&self) -> Option<Confirmed> {
         self.present
     }

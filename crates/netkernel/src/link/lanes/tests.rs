@@ -5,7 +5,10 @@ use bytes::Bytes;
 use super::super::bulk::PIECE_BYTES_MAX;
 use super::*;
 use crate::call::CallId;
+use crate::link::calls::PendingCalls;
+use crate::link::message::Subject;
 use crate::proto::frame::{Flags, Kind};
+use crate::proto::hello::SessionId;
 
 const SESSION: SessionId = SessionId(1);
 const CONTROL_MAX: usize = 100;
