@@ -5,6 +5,8 @@
 
 #[path = "../src/proto/arbiter.rs"]
 mod arbiter;
+#[path = "../src/link/breaking.rs"]
+mod breaking;
 #[path = "../src/link/ending.rs"]
 mod ending;
 #[path = "../src/link/handle.rs"]
@@ -23,7 +25,6 @@ mod sessions;
 mod varint;
 
 mod sync {
-    pub(crate) use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::AtomicBool;
 }
 
@@ -45,7 +46,7 @@ use std::sync::Arc;
 
 use loom::sync::Mutex;
 use loom::thread;
-use netkernel::{Address, CallError, DownReason, Incarnation, Node, NodeId, Peer, Role, Stage};
+use netkernel::{Address, DownReason, Incarnation, Node, NodeId, Peer, Role};
 
 use crate::latch::Latch;
 use crate::part::{Confirmation, Ended, Step, Waiting};

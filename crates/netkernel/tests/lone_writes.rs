@@ -10,6 +10,8 @@
 
 #[path = "../src/proto/arbiter.rs"]
 mod arbiter;
+#[path = "../src/link/breaking.rs"]
+mod breaking;
 #[path = "../src/link/direct.rs"]
 mod direct;
 #[path = "../src/link/ending.rs"]

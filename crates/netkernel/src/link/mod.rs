@@ -2,6 +2,7 @@
 //! the sessions. A link outlives its sessions, so that messages wait for the next one.
 
 mod bells;
+mod breaking;
 mod bulk;
 mod calls;
 mod direct;
