@@ -121,6 +121,10 @@ impl Reader {
     }
 
     async fn read(&mut self, records: &mut RecordReader) -> ReaderEnd {
+        if self.handle.kill.is_asked() {
+            // It was given up as it was to take over, and its messages are nobody's.
+            return ReaderEnd::Lost;
+        }
         loop {
             let next = if self.link.holds_casts() || self.due.keeps_back() {
                 let patience = self.patience;
@@ -156,7 +160,6 @@ impl Reader {
                 self.link.end_is_told().await;
                 activate();
                 if self.handle.kill.is_asked() {
-                    // It was given up meanwhile, and its messages are nobody's.
                     return ReaderEnd::Lost;
                 }
             }
