@@ -226,5 +226,5 @@ fn disturbances() -> usize {
 }
 
 /// Some seconds of them.
-const DISTURBANCES: usize = 150;
+const DISTURBANCES: usize = 100;
 const CASTERS: usize = 5;

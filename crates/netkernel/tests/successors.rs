@@ -204,6 +204,31 @@ async fn a_later_run_of_a_kernel_follows_when_the_earlier_has_been_read_to_its_e
     assert_eq!(b.kernel.peers()[0].incarnation, Some(Incarnation(2)));
 }
 
+/// A peer that disconnects forgets what it has sent by, and connects anew before all of that was read here: what the MARK of
+/// its next session does not name is lost, and not read beside that. Nothing is lost by which it has not sent.
+#[tokio::test(start_paused = true)]
+async fn what_a_peer_has_forgotten_does_not_arrive_after_what_follows() {
+    for has_sent in [true, false] {
+        let network = MemoryNetwork::new();
+        let mut b = node(&network, "b").await;
+        let mut first = Shim::connect(&network, &b, "a").await;
+        let begins = if has_sent { mark(&[]) } else { control(PING, 1) };
+        first.record(&[begins, define(1, "sink")].concat()).await;
+        settle().await;
+        let mut next = Shim::connect(&network, &b, "a").await;
+        next.record(&[mark(&[]), define(1, "sink"), cast(1, b"later")].concat()).await;
+        settle().await;
+        let lives = first.record(&cast(1, b"earlier")).await;
+        settle().await;
+        let arrived: Vec<_> = std::iter::from_fn(|| b.casts.try_recv().ok()).map(|(_, body)| body).collect();
+        if has_sent {
+            assert_eq!((arrived, lives), (vec![Bytes::from("later")], false));
+        } else {
+            assert_eq!((arrived.len(), lives), (2, true));
+        }
+    }
+}
+
 /// `a` dials `z`, and has sent its FINISH. Before `z` reads that, it closes the link: it is down there when it has read the
 /// GOAWAY of `a`, and the other session the first of a new link. Here the old one has not ended yet.
 #[tokio::test(start_paused = true)]

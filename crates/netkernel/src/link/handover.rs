@@ -132,7 +132,11 @@ impl Link {
 
     /// What a receiver has to await before it goes on after a MARK.
     pub(crate) fn predecessors(&self, mark: &[Predecessor], own: SessionId) -> Vec<CancellationToken> {
-        let state = self.state();
+        let mut state = self.state();
+        state.sessions.marks(own);
+        if mark.is_empty() {
+            return state.sessions.forgotten(own);
+        }
         let others = mark.iter().filter(|before| before.session != own);
         let await_end = others.filter_map(|before| {
             if before.lost {

@@ -18,6 +18,8 @@ pub(super) struct Live {
     pub(super) drained: CancellationToken,
     pub(super) kill: Kill,
     pub(super) part: Part,
+    /// The peer has sent by it.
+    pub(super) is_marked: bool,
     /// It was told to end without anything more being sent.
     pub(super) in_a_hurry: bool,
 }

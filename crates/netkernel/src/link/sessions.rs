@@ -89,6 +89,7 @@ impl Sessions {
             kill: handle.kill.clone(),
             part: Part::Waiting,
             in_a_hurry: false,
+            is_marked: false,
         };
         self.live.insert(id, live);
         Some(handle)
@@ -217,6 +218,20 @@ impl Sessions {
             self.kill_all();
         }
         self.kill(session, DownReason::LinkLost)
+    }
+
+    /// The peer has sent a MARK by a session: it sends by it from now on.
+    pub(super) fn marks(&mut self, session: SessionId) {
+        if let Some(live) = self.live.get_mut(&session) {
+            live.is_marked = true;
+        }
+    }
+
+    /// The peer sends by this session and knows of none that it has sent by before: it has forgotten their link since, so
+    /// they are lost. What completes when nothing more is read of them.
+    pub(super) fn forgotten(&self, session: SessionId) -> Vec<CancellationToken> {
+        let before = self.live.iter().filter(|(id, live)| **id != session && live.is_marked);
+        before.filter_map(|(id, _)| self.kill(*id, DownReason::LinkLost)).collect()
     }
 
     /// What completes when nothing more is read of a session, if it exists.
