@@ -67,6 +67,7 @@ async fn a_client_follows_changes_and_goes_over_to_another_member() {
     let newcomer = node(&network, "newcomer").await;
     newcomer.meet(nodes[2].address().to_string()).await.unwrap();
     in_time(client.until(|ring| ring.len() == 4)).await.unwrap();
+    agree(&nodes, 4).await;
 
     // The one it follows is gone without a word, and another inserts and removes.
     drop(nodes.remove(0));
