@@ -1,7 +1,8 @@
 //! A mesh at rest and in the making: many nodes that connect at once, what an idle session holds in memory, and a good
-//! peer among a thousand clients that never finish their handshakes, and beside a peer that stands still. All nodes are in this process, over loopback TCP,
-//! sealed.
+//! peer among a thousand clients that never finish their handshakes, and beside a peer that stands still; and many tasks that
+//! cast to one node at once. All nodes are in this process, over loopback TCP, sealed.
 
+mod casters;
 mod forming;
 mod idle;
 mod nodes;
@@ -52,5 +53,12 @@ fn main() {
         measure.constant("clusterluck", most);
         report.run(measure);
     }
+    let mut measure = Measure::new("64 KiB casts of many tasks", "MB/s")
+        .higher_is_better()
+        .target(Target::ratio_to("clusterluck, of one task", 0.8));
+    measure.contender("clusterluck, of 1,000 tasks", || nodes::run(casters::megabytes_a_second(1_000)));
+    measure.contender("clusterluck, of 8,000 tasks", || nodes::run(casters::megabytes_a_second(8_000)));
+    measure.contender("clusterluck, of one task", || nodes::run(casters::megabytes_a_second(1)));
+    report.run(measure);
     report.finish().expect("the report is written");
 }
