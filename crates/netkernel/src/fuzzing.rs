@@ -8,10 +8,12 @@ mod pace;
 
 use std::io;
 use std::pin::Pin;
+use std::sync::LazyLock;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::runtime::Runtime;
 
 pub use self::credit::credit;
 pub use self::pace::pace;
@@ -159,6 +161,12 @@ pub fn sessions(data: &[u8]) {
 
 /// The outcome of a future that never has to wait.
 fn now<T>(future: impl Future<Output = T>) -> Option<T> {
+    // Reads that leave much room behind wait by a clock, too.
+    static CLOCK: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_time().build().expect("a runtime starts")
+    });
+    let _entered = CLOCK.enter();
     match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(outcome) => Some(outcome),
         Poll::Pending => None,
