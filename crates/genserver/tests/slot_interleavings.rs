@@ -48,14 +48,7 @@ fn explore(model: impl Fn() + Send + Sync + 'static) {
 fn a_call_ends_once_whoever_is_first() {
     explore(|| {
         let slot = Arc::new(loom_slot());
-        let handler = {
-            let slot = Arc::clone(&slot);
-            thread::spawn(move || {
-                if slot.begin() {
-                    slot.answer(7);
-                }
-            })
-        };
+        let handler = answering(&slot);
         let deadline = {
             let slot = Arc::clone(&slot);
             thread::spawn(move || assert!(slot.expire(now()).is_none()))
@@ -90,18 +83,21 @@ fn a_handler_that_waits_for_its_caller_to_leave_is_woken() {
 fn a_call_abandoned_while_it_is_answered_is_over() {
     explore(|| {
         let slot = Arc::new(loom_slot());
-        let handler = {
-            let slot = Arc::clone(&slot);
-            thread::spawn(move || {
-                if slot.begin() {
-                    slot.answer(7);
-                }
-            })
-        };
+        let handler = answering(&slot);
         slot.abandon();
         assert!(!slot.is_open());
         handler.join().unwrap();
     });
+}
+
+/// A handler that answers the call, if it comes to it.
+fn answering(slot: &Arc<Slot<u32>>) -> thread::JoinHandle<()> {
+    let slot = Arc::clone(slot);
+    thread::spawn(move || {
+        if slot.begin() {
+            slot.answer(7);
+        }
+    })
 }
 
 fn loom_slot() -> Slot<u32> {
