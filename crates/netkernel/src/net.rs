@@ -36,7 +36,7 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     /// lower one is ignored.
     fn set_incarnation(&self, incarnation: Incarnation);
 
-    /// Queues a message, or hands it back at once.
+    /// Queues a message, or hands it back at once, also while others wait for room before it.
     ///
     /// # Errors
     ///
@@ -55,7 +55,7 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
         self.try_cast(to, server, body)
     }
 
-    /// Queues a message, waiting up to `timeout` for room.
+    /// Queues a message, waiting up to `timeout` for room. Those that wait for one server have it in the order they came.
     ///
     /// # Errors
     ///
@@ -144,7 +144,9 @@ pub trait Net: Send + Sync + fmt::Debug + 'static {
     ) -> BoxFuture<'a, Result<Node, ConnectError>>;
 
     /// Stops keeping a session to this node and ends the one there is. What waits is sent first when `drain` is set, else
-    /// it is dropped and counted. What is sent to the node after that waits for another session, or is dropped and
+    /// it is dropped and counted, and calls among it end with [`CallError::NotConnected`]. A peer that does not get on with the end
+    /// of its session is waited for up to five minutes, or ten seconds where nothing is sent first (by default: thirty times
+    /// and once [`write_stall`](crate::Builder::write_stall)). What is sent to the node after that waits for another session, or is dropped and
     /// counted with the link.
     fn disconnect(&self, id: &NodeId, drain: bool);
 

@@ -6,10 +6,12 @@ mod common;
 #[path = "common/shim.rs"]
 mod shim;
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use common::line::Line;
 use common::{SECOND, TestNode, config, id, node, server, settle, start};
-use netkernel::{DownReason, MemoryNetwork, Net, PeerEvent, PeerEvents, Stopped};
+use netkernel::{CallError, DownReason, MemoryNetwork, Net, PeerEvent, PeerEvents, Stopped};
 use shim::{Shim, cast, define, goaway, mark};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
@@ -42,7 +44,7 @@ async fn peer(network: &MemoryNetwork, of: &TestNode) -> (Shim, u64) {
 }
 
 /// Waits for the peer's end, and says how long it took and why it came.
-async fn down(events: &mut PeerEvents) -> (std::time::Duration, DownReason) {
+async fn down(events: &mut PeerEvents) -> (Duration, DownReason) {
     let begun = Instant::now();
     loop {
         if let Some(PeerEvent::Down { reason, .. }) = events.recv().await.unwrap() {
@@ -88,14 +90,20 @@ async fn what_a_disconnect_drops_is_counted_at_once_and_not_sent_later() {
     settle().await;
     let mut events = a.kernel.events();
     a.kernel.try_cast(&b.id(), &server("sink"), Bytes::from("dropped")).unwrap();
+    let call = a.kernel.call(&b.id(), &server("echo"), Bytes::new(), 60 * SECOND);
     a.kernel.disconnect(&b.id(), false);
-    assert_eq!(a.kernel.peers()[0].traffic.dropped.closed, 1);
+    assert_eq!(a.kernel.peers()[0].traffic.dropped.closed, 2);
+    let begun = Instant::now();
+    assert_eq!(
+        (call.await, begun.elapsed()),
+        (Err(CallError::NotConnected { node: b.id() }), Duration::ZERO)
+    );
     line.set_behind(false);
     tokio::time::sleep(6 * SECOND).await;
     assert_eq!(arrived(&mut b), 0);
     let mut told = false;
     while let Ok(event) = tokio::time::timeout(SECOND / 100, events.recv()).await {
-        told |= event.unwrap() == Some(PeerEvent::Dropped { id: id("b"), messages: 1 });
+        told |= event.unwrap() == Some(PeerEvent::Dropped { id: id("b"), messages: 2 });
     }
     assert!(told);
 }
